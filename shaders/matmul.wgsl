@@ -1,0 +1,100 @@
+// y[t, n] (+)= sum_k x[t, k] * w[n, k]: a linear layer without bias, both operands K-contiguous.
+//
+// The barrier-free register tile. A thread owns four tokens and eight outputs; at each step it
+// reads one vec4 of K from each of its twelve rows and does 128 multiply-adds on them, all from
+// registers. With the four token rows as the columns of a matrix X, `w * X` is the four dot
+// products of one weight row at once. No shared memory: barriers are what makes tiled kernels
+// collapse on software adapters, and there this shape is the fastest of those measured
+// (bench/results). Each output is one chain of additions over K in ascending order, whatever the
+// tile, so a token's bits do not depend on its neighbours.
+//
+// Rows and outputs past the edge are computed from the last valid row and not stored: cheaper
+// than a branch in the loop, and never out of bounds.
+
+struct Params {
+    rows: u32,      // T: tokens here
+    cols: u32,      // N: outputs of this weight part
+    k4: u32,        // K / 4
+    y_row: u32,     // first row of y to write
+    y_col: u32,     // first column of y to write: the part's place in the whole weight
+    y_stride: u32,  // columns of y
+    accumulate: u32, // 1: add to what y holds (the residual stream)
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;   // [T, K/4]
+@group(0) @binding(2) var<storage, read> w: array<Weight4>;     // [N, K/4]
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;   // [>= y_row + T, y_stride]
+
+const TOKENS = 4u;
+const OUTPUTS = 8u;
+
+fn store(row: u32, col: u32, value: f32) {
+    if (row < params.rows && col < params.cols) {
+        let at = (params.y_row + row) * params.y_stride + params.y_col + col;
+        if (params.accumulate == 1u) {
+            y[at] += value;
+        } else {
+            y[at] = value;
+        }
+    }
+}
+
+fn store_tokens(row: u32, col: u32, values: vec4<f32>) {
+    store(row, col, values.x);
+    store(row + 1u, col, values.y);
+    store(row + 2u, col, values.z);
+    store(row + 3u, col, values.w);
+}
+
+@compute @workgroup_size(8, 8)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let col = id.x * OUTPUTS;
+    let row = id.y * TOKENS;
+    if (row >= params.rows || col >= params.cols) {
+        return;
+    }
+    let k4 = params.k4;
+    let last_row = params.rows - 1u;
+    let last_col = params.cols - 1u;
+    let x0 = row * k4;
+    let x1 = min(row + 1u, last_row) * k4;
+    let x2 = min(row + 2u, last_row) * k4;
+    let x3 = min(row + 3u, last_row) * k4;
+    let w0 = col * k4;
+    let w1 = min(col + 1u, last_col) * k4;
+    let w2 = min(col + 2u, last_col) * k4;
+    let w3 = min(col + 3u, last_col) * k4;
+    let w4 = min(col + 4u, last_col) * k4;
+    let w5 = min(col + 5u, last_col) * k4;
+    let w6 = min(col + 6u, last_col) * k4;
+    let w7 = min(col + 7u, last_col) * k4;
+
+    var y0 = vec4<f32>();
+    var y1 = vec4<f32>();
+    var y2 = vec4<f32>();
+    var y3 = vec4<f32>();
+    var y4 = vec4<f32>();
+    var y5 = vec4<f32>();
+    var y6 = vec4<f32>();
+    var y7 = vec4<f32>();
+    for (var k = 0u; k < k4; k++) {
+        let tokens = mat4x4<f32>(x[x0 + k], x[x1 + k], x[x2 + k], x[x3 + k]);
+        y0 += weight4(w[w0 + k]) * tokens;
+        y1 += weight4(w[w1 + k]) * tokens;
+        y2 += weight4(w[w2 + k]) * tokens;
+        y3 += weight4(w[w3 + k]) * tokens;
+        y4 += weight4(w[w4 + k]) * tokens;
+        y5 += weight4(w[w5 + k]) * tokens;
+        y6 += weight4(w[w6 + k]) * tokens;
+        y7 += weight4(w[w7 + k]) * tokens;
+    }
+    store_tokens(row, col, y0);
+    store_tokens(row, col + 1u, y1);
+    store_tokens(row, col + 2u, y2);
+    store_tokens(row, col + 3u, y3);
+    store_tokens(row, col + 4u, y4);
+    store_tokens(row, col + 5u, y5);
+    store_tokens(row, col + 6u, y6);
+    store_tokens(row, col + 7u, y7);
+}

@@ -1,0 +1,46 @@
+use bytemuck::{Pod, Zeroable};
+
+use crate::gpu::{Linear, Recorder};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    rows: u32,
+    cols: u32,
+    k4: u32,
+    y_row: u32,
+    y_col: u32,
+    y_stride: u32,
+    accumulate: u32,
+}
+
+impl Recorder<'_> {
+    /// `y[y_row..] = x w^T` for `rows` rows of `x` `[rows, K]`; `w` `[N, K]`, `y` `[.., N]`.
+    pub fn matmul(&mut self, x: &wgpu::Buffer, w: &Linear, y: &wgpu::Buffer, rows: u32, y_row: u32) {
+        self.linear(x, w, y, rows, y_row, false);
+    }
+
+    /// `y += x w^T`, otherwise as [`Recorder::matmul`] from row 0.
+    pub fn matmul_add(&mut self, x: &wgpu::Buffer, w: &Linear, y: &wgpu::Buffer, rows: u32) {
+        self.linear(x, w, y, rows, 0, true);
+    }
+
+    fn linear(&mut self, x: &wgpu::Buffer, w: &Linear, y: &wgpu::Buffer, rows: u32, y_row: u32, accumulate: bool) {
+        let pipeline = self.kernels.matmul.clone();
+        for part in &w.parts {
+            let params = Params {
+                rows,
+                cols: part.rows,
+                k4: w.k / 4,
+                y_row,
+                y_col: part.first,
+                y_stride: w.n,
+                accumulate: u32::from(accumulate),
+            };
+            // A workgroup is 8 x 8 threads of 8 outputs x 4 tokens.
+            let groups = [part.rows.div_ceil(64), rows.div_ceil(32), 1];
+            let work = f64::from(rows) * f64::from(part.rows) * f64::from(w.k);
+            self.push(&pipeline, params, &[x, &part.buffer, y], groups, work);
+        }
+    }
+}

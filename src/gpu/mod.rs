@@ -1,0 +1,13 @@
+//! The GPU, knowing nothing of models: a device, its kernels, and a recorder that runs them in order.
+
+mod device;
+mod kernels;
+mod linear;
+pub mod probe;
+mod recorder;
+pub mod shaders;
+
+pub use device::{AdapterSummary, Gpu};
+pub use kernels::{Form, Heads, Kernels, Rope, Segment, Tile};
+pub use linear::{Linear, WeightType};
+pub use recorder::{Recorder, Watch};

@@ -1,0 +1,5 @@
+//! Stub
+pub mod cpu;
+mod error;
+pub mod gpu;
+pub use error::{Error, Result};
