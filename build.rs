@@ -1,6 +1,8 @@
 //! Puts the shader modules together, as `shaders/variants` lists them, and validates each one with
 //! naga. A shader that does not parse or validate is a build error that shows the line in its file.
 
+#![allow(clippy::print_stderr, reason = "a build script has no other way to say what is wrong")]
+
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

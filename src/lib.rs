@@ -1,5 +1,36 @@
-//! Stub
+//! Perplexity's pplx-embed models on the user's own GPU.
+//!
+//! The encoder (Qwen3 made bidirectional) runs in WGSL through wgpu: natively on Vulkan, Metal or DX12, and in a
+//! browser on WebGPU, from safetensors as they are published. [`model::Model`] is the way in.
+//!
+//! ```no_run
+//! use pplx_embed::hub::Folder;
+//! use pplx_embed::model::{EmbedOptions, LoadOptions, Model};
+//!
+//! # fn main() -> pplx_embed::Result<()> {
+//! # pollster::block_on(async {
+//! let model = Model::load(&Folder::new("models/demo"), LoadOptions::default(), &()).await?;
+//! let embeddings = model.embed(&["a red bicycle", ""], EmbedOptions::default(), &()).await?;
+//! assert_eq!((embeddings.rows, embeddings.dimensions), (2, model.info().dimensions as usize));
+//! # Ok(())
+//! # })
+//! # }
+//! ```
+//!
+//! Dependencies point one way: `web` and the command line use [`model`]; [`model`] uses [`gpu`], [`checkpoint`] and
+//! [`hub`]; [`gpu`] uses [`cpu`], the plain twins of its kernels. Symbols, in code, shaders and docs alike: `T` tokens
+//! in a batch, `B` texts, `H` hidden, `I` intermediate, `L` layers, `Hq` and `Hkv` heads, `Dh` head dim, `V`
+//! vocabulary, `D` output dimensions.
+
+pub mod checkpoint;
 pub mod cpu;
 mod error;
 pub mod gpu;
+pub mod hub;
+pub mod model;
+mod watch;
+#[cfg(target_arch = "wasm32")]
+mod web;
+
 pub use error::{Error, Result};
+pub use watch::{Progress, Watch};

@@ -24,8 +24,8 @@ impl WeightType {
         }
     }
 
-    /// The suffix of the shader modules that read it.
-    pub(crate) fn suffix(self) -> &'static str {
+    /// Its name, which is also the suffix of the shader modules that read it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::F16 => "f16",

@@ -4,7 +4,7 @@
 //! browser gets one wrong is found before it has made a vector. The tests call the same functions over the edges of
 //! each kernel's tile.
 
-use super::{Form, Gpu, Heads, Kernels, Linear, Recorder, Rope, Segment, Tile, WeightType};
+use super::{Form, Gpu, HeadRows, Heads, Kernels, Linear, Recorder, Rope, Segment, Tile, WeightType};
 use crate::cpu;
 use crate::error::{Error, Result};
 
@@ -108,9 +108,10 @@ pub async fn head_norm_rope(gpu: &Gpu, kernels: &Kernels, rows: u32, [heads, dh]
     let positions: Vec<u32> = (0..rows + position_row).map(|i| i * 7919 % table_rows as u32).collect();
     let (table_buffer, position_buffer) = (gpu.storage_of("rope", &table)?, gpu.storage_of("positions", &positions)?);
     let rope = Rope { table: &table_buffer, positions: &position_buffer };
+    let shape = HeadRows { rows, heads, dim: dh, x_row, position_row, eps: 1e-6 };
     let (x_buffer, w_buffer) = (gpu.storage_of("x", &x)?, gpu.storage_of("w", &w)?);
     let mut run = Recorder::new(gpu, kernels, &());
-    run.head_norm_rope(&x_buffer, &w_buffer, rope, rows, [heads, dh], [x_row, position_row], 1e-6);
+    run.head_norm_rope(&x_buffer, &w_buffer, rope, shape);
     run.finish().await?;
     let untouched = (x_row * heads * dh) as usize;
     let mut expected = x[..untouched].to_vec();
@@ -244,8 +245,7 @@ fn compare(kernel: &str, got: &[f32], expected: &[f32]) -> Result<()> {
     }
     for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
         let deviation = f64::from(got - expected).abs() / (1.0 + f64::from(expected).abs());
-        // Written so that a NaN fails.
-        if !(deviation <= TOLERANCE) {
+        if deviation.is_nan() || deviation > TOLERANCE {
             return wrong(format!("value {i} is {got}, expected {expected}"));
         }
     }

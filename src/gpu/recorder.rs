@@ -12,6 +12,7 @@ use web_time::Instant;
 use super::device::Submitted;
 use super::{Gpu, Kernels};
 use crate::error::{Error, Result};
+use crate::watch::Watch;
 
 /// Seconds of work in one submission.
 const SUBMISSION: f64 = 0.05;
@@ -19,16 +20,6 @@ const SUBMISSION: f64 = 0.05;
 const SLOT: usize = 256;
 /// Dispatches a submission at most; their parameters share one buffer.
 const SLOTS: usize = 256;
-
-/// The caller's side of a long call: whether it was cancelled, and where it stands.
-pub trait Watch {
-    /// True once the caller has cancelled; the call then ends with [`Error::Aborted`].
-    fn cancelled(&self) -> bool {
-        false
-    }
-}
-
-impl Watch for () {}
 
 /// Kernels recorded for one device, and the submissions they were sealed into.
 pub struct Recorder<'a> {

@@ -22,22 +22,30 @@ pub struct Rope<'a> {
     pub positions: &'a wgpu::Buffer,
 }
 
+/// Which rows of which heads, and the norm's epsilon.
+#[derive(Clone, Copy)]
+pub struct HeadRows {
+    /// Tokens.
+    pub rows: u32,
+    /// Hq or Hkv.
+    pub heads: u32,
+    /// Dh, even.
+    pub dim: u32,
+    /// The first token's row of `x`.
+    pub x_row: u32,
+    /// The first token's row of the table of positions.
+    pub position_row: u32,
+    /// RMSNorm's epsilon.
+    pub eps: f32,
+}
+
 impl Recorder<'_> {
-    /// RMSNorm of each head, then rotary embedding, in place, on `rows` rows of `x` `[.., heads, Dh]` from `x_row`
-    /// on, whose tokens are those from `position_row` on; `w` `[Dh]`.
-    pub fn head_norm_rope(
-        &mut self,
-        x: &wgpu::Buffer,
-        w: &wgpu::Buffer,
-        rope: Rope<'_>,
-        rows: u32,
-        [heads, dh]: [u32; 2],
-        [x_row, position_row]: [u32; 2],
-        eps: f32,
-    ) {
+    /// RMSNorm of each head with weight `w` `[Dh]`, then rotary embedding, in place, of `x` `[.., heads, Dh]`.
+    pub fn head_norm_rope(&mut self, x: &wgpu::Buffer, w: &wgpu::Buffer, rope: Rope<'_>, shape: HeadRows) {
         let pipeline = self.kernels.head_norm_rope.clone();
-        let params = Params { rows, heads, half: dh / 2, x_row, position_row, eps };
-        let work = f64::from(rows * heads) * f64::from(dh) * 4.0;
+        let HeadRows { rows, heads, dim, x_row, position_row, eps } = shape;
+        let params = Params { rows, heads, half: dim / 2, x_row, position_row, eps };
+        let work = f64::from(rows * heads) * f64::from(dim) * 4.0;
         let groups = [(rows * heads).div_ceil(64), 1, 1];
         self.push(&pipeline, params, &[w, rope.table, rope.positions, x], groups, work);
     }

@@ -11,7 +11,7 @@ mod rms_norm;
 mod swiglu;
 
 pub use attention::{Heads, Tile};
-pub use head_norm_rope::Rope;
+pub use head_norm_rope::{HeadRows, Rope};
 pub use pool::Segment;
 pub use quantise::Form;
 
@@ -45,7 +45,7 @@ impl Kernels {
 
     async fn compile(gpu: &Gpu, weight_type: WeightType) -> Result<Self> {
         let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let suffix = weight_type.suffix();
+        let suffix = weight_type.name();
         let kernels = Self {
             params: gpu.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("parameters"),
@@ -75,7 +75,7 @@ impl Kernels {
 
     /// The shader modules in use.
     pub fn names(&self) -> Vec<String> {
-        let suffix = self.weight_type.suffix();
+        let suffix = self.weight_type.name();
         let mut names: Vec<String> =
             ["rms_norm", "head_norm_rope", "attention", "pool", "quantise"].map(String::from).into();
         names.extend([format!("matmul_{suffix}"), format!("swiglu_{suffix}")]);

@@ -1,0 +1,53 @@
+//! `pplx-embed embed`
+
+use pplx_embed::model::EmbedOptions;
+use pplx_embed::{Error, Result};
+
+use super::arguments::Embed;
+use super::progress::Console;
+use super::{input, output};
+
+/// Embeds the texts of a file.
+pub(crate) fn run(command: &Embed) -> Result<()> {
+    // What can be refused without loading gigabytes is refused first.
+    if let Some(path) = command.output.as_deref().filter(|p| p.extension().is_none_or(|e| e != "npy")) {
+        let message = format!("{}, allowed is a .npy file", path.display());
+        return Err(Error::InvalidArgument { argument: "--output".into(), message });
+    }
+    let texts = input::texts(&command.input)?;
+    let console = Console::new(command.common.quiet);
+    let model = command.common.load(&console)?;
+    let options = EmbedOptions {
+        dtype: command.dtype,
+        dimensions: command.dimensions,
+        normalize: command.normalize.then_some(true),
+    };
+    let slices: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let embeddings = pollster::block_on(model.embed(&slices, options, &console))?;
+    console.done();
+    for &index in &embeddings.usage.truncated {
+        let limit = model.info().max_tokens;
+        console.note(&format!("note: text {} was cut to the model's {limit} tokens", index + 1));
+    }
+    let Some(path) = &command.output else { return output::lines(std::io::stdout(), &texts, &embeddings) };
+    output::npy(path, &embeddings)?;
+    if command.common.json {
+        let summary = serde_json::json!({
+            "output": path,
+            "shape": [embeddings.rows, embeddings.row_len()],
+            "dtype": embeddings.dtype(),
+            "dimensions": embeddings.dimensions,
+            "usage": embeddings.usage,
+        });
+        super::info::print(&summary.to_string())
+    } else {
+        console.note(&format!(
+            "{}: {} x {}, {} tokens",
+            path.display(),
+            embeddings.rows,
+            embeddings.row_len(),
+            embeddings.usage.tokens
+        ));
+        Ok(())
+    }
+}

@@ -1,0 +1,56 @@
+//! Vectors to files and to standard output.
+
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use npyz::WriterBuilder;
+use pplx_embed::model::{Data, Embeddings};
+use pplx_embed::{Error, Result};
+
+/// Writes `[n, D]` (for packed bits `[n, ceil(D/8)]`) to a `.npy` file, which appears under its name once it is whole.
+pub(crate) fn npy(path: &Path, embeddings: &Embeddings) -> Result<()> {
+    let io = |e: std::io::Error| Error::Io { file: path.display().to_string(), message: e.to_string() };
+    let part = path.with_extension("npy.part");
+    let write = || -> std::io::Result<()> {
+        let mut file = BufWriter::new(std::fs::File::create(&part)?);
+        let shape = [embeddings.rows as u64, embeddings.row_len() as u64];
+        match &embeddings.data {
+            Data::Float32(data) => array(&mut file, &shape, data)?,
+            Data::Int8(data) | Data::Binary(data) => array(&mut file, &shape, data)?,
+            Data::Ubinary(data) => array(&mut file, &shape, data)?,
+        }
+        file.into_inner()?.sync_all()?;
+        std::fs::rename(&part, path)
+    };
+    write().map_err(|e| {
+        drop(std::fs::remove_file(&part));
+        io(e)
+    })
+}
+
+fn array<T: npyz::Serialize + npyz::AutoSerialize + Copy>(
+    file: impl Write,
+    shape: &[u64],
+    data: &[T],
+) -> std::io::Result<()> {
+    let mut writer = npyz::WriteOptions::new().default_dtype().shape(shape).writer(file).begin_nd()?;
+    writer.extend(data.iter().copied())?;
+    writer.finish()
+}
+
+/// A line for each text: `{"index", "text", "embedding"}`.
+pub(crate) fn lines(out: impl Write, texts: &[String], embeddings: &Embeddings) -> Result<()> {
+    let io = |e: std::io::Error| Error::Io { file: "standard output".into(), message: e.to_string() };
+    let mut out = BufWriter::new(out);
+    for (index, text) in texts.iter().enumerate() {
+        let row = index * embeddings.row_len()..(index + 1) * embeddings.row_len();
+        let embedding = match &embeddings.data {
+            Data::Float32(data) => serde_json::json!(data[row]),
+            Data::Int8(data) | Data::Binary(data) => serde_json::json!(data[row]),
+            Data::Ubinary(data) => serde_json::json!(data[row]),
+        };
+        let line = serde_json::json!({ "index": index, "text": text, "embedding": embedding });
+        writeln!(out, "{line}").map_err(io)?;
+    }
+    out.flush().map_err(io)
+}

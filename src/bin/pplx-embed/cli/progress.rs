@@ -1,0 +1,66 @@
+//! Standard error: progress while a terminal watches, notes, and the one line of an error.
+#![allow(clippy::print_stderr, reason = "this file is what speaks to the user")]
+
+use std::cell::Cell;
+use std::io::IsTerminal;
+
+use pplx_embed::{Error, Progress, Watch};
+
+/// Hears of progress and shows it.
+pub(crate) struct Console {
+    quiet: bool,
+    live: bool,
+    /// Something stands on the line that notes must not be appended to.
+    dirty: Cell<bool>,
+}
+
+impl Console {
+    pub(crate) fn new(quiet: bool) -> Self {
+        Self { quiet, live: !quiet && std::io::stderr().is_terminal(), dirty: Cell::new(false) }
+    }
+
+    /// A line for the user, unless quiet.
+    pub(crate) fn note(&self, text: &str) {
+        self.done();
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+
+    /// Takes the progress line away.
+    pub(crate) fn done(&self) {
+        if self.dirty.take() {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+impl Watch for Console {
+    fn progress(&self, progress: Progress) {
+        if !self.live {
+            return;
+        }
+        let mib = |bytes: u64| bytes >> 20;
+        let line = match progress {
+            Progress::Download { file, loaded, total: Some(total) } => {
+                format!("{file}: {} of {} MiB", mib(loaded), mib(total))
+            }
+            Progress::Download { file, loaded, .. } => format!("{file}: {} MiB", mib(loaded)),
+            Progress::Compile => "compiling and checking shaders".into(),
+            Progress::Embed { texts, tokens, total } => format!("{texts} texts, {tokens} of {total} tokens"),
+            _ => return,
+        };
+        eprint!("\r\x1b[K{line}");
+        self.dirty.set(true);
+    }
+}
+
+/// The one line of an error.
+pub(crate) fn error(error: &Error, json: bool) {
+    if json {
+        eprintln!("{}", serde_json::json!({ "error": { "code": error.code(), "message": error.to_string() } }));
+    } else {
+        // One line, whatever a driver or a parser put into the message.
+        eprintln!("error: {}", error.to_string().split_whitespace().collect::<Vec<_>>().join(" "));
+    }
+}

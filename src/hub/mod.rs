@@ -1,0 +1,61 @@
+//! Where a model's bytes come from. Knows files and bytes, not what is in them.
+
+#[cfg(not(target_arch = "wasm32"))]
+mod folder;
+mod reader;
+#[cfg(target_arch = "wasm32")]
+mod web;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use folder::Folder;
+pub use reader::Reader;
+#[cfg(target_arch = "wasm32")]
+pub use web::{Repository, Web};
+
+use crate::error::{Error, Result};
+
+/// A place that holds the files of one model.
+#[expect(async_fn_in_trait, reason = "used generically inside this crate; browser futures are not Send")]
+pub trait Source {
+    /// One file being read from its start.
+    type Stream: Stream;
+
+    /// Opens `file`, a path within the model.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such file; otherwise what kept it from being opened.
+    async fn open(&self, file: &str) -> Result<Self::Stream>;
+}
+
+/// A file's bytes in order.
+#[expect(async_fn_in_trait, reason = "used generically inside this crate; browser futures are not Send")]
+pub trait Stream {
+    /// The file's size in bytes, where it is known.
+    fn size(&self) -> Option<u64>;
+
+    /// The next bytes, a few MiB at most; `None` at the end.
+    ///
+    /// # Errors
+    /// What kept them from being read.
+    async fn next(&mut self) -> Result<Option<Vec<u8>>>;
+}
+
+/// The whole of a small file.
+///
+/// # Errors
+/// As [`read_optional`], and [`Error::NotFound`].
+pub async fn read(source: &impl Source, file: &str, cap: usize) -> Result<Vec<u8>> {
+    Reader::new(file, source.open(file).await?).rest(cap).await
+}
+
+/// The whole of a small file, or `None` if there is none.
+///
+/// # Errors
+/// [`Error::Io`] if it is larger than `cap` bytes; otherwise what kept it from being read.
+pub async fn read_optional(source: &impl Source, file: &str, cap: usize) -> Result<Option<Vec<u8>>> {
+    match read(source, file, cap).await {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

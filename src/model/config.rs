@@ -1,0 +1,270 @@
+//! `config.json` and the sentence-transformers module files: which Qwen3 encoder this is.
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::hub::{self, Source};
+
+/// Largest configuration file accepted, in bytes.
+const MAX_JSON: usize = 4 << 20;
+
+/// How a text's token vectors become one vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pooling {
+    /// The mean over all tokens.
+    Mean,
+    /// The last token's vector.
+    Last,
+}
+
+/// The architecture, checked for sense.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// H, a multiple of four.
+    pub hidden: u32,
+    /// L.
+    pub layers: u32,
+    /// Hq.
+    pub query_heads: u32,
+    /// Hkv, divides Hq.
+    pub key_heads: u32,
+    /// Dh, a multiple of four, at most 256.
+    pub head_dim: u32,
+    /// I, a multiple of four.
+    pub intermediate: u32,
+    /// V.
+    pub vocabulary: u32,
+    /// RMSNorm's epsilon.
+    pub norm_eps: f32,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f64,
+    /// Positions the model was made for.
+    pub max_positions: u32,
+    /// Tokens attend only to themselves and those before them.
+    pub causal: bool,
+    /// How a text's tokens become one vector.
+    pub pooling: Pooling,
+    /// The model's own pipeline ends in a Normalize module.
+    pub normalize: bool,
+    /// The model's own pipeline ends in the tanh quantiser, so that int8 is its native output.
+    pub tanh_int8: bool,
+}
+
+#[derive(Deserialize)]
+struct RawConfig {
+    model_type: Option<String>,
+    hidden_size: Option<u64>,
+    num_hidden_layers: Option<u64>,
+    num_attention_heads: Option<u64>,
+    num_key_value_heads: Option<u64>,
+    head_dim: Option<u64>,
+    intermediate_size: Option<u64>,
+    vocab_size: Option<u64>,
+    rms_norm_eps: Option<f64>,
+    rope_theta: Option<f64>,
+    rope_parameters: Option<RopeParameters>,
+    rope_scaling: Option<RopeParameters>,
+    max_position_embeddings: Option<u64>,
+    use_bidirectional_attention: Option<bool>,
+    hidden_act: Option<String>,
+    attention_bias: Option<bool>,
+    use_sliding_window: Option<bool>,
+    layer_types: Option<Vec<String>>,
+    quantization_config: Option<serde_json::Value>,
+    quantization: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct RopeParameters {
+    rope_theta: Option<f64>,
+    #[serde(alias = "type")]
+    rope_type: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Module {
+    #[serde(default)]
+    path: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct RawPooling {
+    pooling_mode: Option<String>,
+    #[serde(flatten)]
+    other: std::collections::BTreeMap<String, serde_json::Value>,
+}
+
+impl Config {
+    /// Reads `config.json`, `modules.json` and the pooling module's `config.json`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] naming the field, [`Error::Unsupported`] for an architecture this is not, or what
+    /// kept a file from being read.
+    pub async fn load(source: &impl Source) -> Result<Self> {
+        let json = hub::read(source, "config.json", MAX_JSON).await?;
+        let mut config = Self::parse(&json)?;
+        if let Some(json) = hub::read_optional(source, "modules.json", MAX_JSON).await? {
+            let modules = parse_modules(&json)?;
+            config.normalize = modules.iter().any(|m| m.kind.ends_with(".Normalize"));
+            config.tanh_int8 |= modules.iter().any(|m| m.kind.ends_with("FlexibleQuantizer"));
+            if let Some(module) = modules.iter().find(|m| m.kind.ends_with(".Pooling")) {
+                let file = format!("{}/config.json", module.path);
+                if let Some(json) = hub::read_optional(source, &file, MAX_JSON).await? {
+                    config.pooling = parse_pooling(&file, &json)?;
+                }
+            }
+        }
+        Ok(config)
+    }
+
+    /// Parses and checks `config.json`. Pooling and normalisation are those the architecture implies.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(json: &[u8]) -> Result<Self> {
+        let raw: RawConfig = serde_json::from_slice(json).map_err(|e| invalid(e.to_string()))?;
+        let causal = raw.causal()?;
+        raw.refuse_what_is_missing_here()?;
+        let count = |name: &str, value: Option<u64>, most: u64| match value {
+            Some(v) if (1..=most).contains(&v) => Ok(v as u32),
+            Some(v) => Err(invalid(format!("{name} is {v}, allowed is 1 to {most}"))),
+            None => Err(invalid(format!("{name} is missing"))),
+        };
+        let fours = |name: &str, value: u32| match value % 4 {
+            0 => Ok(value),
+            _ => Err(invalid(format!("{name} is {value}, allowed are multiples of 4"))),
+        };
+        let hidden = fours("hidden_size", count("hidden_size", raw.hidden_size, 1 << 16)?)?;
+        let query_heads = count("num_attention_heads", raw.num_attention_heads, 1 << 10)?;
+        let key_heads =
+            count("num_key_value_heads", raw.num_key_value_heads.or(raw.num_attention_heads), query_heads.into())?;
+        if query_heads % key_heads != 0 {
+            let message = format!("num_key_value_heads is {key_heads}, which does not divide num_attention_heads");
+            return Err(invalid(format!("{message} {query_heads}")));
+        }
+        let head_dim = match raw.head_dim {
+            None if hidden % query_heads != 0 => {
+                let message = format!("head_dim is missing, and hidden_size {hidden} is not a multiple of");
+                return Err(invalid(format!("{message} num_attention_heads {query_heads}")));
+            }
+            None => Some(u64::from(hidden / query_heads)),
+            given => given,
+        };
+        let norm_eps = raw.rms_norm_eps.unwrap_or(1e-6);
+        if !(norm_eps > 0.0 && norm_eps < 1.0) {
+            return Err(invalid(format!("rms_norm_eps is {norm_eps}, allowed is above 0 and below 1")));
+        }
+        Ok(Self {
+            hidden,
+            layers: count("num_hidden_layers", raw.num_hidden_layers, 1 << 10)?,
+            query_heads,
+            key_heads,
+            head_dim: fours("head_dim", count("head_dim", head_dim, 256)?)?,
+            intermediate: fours("intermediate_size", count("intermediate_size", raw.intermediate_size, 1 << 18)?)?,
+            vocabulary: count("vocab_size", raw.vocab_size, 1 << 24)?,
+            norm_eps: norm_eps as f32,
+            rope_theta: raw.theta()?,
+            max_positions: count("max_position_embeddings", raw.max_position_embeddings, 1 << 24)?,
+            causal,
+            pooling: if causal { Pooling::Last } else { Pooling::Mean },
+            normalize: false,
+            tanh_int8: raw.model_type.as_deref() == Some("bidirectional_pplx_qwen3"),
+        })
+    }
+}
+
+impl RawConfig {
+    /// Whether attention is causal: the model type says, `use_bidirectional_attention` may say so too.
+    fn causal(&self) -> Result<bool> {
+        let flag = self.use_bidirectional_attention;
+        match self.model_type.as_deref() {
+            Some("bidirectional_pplx_qwen3") if flag == Some(false) => {
+                let message = "use_bidirectional_attention is false, but model_type is bidirectional_pplx_qwen3";
+                Err(invalid(message))
+            }
+            Some("bidirectional_pplx_qwen3") => Ok(false),
+            Some("qwen3") => Ok(flag != Some(true)),
+            Some(other) => {
+                Err(Error::unsupported(format!("model_type {other}"), "allowed are bidirectional_pplx_qwen3 and qwen3"))
+            }
+            None => Err(invalid("model_type is missing")),
+        }
+    }
+
+    fn theta(&self) -> Result<f64> {
+        let nested = self.rope_parameters.as_ref().and_then(|p| p.rope_theta);
+        match (self.rope_theta, nested) {
+            (Some(a), Some(b)) if a != b => {
+                Err(invalid(format!("rope_theta is {a}, but rope_parameters.rope_theta is {b}")))
+            }
+            (Some(t), _) | (None, Some(t)) if t.is_finite() && t > 1.0 => Ok(t),
+            (Some(t), _) | (None, Some(t)) => Err(invalid(format!("rope_theta is {t}, allowed is above 1"))),
+            (None, None) => Err(invalid("rope_theta is missing, and so is rope_parameters.rope_theta")),
+        }
+    }
+
+    fn refuse_what_is_missing_here(&self) -> Result<()> {
+        for (field, rope) in [("rope_parameters", &self.rope_parameters), ("rope_scaling", &self.rope_scaling)] {
+            if let Some(kind) = rope.as_ref().and_then(|p| p.rope_type.as_deref()).filter(|&k| k != "default") {
+                return Err(Error::unsupported(format!("{field}.rope_type {kind}"), "allowed is default"));
+            }
+        }
+        if let Some(act) = self.hidden_act.as_deref().filter(|&a| a != "silu") {
+            return Err(Error::unsupported(format!("hidden_act {act}"), "allowed is silu"));
+        }
+        if self.attention_bias == Some(true) {
+            return Err(Error::unsupported("attention_bias true", "allowed is false"));
+        }
+        let sliding = self.layer_types.iter().flatten().find(|t| *t != "full_attention");
+        if self.use_sliding_window == Some(true) || sliding.is_some() {
+            return Err(Error::unsupported("sliding-window attention", "every layer must be full_attention"));
+        }
+        if self.quantization_config.is_some() || self.quantization.is_some() {
+            let message = "this version reads weights of dtype F32, F16 and BF16";
+            return Err(Error::unsupported("a quantised checkpoint (config.json has quantization settings)", message));
+        }
+        Ok(())
+    }
+}
+
+fn parse_modules(json: &[u8]) -> Result<Vec<Module>> {
+    let modules: Vec<Module> =
+        serde_json::from_slice(json).map_err(|e| Error::config("modules.json", e.to_string()))?;
+    for Module { path, kind } in &modules {
+        let known = ["Transformer", "Pooling", "Normalize", "FlexibleQuantizer"];
+        if !known.iter().any(|k| kind.ends_with(&format!(".{k}"))) {
+            return Err(Error::unsupported(format!("module {kind}"), format!("allowed are {}", known.join(", "))));
+        }
+        if path.contains("..") || path.starts_with('/') || path.contains('\\') || path.contains(':') {
+            let message = format!("path {path:?} of module {kind} leads out of the model's folder");
+            return Err(Error::config("modules.json", message));
+        }
+    }
+    Ok(modules)
+}
+
+fn parse_pooling(file: &str, json: &[u8]) -> Result<Pooling> {
+    let raw: RawPooling = serde_json::from_slice(json).map_err(|e| Error::config(file, e.to_string()))?;
+    let flags: Vec<&str> = raw
+        .other
+        .iter()
+        .filter(|(_, value)| **value == serde_json::Value::Bool(true))
+        .filter_map(|(name, _)| name.strip_prefix("pooling_mode_"))
+        .collect();
+    match (raw.pooling_mode.as_deref(), &flags[..]) {
+        (Some("mean"), _) | (None, ["mean_tokens"]) => Ok(Pooling::Mean),
+        (Some("lasttoken" | "last"), _) | (None, ["lasttoken"]) => Ok(Pooling::Last),
+        (None, []) => Err(Error::config(file, "no pooling_mode is set, allowed are mean_tokens and lasttoken")),
+        (mode, flags) => {
+            let mode = mode.map_or_else(|| flags.join("+"), String::from);
+            Err(Error::unsupported(format!("pooling mode {mode}"), "allowed are mean_tokens and lasttoken"))
+        }
+    }
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::config("config.json", message)
+}

@@ -1,0 +1,41 @@
+//! The caller's side of a long call.
+
+/// Where a long call stands.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[serde(tag = "stage", rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Progress {
+    /// A file of the model is being read.
+    Download {
+        /// The file's path within the model.
+        file: String,
+        /// Bytes read of it so far.
+        loaded: u64,
+        /// Its size in bytes, where the source tells.
+        total: Option<u64>,
+    },
+    /// Shaders are being compiled and checked on the adapter.
+    Compile,
+    /// Texts are going through the model.
+    Embed {
+        /// Texts whose vectors are ready.
+        texts: usize,
+        /// Tokens done; a token counts as done by the share of the layers it has passed.
+        tokens: usize,
+        /// Tokens in all.
+        total: usize,
+    },
+}
+
+/// Hears of progress, and says whether the caller has cancelled.
+pub trait Watch {
+    /// True once the caller has cancelled; the call then ends with [`crate::Error::Aborted`].
+    fn cancelled(&self) -> bool {
+        false
+    }
+
+    /// Called now and then while a long call runs.
+    fn progress(&self, _progress: Progress) {}
+}
+
+impl Watch for () {}

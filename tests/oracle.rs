@@ -1,0 +1,51 @@
+//! Whole models against Hugging Face transformers, on the adapter that `VK_ICD_FILENAMES` chooses.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+mod support;
+
+use pplx_embed::hub::Folder;
+use pplx_embed::model::{Held, LoadOptions, Model};
+
+fn load(name: &str, weights: Held) -> Model {
+    let folder = Folder::new(format!("tests/fixtures/checkpoints/{name}"));
+    pollster::block_on(Model::load(&folder, LoadOptions { weights, ..Default::default() }, &())).unwrap()
+}
+
+fn expected(file: &str) -> Vec<u8> {
+    std::fs::read(format!("tests/fixtures/expected/{file}")).unwrap()
+}
+
+#[test]
+fn every_form_of_every_checkpoint_equals_transformers() {
+    for name in support::CHECKPOINTS {
+        let (json, tensors) = (expected(&format!("{name}.json")), expected(&format!("{name}.safetensors")));
+        let model = load(name, Held::Auto);
+        pollster::block_on(support::vectors_equal_transformers(&model, &json, &tensors));
+    }
+}
+
+#[test]
+fn weights_widened_to_f32_equal_transformers() {
+    for name in ["bf16-gqa4-sharded", "f16-mha"] {
+        let (json, tensors) = (expected(&format!("{name}.json")), expected(&format!("{name}.safetensors")));
+        let model = load(name, Held::F32);
+        pollster::block_on(support::vectors_equal_transformers(&model, &json, &tensors));
+    }
+}
+
+#[test]
+fn every_layer_equals_transformers() {
+    for name in support::CHECKPOINTS {
+        let (json, tensors) = (expected(&format!("{name}.json")), expected(&format!("{name}.safetensors")));
+        let model = load(name, Held::Auto);
+        pollster::block_on(support::hidden_states_equal_transformers(&model, &json, &tensors));
+    }
+}
+
+#[test]
+fn a_text_has_the_same_bits_alone_and_in_any_batch() {
+    for name in support::CHECKPOINTS {
+        let model = load(name, Held::Auto);
+        pollster::block_on(support::bits_do_not_depend_on_the_batch(&model, &expected(&format!("{name}.json"))));
+    }
+}

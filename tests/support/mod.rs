@@ -1,0 +1,141 @@
+//! The oracle fixtures, and what "equal" means. See `fixtures/README.md` for how they were made.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own share")]
+
+use pplx_embed::model::{Data, Dtype, EmbedOptions, Model};
+use safetensors::SafeTensors;
+use serde::Deserialize;
+
+/// The checkpoints under `fixtures/checkpoints`.
+pub const CHECKPOINTS: [&str; 5] = ["f32-gqa2", "bf16-gqa4-sharded", "f16-mha", "f32-odd", "causal-last-f32"];
+
+/// Texts and their token ids.
+#[derive(Deserialize)]
+pub struct Expected {
+    pub texts: Vec<Text>,
+}
+
+#[derive(Deserialize)]
+pub struct Text {
+    pub name: String,
+    pub text: String,
+    pub ids: Vec<u32>,
+}
+
+pub fn floats(tensors: &SafeTensors<'_>, name: &str) -> Vec<f32> {
+    bytemuck::pod_collect_to_vec(tensors.tensor(name).unwrap().data())
+}
+
+/// Cosine in f64; 1 for two zero vectors.
+pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
+    let lengths = (dot(a, a) * dot(b, b)).sqrt();
+    if lengths == 0.0 { f64::from(u8::from(a == b)) } else { dot(a, b) / lengths }
+}
+
+/// Every form of the fixture's texts against transformers, at the bounds the project promises: cosine of every
+/// vector >= 0.99999, int8 codes within 1 and equal in 99.5 %, binary equal wherever |x| > 1e-4.
+pub async fn vectors_equal_transformers(model: &Model, json: &[u8], tensors: &[u8]) {
+    let expected: Expected = serde_json::from_slice(json).unwrap();
+    let tensors = SafeTensors::deserialize(tensors).unwrap();
+    let texts: Vec<&str> = expected.texts.iter().map(|t| t.text.as_str()).collect();
+    let embed = async |dtype, normalize| {
+        let options = EmbedOptions { dtype: Some(dtype), normalize: Some(normalize), dimensions: None };
+        model.embed(&texts, options, &()).await.unwrap()
+    };
+
+    for text in &expected.texts {
+        assert_eq!(model.tokenizer().encode(&text.text).unwrap().ids, text.ids, "token ids of {}", text.name);
+    }
+    let pooled = floats(&tensors, "pooled");
+    let got = embed(Dtype::Float32, false).await;
+    assert_eq!(got.usage.tokens, expected.texts.iter().map(|t| t.ids.len()).sum::<usize>());
+    assert!(got.usage.truncated.is_empty());
+    close(&got.data, &pooled, got.dimensions, &expected.texts);
+    if let Ok(normalized) = tensors.tensor("normalized") {
+        let normalized: Vec<f32> = bytemuck::pod_collect_to_vec(normalized.data());
+        let got = embed(Dtype::Float32, true).await;
+        close(&got.data, &normalized, got.dimensions, &expected.texts);
+    }
+
+    if model.info().default_dtype == Dtype::Int8 {
+        let got = embed(Dtype::Int8, false).await;
+        let Data::Int8(codes) = &got.data else { panic!("not int8") };
+        let want: &[i8] = bytemuck::cast_slice(tensors.tensor("int8").unwrap().data());
+        assert_eq!(codes.len(), want.len());
+        let worst = codes.iter().zip(want).map(|(a, b)| (i16::from(*a) - i16::from(*b)).abs()).max();
+        assert!(worst <= Some(1), "int8 codes differ by {worst:?}");
+        let equal = codes.iter().zip(want).filter(|(a, b)| a == b).count();
+        assert!(equal as f64 >= 0.995 * want.len() as f64, "{equal} of {} int8 codes are equal", want.len());
+    }
+
+    let got = embed(Dtype::Binary, false).await;
+    let Data::Binary(signs) = &got.data else { panic!("not binary") };
+    let want: &[i8] = bytemuck::cast_slice(tensors.tensor("binary").unwrap().data());
+    assert_eq!(signs.len(), want.len());
+    for (i, x) in pooled.iter().enumerate().filter(|(_, x)| x.abs() > 1e-4 || **x == 0.0) {
+        assert_eq!(signs[i], want[i], "binary {i}, where x is {x}");
+    }
+    let got = embed(Dtype::Ubinary, false).await;
+    let Data::Ubinary(bits) = &got.data else { panic!("not ubinary") };
+    let want = tensors.tensor("ubinary").unwrap();
+    assert_eq!(bits.len(), want.data().len());
+    let width = got.dimensions.div_ceil(8);
+    for (i, x) in pooled.iter().enumerate().filter(|(_, x)| x.abs() > 1e-4 || **x == 0.0) {
+        let (row, column) = (i / got.dimensions, i % got.dimensions);
+        let bit = |bytes: &[u8]| bytes[row * width + column / 8] >> (7 - column % 8) & 1;
+        assert_eq!(bit(bits), bit(want.data()), "ubinary {i}, where x is {x}");
+    }
+}
+
+fn close(got: &Data, want: &[f32], dimensions: usize, texts: &[Text]) {
+    let Data::Float32(got) = got else { panic!("not float32") };
+    assert_eq!(got.len(), want.len());
+    for ((got, want), text) in got.chunks(dimensions).zip(want.chunks(dimensions)).zip(texts) {
+        let cosine = cosine(got, want);
+        assert!(cosine >= 0.99999, "{}: cosine {cosine}", text.name);
+        // Cosine does not see length: the values themselves, too.
+        let worst = got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-3, "{}: off by {worst}", text.name);
+    }
+}
+
+/// The residual stream after every layer against transformers, for texts of up to 33 tokens: each row's cosine.
+pub async fn hidden_states_equal_transformers(model: &Model, json: &[u8], tensors: &[u8]) {
+    let expected: Expected = serde_json::from_slice(json).unwrap();
+    let tensors = SafeTensors::deserialize(tensors).unwrap();
+    let hidden = model.info().dimensions as usize;
+    let mut compared = 0;
+    for (i, text) in expected.texts.iter().enumerate().filter(|(_, t)| t.ids.len() <= 33) {
+        let Ok(want) = tensors.tensor(&format!("hidden.{i}")) else { continue };
+        let want: Vec<f32> = bytemuck::pod_collect_to_vec(want.data());
+        let got = model.hidden_states(&text.text).await.unwrap();
+        for (layer, (got, want)) in got.iter().zip(want.chunks(text.ids.len() * hidden)).enumerate() {
+            assert_eq!(got.len(), want.len(), "{} layer {layer}", text.name);
+            for (row, (got, want)) in got.chunks(hidden).zip(want.chunks(hidden)).enumerate() {
+                let cosine = cosine(got, want);
+                assert!(cosine >= 0.99999, "{} layer {layer} row {row}: cosine {cosine}", text.name);
+            }
+        }
+        compared += 1;
+    }
+    assert!(compared >= 10, "only {compared} texts have hidden states");
+}
+
+/// The same bits for every text alone, in one batch, and in that batch reversed and doubled.
+pub async fn bits_do_not_depend_on_the_batch(model: &Model, json: &[u8]) {
+    let expected: Expected = serde_json::from_slice(json).unwrap();
+    let texts: Vec<&str> = expected.texts.iter().map(|t| t.text.as_str()).collect();
+    let options = EmbedOptions { dtype: Some(Dtype::Float32), ..Default::default() };
+    let rows = async |texts: &[&str]| {
+        let got = model.embed(texts, options, &()).await.unwrap();
+        let Data::Float32(data) = got.data else { panic!("not float32") };
+        data.chunks(got.dimensions).map(|row| row.iter().map(|v| v.to_bits()).collect()).collect::<Vec<Vec<u32>>>()
+    };
+    let batch = rows(&texts).await;
+    for (text, row) in texts.iter().zip(&batch) {
+        assert_eq!(rows(&[text]).await, std::slice::from_ref(row), "alone: {text:.30}");
+    }
+    let shuffled: Vec<&str> = texts.iter().rev().chain(&texts).copied().collect();
+    let want: Vec<Vec<u32>> = batch.iter().rev().chain(&batch).cloned().collect();
+    assert_eq!(rows(&shuffled).await, want, "reversed and doubled");
+}
