@@ -1,7 +1,10 @@
 //! Text to token ids, as the model's own `tokenizer.json` says.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
-use tokenizers::utils::truncation::{TruncationDirection, TruncationParams, TruncationStrategy};
+use serde_json::value::RawValue;
+use tokenizers::utils::truncation::TruncationDirection;
 use tokenizers::{PostProcessor, Tokenizer as Inner};
 
 use super::Config;
@@ -17,6 +20,8 @@ pub struct Tokenizer {
     inner: Inner,
     vocabulary: u32,
     max_tokens: u32,
+    /// Tokens that the post-processor adds to every text.
+    added: usize,
 }
 
 /// A text as the model sees it.
@@ -61,7 +66,11 @@ impl Tokenizer {
     /// [`Error::InvalidTokenizer`].
     pub fn parse(json: &[u8], vocabulary: u32, max_tokens: u32) -> Result<Self> {
         let invalid = |message: String| Error::InvalidTokenizer { message };
-        let mut inner = Inner::from_bytes(json).map_err(|e| invalid(e.to_string()))?;
+        let mut parts: BTreeMap<String, &RawValue> = serde_json::from_slice(json).map_err(|e| invalid(e.to_string()))?;
+        // Not wanted: the file's own truncation and padding, and the decoder, whose parser panics on bad input.
+        parts.retain(|name, _| !matches!(name.as_str(), "truncation" | "padding" | "decoder"));
+        let json = serde_json::to_vec(&parts).map_err(|e| invalid(e.to_string()))?;
+        let inner = Inner::from_bytes(json).map_err(|e| invalid(e.to_string()))?;
         let highest = inner.get_vocab(true).into_iter().max_by_key(|(_, id)| *id);
         if let Some((token, id)) = highest.filter(|(_, id)| *id >= vocabulary) {
             return Err(invalid(format!("token {token:?} has id {id}, the model's vocab_size is {vocabulary}")));
@@ -70,15 +79,7 @@ impl Tokenizer {
         if added >= max_tokens as usize {
             return Err(invalid(format!("it adds {added} tokens to every text, the model's limit is {max_tokens}")));
         }
-        inner.with_padding(None);
-        let truncation = TruncationParams {
-            direction: TruncationDirection::Right,
-            max_length: max_tokens as usize,
-            strategy: TruncationStrategy::LongestFirst,
-            stride: 0,
-        };
-        inner.with_truncation(Some(truncation)).map_err(|e| invalid(e.to_string()))?;
-        Ok(Self { inner, vocabulary, max_tokens })
+        Ok(Self { inner, vocabulary, max_tokens, added })
     }
 
     /// The most tokens a text may have; longer ones are cut.
@@ -92,11 +93,17 @@ impl Tokenizer {
     /// [`Error::InvalidTokenizer`] if the tokenizer fails, or makes an id beyond the vocabulary.
     pub fn encode(&self, text: &str) -> Result<Tokens> {
         let invalid = |message: String| Error::InvalidTokenizer { message };
-        let encoding = self.inner.encode_fast(text, true).map_err(|e| invalid(e.to_string()))?;
+        let invalid_tokenizer = |e: tokenizers::Error| invalid(e.to_string());
+        // Cut before the post-processor adds its tokens, so that a cut text keeps them.
+        let mut content = self.inner.encode_fast(text, false).map_err(invalid_tokenizer)?;
+        let room = self.max_tokens as usize - self.added;
+        let truncated = content.len() > room;
+        content.truncate(room, 0, TruncationDirection::Right);
+        let encoding = self.inner.post_process(content, None, true).map_err(invalid_tokenizer)?;
         let ids = encoding.get_ids().to_vec();
         match ids.iter().find(|&&id| id >= self.vocabulary) {
             Some(id) => Err(invalid(format!("made id {id}, the model's vocab_size is {}", self.vocabulary))),
-            None => Ok(Tokens { ids, truncated: !encoding.get_overflowing().is_empty() }),
+            None => Ok(Tokens { ids, truncated }),
         }
     }
 }

@@ -38,6 +38,13 @@ fn array<T: npyz::Serialize + npyz::AutoSerialize + Copy>(
     writer.finish()
 }
 
+#[derive(serde::Serialize)]
+struct Line<'a> {
+    index: usize,
+    text: &'a str,
+    embedding: serde_json::Value,
+}
+
 /// A line for each text: `{"index", "text", "embedding"}`.
 pub(crate) fn lines(out: impl Write, texts: &[String], embeddings: &Embeddings) -> Result<()> {
     let io = |e: std::io::Error| Error::Io { file: "standard output".into(), message: e.to_string() };
@@ -49,7 +56,7 @@ pub(crate) fn lines(out: impl Write, texts: &[String], embeddings: &Embeddings) 
             Data::Int8(data) | Data::Binary(data) => serde_json::json!(data[row]),
             Data::Ubinary(data) => serde_json::json!(data[row]),
         };
-        let line = serde_json::json!({ "index": index, "text": text, "embedding": embedding });
+        let line = serde_json::to_string(&Line { index, text, embedding }).map_err(|e| io(e.into()))?;
         writeln!(out, "{line}").map_err(io)?;
     }
     out.flush().map_err(io)

@@ -1,0 +1,185 @@
+//! The command line: what it writes, what it refuses, and how it says so.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+const MODEL: &str = "tests/fixtures/checkpoints/f32-gqa2";
+
+fn run(arguments: &[&str], input: &[u8]) -> Output {
+    run_with(Command::new(env!("CARGO_BIN_EXE_pplx-embed")).args(arguments), input)
+}
+
+fn run_with(command: &mut Command, input: &[u8]) -> Output {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A run that refuses its arguments may end before it has read its input.
+    drop(child.stdin.take().unwrap().write_all(input));
+    child.wait_with_output().unwrap()
+}
+
+/// A path in the temporary folder, removed at the end.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("pplx-embed-cli-{}-{name}", std::process::id())))
+    }
+
+    fn holding(name: &str, bytes: impl AsRef<[u8]>) -> Self {
+        let file = Self::new(name);
+        std::fs::write(&file.0, bytes).unwrap();
+        file
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.0));
+    }
+}
+
+/// The run failed with `code`, printed nothing, and said so in one line that has every one of `words`.
+#[track_caller]
+fn refused(output: &Output, code: i32, words: &[&str]) {
+    let error = String::from_utf8(output.stderr.clone()).unwrap();
+    // Mesa greets on standard error; that is not ours.
+    let ours: Vec<&str> = error.lines().filter(|l| !l.contains("XDG_RUNTIME_DIR")).collect();
+    assert_eq!(output.status.code(), Some(code), "{error}");
+    assert!(output.stdout.is_empty());
+    assert_eq!(ours.len(), 1, "{error}");
+    for word in words {
+        assert!(ours[0].contains(word), "no {word:?} in {error}");
+    }
+}
+
+fn texts() -> (Vec<String>, Vec<i8>) {
+    let json = std::fs::read("tests/fixtures/expected/f32-gqa2.json").unwrap();
+    let json: Value = serde_json::from_slice(&json).unwrap();
+    let texts = json["texts"].as_array().unwrap().iter().map(|t| t["text"].as_str().unwrap().to_owned()).collect();
+    let tensors = std::fs::read("tests/fixtures/expected/f32-gqa2.safetensors").unwrap();
+    let tensors = SafeTensors::deserialize(&tensors).unwrap();
+    (texts, bytemuck::cast_slice(tensors.tensor("int8").unwrap().data()).to_vec())
+}
+
+#[test]
+fn jsonl_in_and_npy_out_equal_transformers() {
+    let (texts, codes) = texts();
+    // Both spellings of a line, and blank lines between them.
+    let lines = texts.iter().enumerate().map(|(i, t)| match i % 2 {
+        0 => format!("{}\n\n", serde_json::json!(t)),
+        _ => format!("{}\n", serde_json::json!({ "id": i, "text": t })),
+    });
+    let input = Temporary::holding("in.jsonl", lines.collect::<String>());
+    let output = Temporary::new("out.npy");
+    let arguments = ["embed", "--model", MODEL, "--input", input.path(), "--output", output.path(), "--json"];
+    let result = run(&arguments, b"");
+    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    let summary: Value = serde_json::from_slice(&result.stdout).unwrap();
+    assert_eq!(summary["shape"], serde_json::json!([26, 128]));
+    assert_eq!(summary["dtype"], "int8");
+
+    let bytes = std::fs::read(output.path()).unwrap();
+    let array = npyz::NpyFile::new(&bytes[..]).unwrap();
+    assert_eq!(array.shape(), [26, 128]);
+    let got: Vec<i8> = array.into_vec().unwrap();
+    let close = got.iter().zip(&codes).filter(|(a, b)| a == b).count();
+    assert!(got.iter().zip(&codes).all(|(a, b)| a.abs_diff(*b) <= 1));
+    assert!(close as f64 >= 0.995 * codes.len() as f64);
+}
+
+#[test]
+fn each_dtype_has_its_shape_and_its_npy_type() {
+    for (dtype, dimensions, shape, type_string) in [
+        ("int8", "128", [2, 128], "|i1"),
+        ("float32", "7", [2, 7], "<f4"),
+        ("binary", "64", [2, 64], "|i1"),
+        ("ubinary", "20", [2, 3], "|u1"),
+    ] {
+        let output = Temporary::new(&format!("{dtype}.npy"));
+        let arguments =
+            ["embed", "--model", MODEL, "--output", output.path(), "--dtype", dtype, "--dimensions", dimensions];
+        let result = run(&arguments, b"one text\r\nanother\n");
+        assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+        let bytes = std::fs::read(output.path()).unwrap();
+        let array = npyz::NpyFile::new(&bytes[..]).unwrap();
+        assert_eq!(array.shape(), shape);
+        assert_eq!(array.dtype().descr(), format!("'{type_string}'"));
+    }
+}
+
+#[test]
+fn without_output_each_text_is_a_line_of_json() {
+    let result = run(&["embed", "--model", MODEL, "--dimensions", "4", "--quiet"], "Äpfel\n\n\u{feff}x".as_bytes());
+    let lines: Vec<Value> = result.stdout.split(|&b| b == b'\n').filter(|l| !l.is_empty()).map(|l| serde_json::from_slice(l).unwrap()).collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!((&lines[0]["index"], &lines[0]["text"]), (&serde_json::json!(0), &serde_json::json!("Äpfel")));
+    // An empty line is an empty text, and its vector zero.
+    assert_eq!(lines[1]["embedding"], serde_json::json!([0, 0, 0, 0]));
+    assert_eq!(lines[2]["embedding"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn info_names_the_model_the_adapter_and_the_kernels() {
+    let result = run(&["info", "--model", MODEL, "--json"], b"");
+    let info: Value = serde_json::from_slice(&result.stdout).unwrap();
+    assert_eq!(info["dimensions"], 128);
+    assert_eq!(info["maxTokens"], 32768);
+    assert_eq!(info["weights"], "f32");
+    assert_eq!(info["adapter"]["software"], true);
+    assert!(info["kernels"].as_array().unwrap().contains(&serde_json::json!("matmul_f32")));
+    let result = run(&["info", "--model", MODEL], b"");
+    assert!(String::from_utf8(result.stdout).unwrap().contains("128 dimensions"));
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    assert_eq!(run(&["embed"], b"").status.code(), Some(2));
+    assert_eq!(run(&["embed", "--model", MODEL, "--dtype", "int4"], b"").status.code(), Some(2));
+    assert_eq!(run(&["frobnicate"], b"").status.code(), Some(2));
+    refused(&run(&["embed", "--model", MODEL, "--dimensions", "129"], b"a"), 2, &["dimensions", "129", "1 to 128"]);
+    refused(&run(&["embed", "--model", MODEL, "--normalize"], b"a"), 2, &["normalize", "float32"]);
+    refused(&run(&["embed", "--model", MODEL, "--input", "a.csv"], b""), 2, &["--input", "a.csv", ".jsonl"]);
+    refused(&run(&["embed", "--model", MODEL, "--output", "a.csv"], b""), 2, &["--output", "a.csv", ".npy"]);
+    refused(&run(&["embed", "--model", MODEL, "--weights", "q9"], b"a"), 2, &["weights", "q9"]);
+}
+
+#[test]
+fn a_failed_run_is_exit_code_1_and_one_line() {
+    refused(&run(&["info", "--model", "tests"], b""), 1, &["config.json", "not found"]);
+    refused(&run(&["embed", "--model", MODEL], b"good\nb\xffd\n"), 1, &["line 2", "UTF-8"]);
+    refused(&run(&["embed", "--model", MODEL, "--input", "missing.txt"], b""), 1, &["missing.txt"]);
+    refused(&run(&["info", "--model", MODEL, "--device", "cpu"], b""), 1, &["device cpu", "not supported"]);
+    refused(&run(&["info", "--model", MODEL, "--weights", "q4"], b""), 1, &["q4", "not supported"]);
+    for line in ["\"\\ud800\"", "{\"txt\": 1}", "[1]", "\"a"] {
+        let input = Temporary::holding("bad.jsonl", format!("\"fine\"\n{line}\n"));
+        refused(&run(&["embed", "--model", MODEL, "--input", input.path()], b""), 1, &["line 2"]);
+    }
+    let nowhere = "no/such/folder/out.npy";
+    refused(&run(&["embed", "--model", MODEL, "--output", nowhere], b"a\n"), 1, &[nowhere]);
+}
+
+#[test]
+fn errors_are_json_on_request() {
+    let result = run(&["info", "--model", "tests", "--json"], b"");
+    let error = String::from_utf8(result.stderr).unwrap();
+    let error: Value = serde_json::from_str(error.lines().last().unwrap()).unwrap();
+    assert_eq!(error["error"]["code"], "not-found");
+}
+
+#[test]
+fn a_machine_without_an_adapter_is_told_so() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pplx-embed"));
+    command.args(["info", "--model", MODEL]).env("VK_ICD_FILENAMES", "none.json").env("VK_DRIVER_FILES", "none.json");
+    if cfg!(target_os = "linux") {
+        refused(&run_with(&mut command, b""), 1, &["no GPU adapter", "Vulkan"]);
+    }
+}
