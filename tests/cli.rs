@@ -1,4 +1,5 @@
 //! The command line: what it writes, what it refuses, and how it says so.
+#![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 use std::io::Write;

@@ -1,4 +1,5 @@
 //! Configurations: what is missing, contradictory or not supported is named.
+#![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 use pplx_embed::model::{Config, Pooling};

@@ -1,4 +1,5 @@
 //! Foreign bytes: whatever they are, the parsers give a value or a typed error. `PROPTEST_CASES` sets how many.
+#![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 use pplx_embed::checkpoint::{Header, Index};

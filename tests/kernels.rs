@@ -1,4 +1,5 @@
 //! Every kernel against its CPU twin, over the edges of its tile, on the adapter that `VK_ICD_FILENAMES` chooses.
+#![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 use std::sync::OnceLock;

@@ -1,7 +1,9 @@
-//! The full shapes of the real models with random weights, against transformers. Heavy, so behind `make test-full`,
-//! which makes the checkpoints (`fixtures/make_large.py`) and names their folders in `PPLX_LARGE_06B` and
-//! `PPLX_LARGE_4B`. Prints what it measured as JSON, which `bench/results` keeps.
+//! The full shapes of the real models with random weights, and a text of full length, against transformers. Heavy, so
+//! behind `make test-full`, which makes the checkpoints (`fixtures/make_large.py`, `make_long.py`) under
+//! `target/large`. Prints what it measured as JSON, which `bench/results` keeps.
+#![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+#![allow(clippy::print_stdout, reason = "the measurement is what the test is run for")]
 
 mod support;
 
@@ -11,8 +13,8 @@ use pplx_embed::hub::Folder;
 use pplx_embed::model::{Data, Dtype, EmbedOptions, LoadOptions, Model};
 use safetensors::SafeTensors;
 
-fn check(shape: &str, variable: &str) {
-    let folder = std::env::var(variable).unwrap_or_else(|_| panic!("{variable} names no checkpoint; see make test-full"));
+fn check(shape: &str) {
+    let folder = format!("target/large/{shape}");
     let start = Instant::now();
     let model = pollster::block_on(Model::load(&Folder::new(&folder), LoadOptions::default(), &())).unwrap();
     let load_seconds = start.elapsed().as_secs_f64();
@@ -64,11 +66,17 @@ fn check(shape: &str, variable: &str) {
 #[test]
 #[ignore = "2.4 GB of weights: make test-full"]
 fn the_full_06b_shape_equals_transformers() {
-    check("0.6b", "PPLX_LARGE_06B");
+    check("0.6b");
 }
 
 #[test]
 #[ignore = "8 GB of weights: make test-full"]
 fn the_full_4b_shape_equals_transformers() {
-    check("4b", "PPLX_LARGE_4B");
+    check("4b");
+}
+
+#[test]
+#[ignore = "minutes of attention on a software adapter: make test-full"]
+fn a_text_of_32768_tokens_equals_transformers() {
+    check("long");
 }

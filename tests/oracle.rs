@@ -1,4 +1,5 @@
 //! Whole models against Hugging Face transformers, on the adapter that `VK_ICD_FILENAMES` chooses.
+#![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 mod support;

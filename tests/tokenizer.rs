@@ -1,4 +1,5 @@
 //! The tokenizer against published ids, and the limit on length.
+#![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 mod support;

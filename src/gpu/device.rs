@@ -56,10 +56,9 @@ impl Gpu {
         };
         Self::check_limits(&summary.name, &adapter.limits())?;
 
-        let (device, queue) =
-            adapter.request_device(&wgpu::DeviceDescriptor::default()).await.map_err(|e| Error::NoAdapter {
-                message: format!("{} refused a device with default limits: {e}", summary.name),
-            })?;
+        let (device, queue) = adapter.request_device(&wgpu::DeviceDescriptor::default()).await.map_err(|e| {
+            Error::NoAdapter { message: format!("{} refused a device with default limits: {e}", summary.name) }
+        })?;
         let fault = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&fault);
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| record(&slot, error.into())));
@@ -154,7 +153,7 @@ impl Gpu {
         {
             let _ = index;
             let (sender, done) = futures_channel::oneshot::channel();
-            self.queue.on_submitted_work_done(move || drop(sender.send(())));
+            self.queue.on_submitted_work_done(move || _ = sender.send(()));
             Submitted { done }
         }
     }
@@ -195,8 +194,17 @@ impl Gpu {
         self.finished(submitted).await?;
         let gpu = |e: &dyn std::fmt::Display| Error::Gpu { message: format!("reading back: {e}") };
         mapped.await.map_err(|e| gpu(&e))?.map_err(|e| gpu(&e))?;
-        let view = staging.get_mapped_range(..).map_err(|e| gpu(&e))?;
-        Ok(view[..bytes as usize].to_vec())
+        let read = staging.get_mapped_range(..).map(|view| view[..bytes as usize].to_vec()).map_err(|e| gpu(&e));
+        staging.destroy();
+        read
+    }
+}
+
+/// In a browser, dropping handles frees nothing until the garbage collector runs, which knows nothing of the device's
+/// memory. Natively it only hurries what is about to happen.
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        self.device.destroy();
     }
 }
 

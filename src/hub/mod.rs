@@ -2,15 +2,21 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
+#[cfg(not(target_arch = "wasm32"))]
+mod http;
 mod reader;
+mod repository;
 #[cfg(target_arch = "wasm32")]
 mod web;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use folder::Folder;
+#[cfg(not(target_arch = "wasm32"))]
+pub use http::Http;
 pub use reader::Reader;
+pub use repository::Repository;
 #[cfg(target_arch = "wasm32")]
-pub use web::{Repository, Web};
+pub use web::Web;
 
 use crate::error::{Error, Result};
 

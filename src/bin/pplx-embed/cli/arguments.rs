@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pplx_embed::hub::Folder;
+use pplx_embed::hub::{Folder, Http, Repository};
 use pplx_embed::model::{Dtype, Held, LoadOptions, Model};
 use pplx_embed::{Error, Result};
 
@@ -103,11 +103,17 @@ impl Common {
         }
         let weights = Held::from_str(&self.weights)?;
         let folder = std::path::Path::new(&self.model);
-        let options = LoadOptions { id: self.model.clone(), revision: None, weights };
+        let mut options = LoadOptions { id: self.model.clone(), revision: None, weights };
         if folder.is_dir() {
             return pollster::block_on(Model::load(&Folder::new(folder), options, console));
         }
-        let _ = (&self.revision, &self.endpoint);
-        Err(Error::NotFound { file: self.model.clone(), place: "".into() })
+        let repository = Repository {
+            endpoint: Some(self.endpoint.clone()),
+            id: self.model.clone(),
+            revision: Some(self.revision.clone()),
+            token: std::env::var("HF_TOKEN").ok().filter(|t| !t.is_empty()),
+        };
+        options.revision.clone_from(&repository.revision);
+        pollster::block_on(Model::load(&Http::new(&repository)?, options, console))
     }
 }

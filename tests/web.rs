@@ -1,0 +1,220 @@
+//! The same checks as natively, in a browser: Chrome's WGSL compiler, every kernel, and whole models against
+//! transformers. `scripts/test-web.sh` runs them in headless Chromium on SwiftShader, whose subgroups have size 4.
+#![cfg(target_arch = "wasm32")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+mod support;
+
+use std::cell::Cell;
+
+use pplx_embed::gpu::{Form, Gpu, Heads, Kernels, WeightType, probe, shaders};
+use pplx_embed::hub::{Source, Stream};
+use pplx_embed::model::{Held, LoadOptions, Model};
+use pplx_embed::{Error, Result};
+use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+
+wasm_bindgen_test_configure!(run_in_browser);
+
+/// One device for the kernels' tests: opening one takes longer than most of them.
+async fn gpu() -> &'static Gpu {
+    thread_local!(static GPU: Cell<Option<&'static Gpu>> = const { Cell::new(None) });
+    if GPU.get().is_none() {
+        GPU.set(Some(Box::leak(Box::new(Gpu::open().await.unwrap()))));
+    }
+    GPU.get().unwrap()
+}
+
+#[wasm_bindgen_test]
+async fn chrome_compiles_every_shader() {
+    let gpu = gpu().await;
+    assert_eq!(gpu.adapter().backend, "webgpu");
+    for (name, source) in shaders::ALL {
+        shaders::compile(gpu, name, source).await.unwrap();
+    }
+    let broken = shaders::compile(gpu, "broken", "@compute @workgroup_size(1) fn main() { let x: u32 = 1.5; }").await;
+    assert!(matches!(broken, Err(Error::Gpu { .. })), "{broken:?}");
+}
+
+#[wasm_bindgen_test]
+async fn matmul_and_swiglu_at_the_edges_of_their_tiles() {
+    let gpu = gpu().await;
+    for weight_type in [WeightType::F32, WeightType::F16, WeightType::Bf16] {
+        let kernels = Kernels::new(gpu, weight_type).await.unwrap();
+        for rows in [1, 4, 33] {
+            for n in [1, 8, 63, 65] {
+                probe::matmul(gpu, &kernels, [rows, n, 20], u64::MAX).await.unwrap();
+                probe::swiglu(gpu, &kernels, [rows, n, 12], u64::MAX).await.unwrap();
+            }
+        }
+        probe::matmul(gpu, &kernels, [5, 13, 3072], u64::MAX).await.unwrap();
+        // The weight cut into parts of 9 rows.
+        probe::matmul(gpu, &kernels, [5, 30, 20], 9 * 20 * weight_type.bytes()).await.unwrap();
+        probe::swiglu(gpu, &kernels, [5, 30, 20], 9 * 20 * weight_type.bytes()).await.unwrap();
+    }
+}
+
+#[wasm_bindgen_test]
+async fn the_other_kernels_at_the_edges_of_theirs() {
+    let gpu = gpu().await;
+    let kernels = Kernels::new(gpu, WeightType::F32).await.unwrap();
+    for h in [4, 252, 260, 1028, 2560] {
+        probe::rms_norm(gpu, &kernels, 3, h).await.unwrap();
+    }
+    for (dh, [rows, heads]) in [(4, [1, 1]), (20, [7, 3]), (64, [31, 2]), (128, [9, 16]), (256, [2, 1])] {
+        probe::head_norm_rope(gpu, &kernels, rows, [heads, dh]).await.unwrap();
+    }
+    for causal in [false, true] {
+        for length in [1, 4, 5, 8, 9, 17, 67] {
+            let heads = Heads { query: 2, key: 1, dim: 16, causal };
+            probe::attention(gpu, &kernels, &[length], heads).await.unwrap();
+        }
+        for (query, key, dim) in [(1, 1, 4), (3, 3, 20), (4, 2, 64), (6, 2, 8), (4, 1, 128), (2, 1, 256)] {
+            let heads = Heads { query, key, dim, causal };
+            probe::attention(gpu, &kernels, &[5, 1, 8, 13, 4], heads).await.unwrap();
+        }
+    }
+    for lengths in [&[0][..], &[0, 3, 0], &[63, 64, 65]] {
+        for d in [1, 4, 31, 33, 100] {
+            for form in [Form::Float32, Form::Int8, Form::Binary, Form::Ubinary] {
+                probe::pool_quantise(gpu, &kernels, lengths, [100, d], form, form == Form::Float32).await.unwrap();
+            }
+        }
+    }
+}
+
+/// The files of a model, in memory: there is no folder to read in a browser, and `tests/web` tests the fetching.
+struct Memory(&'static [(&'static str, &'static [u8])]);
+
+struct Chunks {
+    size: usize,
+    chunks: std::slice::Chunks<'static, u8>,
+}
+
+impl Source for Memory {
+    type Stream = Chunks;
+
+    async fn open(&self, file: &str) -> Result<Chunks> {
+        match self.0.iter().find(|(name, _)| *name == file) {
+            Some((_, bytes)) => Ok(Chunks { size: bytes.len(), chunks: bytes.chunks(65_537) }),
+            None => Err(Error::NotFound { file: file.into(), place: "memory".into() }),
+        }
+    }
+}
+
+impl Stream for Chunks {
+    fn size(&self) -> Option<u64> {
+        Some(self.size as u64)
+    }
+
+    async fn next(&mut self) -> Result<Option<Vec<u8>>> {
+        Ok(self.chunks.next().map(<[u8]>::to_vec))
+    }
+}
+
+macro_rules! fixture {
+    ($name:literal, $($file:literal),+) => {
+        Fixture {
+            files: Memory(&[$(($file, include_bytes!(concat!("fixtures/checkpoints/", $name, "/", $file)))),+]),
+            json: include_bytes!(concat!("fixtures/expected/", $name, ".json")),
+            tensors: include_bytes!(concat!("fixtures/expected/", $name, ".safetensors")),
+        }
+    };
+}
+
+struct Fixture {
+    files: Memory,
+    json: &'static [u8],
+    tensors: &'static [u8],
+}
+
+impl Fixture {
+    async fn load(&self, weights: Held) -> Model {
+        Model::load(&self.files, LoadOptions { weights, ..Default::default() }, &()).await.unwrap()
+    }
+
+    async fn equals_transformers(&self) {
+        support::vectors_equal_transformers(&self.load(Held::Auto).await, self.json, self.tensors).await;
+    }
+}
+
+const F32: Fixture = fixture!(
+    "f32-gqa2",
+    "config.json",
+    "modules.json",
+    "1_Pooling/config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "model.safetensors"
+);
+const BF16_SHARDED: Fixture = fixture!(
+    "bf16-gqa4-sharded",
+    "config.json",
+    "modules.json",
+    "1_Pooling/config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "model.safetensors.index.json",
+    "model-00001-of-00003.safetensors",
+    "model-00002-of-00003.safetensors",
+    "model-00003-of-00003.safetensors"
+);
+const F16: Fixture = fixture!(
+    "f16-mha",
+    "config.json",
+    "modules.json",
+    "1_Pooling/config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "model.safetensors"
+);
+const ODD: Fixture = fixture!(
+    "f32-odd",
+    "config.json",
+    "modules.json",
+    "1_Pooling/config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "model.safetensors"
+);
+const CAUSAL: Fixture = fixture!(
+    "causal-last-f32",
+    "config.json",
+    "modules.json",
+    "1_Pooling/config.json",
+    "config_sentence_transformers.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "model.safetensors"
+);
+
+#[wasm_bindgen_test]
+async fn f32_with_grouped_heads_equals_transformers() {
+    F32.equals_transformers().await;
+}
+
+#[wasm_bindgen_test]
+async fn sharded_bf16_equals_transformers() {
+    BF16_SHARDED.equals_transformers().await;
+}
+
+#[wasm_bindgen_test]
+async fn f16_without_grouping_equals_transformers() {
+    F16.equals_transformers().await;
+}
+
+#[wasm_bindgen_test]
+async fn odd_sizes_equal_transformers() {
+    ODD.equals_transformers().await;
+}
+
+#[wasm_bindgen_test]
+async fn a_causal_last_token_model_equals_transformers() {
+    CAUSAL.equals_transformers().await;
+}
+
+#[wasm_bindgen_test]
+async fn a_text_has_the_same_bits_alone_and_in_any_batch() {
+    for fixture in [F32, CAUSAL] {
+        support::bits_do_not_depend_on_the_batch(&fixture.load(Held::Auto).await, fixture.json).await;
+    }
+}
