@@ -3,10 +3,10 @@
 // The barrier-free register tile. A thread owns four tokens and eight outputs; at each step it
 // reads one vec4 of K from each of its twelve rows and does 128 multiply-adds on them, all from
 // registers. With the four token rows as the columns of a matrix X, `w * X` is the four dot
-// products of one weight row at once. No shared memory: barriers are what makes tiled kernels
-// collapse on software adapters, and there this shape is the fastest of those measured
-// (bench/results). Each output is one chain of additions over K in ascending order, whatever the
-// tile, so a token's bits do not depend on its neighbours.
+// products of one weight row at once. There is no shared memory, because barriers are what makes
+// tiled kernels collapse on software adapters; what that costs a real GPU is reuse across the
+// workgroup, which is left to the caches. Each output is one chain of additions over K in
+// ascending order, whatever the tile, so a token's bits do not depend on its neighbours.
 //
 // Rows and outputs past the edge are computed from the last valid row and not stored: cheaper
 // than a branch in the loop, and never out of bounds.

@@ -222,3 +222,20 @@ impl From<wgpu::Error> for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Gpu;
+
+    #[test]
+    fn an_adapter_below_webgpus_defaults_is_refused_by_the_name_of_the_limit() {
+        assert!(Gpu::check_limits("a", &wgpu::Limits::default()).is_ok());
+        let small = wgpu::Limits { max_storage_buffer_binding_size: 64 << 20, ..Default::default() };
+        let error = Gpu::check_limits("Tiny", &small).err().unwrap();
+        assert_eq!(error.code(), "adapter-too-small");
+        let message = error.to_string();
+        for word in ["Tiny", "max_storage_buffer_binding_size", "67108864", "134217728"] {
+            assert!(message.contains(word), "{message}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+// Renders the tables of README.md from bench/results, between <!-- bench:NAME --> and <!-- /bench -->.
+//   node bench/render.mjs            writes them
+//   node bench/render.mjs --check    fails if they are not what the results say
+import { readFileSync, writeFileSync } from "node:fs";
+
+const read = (name) => JSON.parse(readFileSync(new URL(`results/${name}.json`, import.meta.url)));
+const table = (head, rows) => [head, head.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
+const gib = (bytes) => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+
+const tables = {
+  large() {
+    const { large } = read("lavapipe");
+    const rows = large.flatMap(({ shape, weights, bytes, texts }) =>
+      texts.map(({ tokens, one_minus_cosine, codes_equal, seconds }) => [
+        shape, weights, gib(bytes.device + bytes.host), tokens.toLocaleString("en-US"),
+        one_minus_cosine.toExponential(0), `${(100 * codes_equal).toFixed(2)} %`, seconds.toFixed(1),
+      ]),
+    );
+    return table(["shape", "weights", "memory", "tokens", "1 - cosine", "equal int8 codes", "seconds (2 CPU cores)"], rows);
+  },
+};
+
+const readme = new URL("../README.md", import.meta.url);
+const before = readFileSync(readme, "utf8");
+const after = before.replace(/(<!-- bench:(\w+) -->\n)[^]*?(<!-- \/bench -->)/g, (_, open, name, close) => {
+  if (!tables[name]) throw new Error(`README.md asks for table ${name}, bench/render.mjs has ${Object.keys(tables)}`);
+  return `${open}${tables[name]()}\n${close}`;
+});
+if (process.argv.includes("--check")) {
+  if (after !== before) {
+    console.error("README.md is not what bench/results say: node bench/render.mjs");
+    process.exit(1);
+  }
+} else {
+  writeFileSync(readme, after);
+}
