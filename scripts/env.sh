@@ -15,8 +15,9 @@ case ":$PATH:" in *":$CARGO_BIN:"*) ;; *) export PATH="$CARGO_BIN:$PATH" ;; esac
 
 # Mesa and Chromium complain without one.
 if [ "$(uname -s)" = Linux ] && [ -z "${XDG_RUNTIME_DIR:-}" ]; then
-  export XDG_RUNTIME_DIR=${TMPDIR:-/tmp}/runtime-$(id -u)
-  mkdir -p -m 700 "$XDG_RUNTIME_DIR"
+  XDG_RUNTIME_DIR="${TMPDIR:-/tmp}/runtime-$(id -u)"
+  export XDG_RUNTIME_DIR
+  (umask 077 && mkdir -p "$XDG_RUNTIME_DIR")
 fi
 
 have() { command -v "$1" >/dev/null 2>&1; }

@@ -49,7 +49,7 @@ stamp() { cat "$@" 2>/dev/null | cksum | tr ' ' -; }
 step_npm() {
   local files="package.json package-lock.json" seen=node_modules/.setup-stamp
   [ -f package.json ] || fail "there is no package.json"
-  have node && have npm || fail "node and npm are missing" "install Node 20 or newer, with npm: https://nodejs.org"
+  have npm || fail "node and npm are missing" "install Node 20 or newer, with npm: https://nodejs.org"
   # shellcheck disable=SC2086
   if [ -f $seen ] && [ "$(cat $seen)" = "$(stamp $files)" ]; then ok; return; fi
   # Install scripts only fetch prebuilt binaries, which nothing here uses and closed networks refuse.

@@ -7,8 +7,8 @@
 // tokens of one text and the text's keys.
 //
 // A thread owns one tile and one head. It walks the keys eight at a time with the online softmax
-// (Milakov & Gimelshein 2018; Dao et al. 2022): the scores of a block are eight vec4 registers,
-// one component a query, and after each block
+// (Milakov & Gimelshein 2018; Dao et al. 2022): the scores of a block are two 4 x 4 matrices,
+// a column a key and a row a query, and after each block
 //
 //   m' = max(m, max_j s_j);  y = y * exp(m - m') + sum_j exp(s_j - m') v_j;  l likewise.
 //
@@ -48,6 +48,25 @@ struct Tile {
 const KEYS = 8u;
 const LOWEST = -1e30;
 
+// Scores of the four queries for four keys, a column a key: those out of a query's reach are LOWEST.
+fn in_reach(scores: mat4x4<f32>, first: u32, reach: vec4<u32>) -> mat4x4<f32> {
+    let lowest = vec4<f32>(LOWEST);
+    return mat4x4<f32>(
+        select(scores[0] * params.scale, lowest, vec4<u32>(first) > reach),
+        select(scores[1] * params.scale, lowest, vec4<u32>(first + 1u) > reach),
+        select(scores[2] * params.scale, lowest, vec4<u32>(first + 2u) > reach),
+        select(scores[3] * params.scale, lowest, vec4<u32>(first + 3u) > reach),
+    );
+}
+
+fn highest_of(s: mat4x4<f32>) -> vec4<f32> {
+    return max(max(s[0], s[1]), max(s[2], s[3]));
+}
+
+fn exponentials(s: mat4x4<f32>, peak: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(exp(s[0] - peak), exp(s[1] - peak), exp(s[2] - peak), exp(s[3] - peak));
+}
+
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (id.x >= params.tiles * params.heads) {
@@ -72,43 +91,37 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var highest = vec4<f32>(LOWEST);
     var total = vec4<f32>();
     for (var first = 0u; first < tile.keys; first += KEYS) {
-        var key: array<u32, KEYS>;
-        var s: array<vec4<f32>, KEYS>;
-        for (var j = 0u; j < KEYS; j++) {
-            key[j] = k_base + min(first + j, tile.keys - 1u) * k_stride;
-            s[j] = vec4<f32>();
-        }
+        let places = first + vec4<u32>(0u, 1u, 2u, 3u);
+        let a = k_base + min(places, vec4<u32>(tile.keys - 1u)) * k_stride;
+        let b = k_base + min(places + 4u, vec4<u32>(tile.keys - 1u)) * k_stride;
+        var s = mat4x4<f32>();
+        var t = mat4x4<f32>();
         for (var d = 0u; d < dh4; d++) {
-            let queries = mat4x4<f32>(q[at.x + d], q[at.y + d], q[at.z + d], q[at.w + d]);
-            for (var j = 0u; j < KEYS; j++) {
-                s[j] += k[key[j] + d] * queries;
-            }
+            let queries = transpose(mat4x4<f32>(q[at.x + d], q[at.y + d], q[at.z + d], q[at.w + d]));
+            s += queries * mat4x4<f32>(k[a.x + d], k[a.y + d], k[a.z + d], k[a.w + d]);
+            t += queries * mat4x4<f32>(k[b.x + d], k[b.y + d], k[b.z + d], k[b.w + d]);
         }
 
-        var peak = highest;
-        for (var j = 0u; j < KEYS; j++) {
-            s[j] = select(s[j] * params.scale, vec4<f32>(LOWEST), vec4<u32>(first + j) > reach);
-            peak = max(peak, s[j]);
-        }
+        s = in_reach(s, first, reach);
+        t = in_reach(t, first + 4u, reach);
+        let peak = max(highest, max(highest_of(s), highest_of(t)));
         let keep = exp(highest - peak);
-        total *= keep;
-        for (var j = 0u; j < KEYS; j++) {
-            s[j] = exp(s[j] - peak);
-            total += s[j];
-        }
         highest = peak;
+        s = exponentials(s, peak);
+        t = exponentials(t, peak);
+        total = total * keep + ((s[0] + s[1]) + (s[2] + s[3])) + ((t[0] + t[1]) + (t[2] + t[3]));
 
+        // From a column a key to a column a query.
+        s = transpose(s);
+        t = transpose(t);
         for (var d = 0u; d < dh4; d++) {
-            var sums = mat4x4<f32>();
+            var sums = mat4x4<f32>(v[a.x + d], v[a.y + d], v[a.z + d], v[a.w + d]) * s
+                + mat4x4<f32>(v[b.x + d], v[b.y + d], v[b.z + d], v[b.w + d]) * t;
             if (first > 0u) {
-                sums = mat4x4<f32>(
+                sums += mat4x4<f32>(
                     y[at.x + d] * keep.x, y[at.y + d] * keep.y,
                     y[at.z + d] * keep.z, y[at.w + d] * keep.w,
                 );
-            }
-            for (var j = 0u; j < KEYS; j++) {
-                let value = v[key[j] + d];
-                sums += mat4x4<f32>(value * s[j].x, value * s[j].y, value * s[j].z, value * s[j].w);
             }
             y[at.x + d] = sums[0];
             y[at.y + d] = sums[1];

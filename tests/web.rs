@@ -1,5 +1,6 @@
 //! The same checks as natively, in a browser: Chrome's WGSL compiler, every kernel, and whole models against
 //! transformers. `scripts/test-web.sh` runs them in headless Chromium on SwiftShader, whose subgroups have size 4.
+//! The kernels' sweeps are those of `kernels.rs`, thinned out to the edges where tiles meet.
 #![cfg(target_arch = "wasm32")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
@@ -9,7 +10,7 @@ use std::cell::Cell;
 
 use pplx_embed::gpu::{Form, Gpu, Heads, Kernels, WeightType, probe, shaders};
 use pplx_embed::hub::{Source, Stream};
-use pplx_embed::model::{Held, LoadOptions, Model};
+use pplx_embed::model::{LoadOptions, Model};
 use pplx_embed::{Error, Result};
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
@@ -128,12 +129,12 @@ struct Fixture {
 }
 
 impl Fixture {
-    async fn load(&self, weights: Held) -> Model {
-        Model::load(&self.files, LoadOptions { weights, ..Default::default() }, &()).await.unwrap()
+    async fn load(&self) -> Model {
+        Model::load(&self.files, LoadOptions::default(), &()).await.unwrap()
     }
 
     async fn equals_transformers(&self) {
-        support::vectors_equal_transformers(&self.load(Held::Auto).await, self.json, self.tensors).await;
+        support::vectors_equal_transformers(&self.load().await, self.json, self.tensors).await;
     }
 }
 
@@ -214,7 +215,8 @@ async fn a_causal_last_token_model_equals_transformers() {
 
 #[wasm_bindgen_test]
 async fn a_text_has_the_same_bits_alone_and_in_any_batch() {
-    for fixture in [F32, CAUSAL] {
-        support::bits_do_not_depend_on_the_batch(&fixture.load(Held::Auto).await, fixture.json).await;
+    // Of one model with each mask: on SwiftShader the others take minutes, and natively all five are tested.
+    for fixture in [F16, CAUSAL] {
+        support::bits_do_not_depend_on_the_batch(&fixture.load().await, fixture.json).await;
     }
 }

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2086
 # Steps of scripts/setup.sh for compilers and cargo's tools: rust, wasm32, wasm-bindgen, wasm-pack, lint.
 
 step_rust() {
@@ -16,14 +16,9 @@ step_wasm32() {
     say "rustup target add $WASM_TARGET"
   elif have apt-get; then
     say "rustup has no $WASM_TARGET: installing Debian's compiler and building std with it, once"
-    debian_wasm32
+    (apt_install rustc-web cargo-web rust-web-src rust-web-llvm lld) && { rustc_has_wasm /usr/bin/rustc || build_std; }
   fi
-  wasm_toolchain >/dev/null || fail "still no compiler for $WASM_TARGET" "rustup target add $WASM_TARGET"
-}
-
-debian_wasm32() {
-  apt_install rustc-web cargo-web rust-web-src rust-web-llvm lld
-  rustc_has_wasm /usr/bin/rustc || build_std
+  wasm_toolchain >/dev/null || fail "there is no compiler for $WASM_TARGET" "rustup target add $WASM_TARGET"
 }
 
 # Builds std in an empty crate with Debian's compiler and puts it where that compiler looks for it.
@@ -83,7 +78,6 @@ step_lint() {
   if [ -n "$missing" ]; then
     have rustup || fail "missing: $missing" "install rustfmt and clippy for your Rust toolchain"
     say "rustup component add $missing"
-    # shellcheck disable=SC2086
     logged rustup component add $missing
   elif [ "$(wasm_toolchain)" = debian ] && [ ! -x /usr/bin/cargo-clippy ]; then
     say "apt-get install rust-web-clippy"

@@ -1,9 +1,8 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2086
 # Steps of scripts/setup.sh that install system packages: vulkan, browser.
 
 # apt_install PACKAGE...: an image's package lists are often empty or old, so on a first failure they are fetched.
 apt_install() {
-  # shellcheck disable=SC2086
   set -- $SUDO env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"
   run_logged "$@" || { logged $SUDO apt-get update; logged "$@"; }
 }
