@@ -113,9 +113,13 @@ async function answer(request, response, root) {
   else await pipeline(createReadStream(file, { start, end }), response);
 }
 
-/** Serves until `close()`. `port: 0` takes a free one; `root` is the repository, or a folder laid out like it. */
-export async function serve({ port = 8080, host = "127.0.0.1", root = ROOT } = {}) {
+/**
+ * Serves until `close()`. `port: 0` takes a free one; `root` is the repository, or a folder laid out like it. A test's
+ * `intercept(request, response, headers)` is asked first, and returns true where it answers.
+ */
+export async function serve({ port = 8080, host = "127.0.0.1", root = ROOT, intercept } = {}) {
   const server = createServer((request, response) => {
+    if (intercept?.(request, response, HEADERS)) return;
     answer(request, response, root).catch((error) => {
       if (response.headersSent) return response.destroy(); // the reader went away, or the file did
       const { status = 500, headers = {}, message } = error;

@@ -1,0 +1,24 @@
+/**
+ * Perplexity's pplx-embed models in a browser tab, on the user's own GPU.
+ *
+ * @example
+ * ```ts
+ * import { cosineSimilarity, load } from "pplx-embed-web";
+ *
+ * const model = await load("perplexity-ai/pplx-embed-v1-0.6b");
+ * const e = await model.embed(["a red bicycle", "a bike, painted red"]);
+ * console.log(e.shape); // [ 2, 1024 ]
+ * console.log(cosineSimilarity(e.row(0), e.row(1))); // -1 to 1: how alike they are
+ * await model.dispose();
+ * ```
+ *
+ * @packageDocumentation
+ */
+export type { Embeddings } from "./embeddings.js";
+export { type ErrorCode, PplxEmbedError } from "./errors.js";
+export { load } from "./load.js";
+export type { Model } from "./model.js";
+export { cosineSimilarity, hamming, type NumberArray } from "./similarity.js";
+export type {
+  DataOf, Dtype, EmbedOptions, LoadOptions, ModelInfo, OnProgress, Progress, Usage,
+} from "./types.js";

@@ -1,0 +1,57 @@
+// What the page and the worker say to each other, and what both sides of it look like to the model.
+
+import type { Dtype, ModelInfo, OnProgress, Progress } from "./types.js";
+
+/** What the wasm module needs to load a model; only what can be handed to a worker. */
+export interface LoadRequest {
+  id: string;
+  revision: string | undefined;
+  endpoint: string | undefined;
+  token: string | undefined;
+  weights: string | undefined;
+  wasmUrl: string | undefined;
+}
+
+/** What it needs to embed texts. */
+export interface EmbedRequest {
+  dtype: Dtype | undefined;
+  dimensions: number | undefined;
+  normalize: boolean | undefined;
+}
+
+/** What it gives: `data` has `[rows, columns]` numbers. */
+export interface RawEmbeddings {
+  data: Int8Array<ArrayBuffer> | Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
+  dtype: Dtype;
+  rows: number;
+  columns: number;
+  dimensions: number;
+  tokens: number;
+  truncated: Uint32Array<ArrayBuffer>;
+}
+
+/** The caller's side of one call. */
+export interface Hooks {
+  signal: AbortSignal;
+  onProgress: OnProgress | undefined;
+}
+
+/** One model, in this thread or in a worker. It runs one call at a time. */
+export interface Engine {
+  load(request: LoadRequest, hooks: Hooks): Promise<ModelInfo>;
+  embed(texts: readonly string[], request: EmbedRequest, hooks: Hooks): Promise<RawEmbeddings>;
+  /** Frees everything. Calls that are under way reject, or never settle. */
+  close(): void;
+}
+
+/** To the worker. `call` is a number that the answers repeat. */
+export type ToWorker =
+  | { type: "load"; call: number; request: LoadRequest }
+  | { type: "embed"; call: number; request: EmbedRequest; texts: readonly string[] }
+  | { type: "abort"; call: number };
+
+/** From the worker: `done` or `failed` ends a call. */
+export type FromWorker =
+  | { type: "progress"; call: number; progress: Progress }
+  | { type: "done"; call: number; result: ModelInfo | RawEmbeddings }
+  | { type: "failed"; call: number; code: string; message: string };

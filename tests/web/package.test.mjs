@@ -1,0 +1,83 @@
+// What can be seen without a browser: importing has no effect, comparing vectors, what is published.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { test } from "node:test";
+
+import { cosineSimilarity, hamming, load, PplxEmbedError } from "pplx-embed-web";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const node = (script) =>
+  execFileSync(process.execPath, ["--input-type=module", "-e", script], { cwd: ROOT, encoding: "utf8" });
+
+const throws = (call, message) =>
+  assert.throws(call, (error) => {
+    assert.ok(error instanceof PplxEmbedError && error.code === "invalid-argument", String(error));
+    assert.match(error.message, message);
+    return true;
+  });
+
+test("importing on a server has no side effects", () => {
+  const script = `
+    const watched = ["fetch", "Worker", "navigator", "document", "WebAssembly"];
+    const get = () => { throw new Error("looked at a global"); };
+    for (const name of watched) Object.defineProperty(globalThis, name, { get, configurable: true });
+    const keys = Reflect.ownKeys(globalThis).length;
+    const library = await import("pplx-embed-web");
+    await import("./dist/worker.js");
+    if (Reflect.ownKeys(globalThis).length !== keys) throw new Error("globals changed");
+    console.log(Object.keys(library).sort().join());
+  `;
+  assert.equal(node(script), "PplxEmbedError,cosineSimilarity,hamming,load\n");
+});
+
+test("loading on a server says what is missing", async () => {
+  await assert.rejects(load("f32-odd"), { name: "PplxEmbedError", code: "no-adapter" });
+  await assert.rejects(load("f32-odd", { signal: AbortSignal.abort() }), { code: "aborted" });
+  await assert.rejects(load("f32-odd", { weights: "q8" }), { code: "unsupported" });
+});
+
+test("cosine of any two arrays of numbers", () => {
+  const close = (a, b) => assert.ok(Math.abs(a - b) < 1e-12, `${a} is not ${b}`);
+  close(cosineSimilarity(new Int8Array([3, 4]), new Float32Array([4, 3])), 0.96);
+  close(cosineSimilarity(new Int8Array([1, -1]), new Int8Array([-1, 1])), -1);
+  close(cosineSimilarity(new Float32Array([1e38, 0]), new Float32Array([3e38, 0])), 1);
+  close(cosineSimilarity(new Int8Array(3), new Int8Array([1, 2, 3])), 0);
+  assert.equal(cosineSimilarity(new Float32Array(), new Float32Array()), 0);
+  throws(() => cosineSimilarity(new Int8Array(3), new Int8Array(4)), /^b: has 4 numbers, .* 3$/);
+  throws(() => cosineSimilarity([1, 2], new Int8Array(2)), /^a: an array/);
+  throws(() => cosineSimilarity(new Int8Array(2), new BigInt64Array(2)), /^b: /);
+  throws(() => cosineSimilarity(new Int8Array(2), new DataView(new ArrayBuffer(2))), /^b: /);
+  throws(() => cosineSimilarity(new Int8Array(2)), /^b: undefined/);
+});
+
+test("Hamming distance of signs and of packed bits", () => {
+  assert.equal(hamming(new Int8Array([1, -1, 1]), new Int8Array([1, 1, -1])), 2);
+  const all = Uint8Array.from({ length: 256 }, (_, i) => i);
+  assert.equal(hamming(all, new Uint8Array(256)), 1024);
+  for (const byte of all) {
+    const ones = byte.toString(2).replaceAll("0", "").length;
+    assert.equal(hamming(Uint8Array.of(byte), Uint8Array.of(0)), ones);
+  }
+  throws(() => hamming(new Int8Array([1, 5]), new Int8Array([1, 1])), /^a\[1\]: 5, allowed is \+1 or -1/);
+  throws(() => hamming(new Int8Array([1]), new Int8Array([0])), /^b\[0\]: 0/);
+  throws(() => hamming(new Int8Array([1]), new Uint8Array([1])), /two Int8Array/);
+  throws(() => hamming(new Float32Array([1]), new Float32Array([1])), /two Int8Array/);
+  throws(() => hamming(new Uint8Array(1), new Uint8Array(2)), /^b: has 2 numbers/);
+});
+
+test("the package has what it needs, and nothing that runs code from strings or from elsewhere", () => {
+  const pack = ["pack", "--dry-run", "--json", "--ignore-scripts"];
+  const [{ files }] = JSON.parse(execFileSync("npm", pack, { cwd: ROOT, stdio: ["ignore", "pipe", "ignore"] }));
+  const paths = files.map((file) => file.path);
+  for (const path of ["dist/index.js", "dist/index.d.ts", "dist/worker.js", "dist/wasm/pplx_embed_bg.wasm"]) {
+    assert.ok(paths.includes(path), path);
+  }
+  assert.ok(paths.every((path) => /^(dist\/|package\.json|README|LICENSE|CHANGELOG)/.test(path)), paths.join());
+  const scripts = paths.filter((path) => path.endsWith(".js")).map((path) => `${ROOT}/${path}`);
+  const foreign = "^(?!\\s*(//|\\*)).*https?://(?!huggingface\\.co)[a-z]"; // but for comments
+  for (const pattern of ["\\beval\\(", "new Function", "blob:", foreign]) {
+    const found = execFileSync("sh", ["-c", 'grep -nP "$0" "$@" || true', pattern, ...scripts], { encoding: "utf8" });
+    assert.equal(found, "", pattern);
+  }
+});

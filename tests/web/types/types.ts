@@ -1,0 +1,61 @@
+// Compiled against dist/ as a user's program would be, and never run.
+import { cosineSimilarity, hamming, load, PplxEmbedError } from "pplx-embed-web";
+import type {
+  Dtype, Embeddings, ErrorCode, LoadOptions, Model, ModelInfo, Progress, Usage,
+} from "pplx-embed-web";
+
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+const is = <A, B>(_: Same<A, B>) => {};
+
+const options: LoadOptions = {
+  device: "auto", weights: "f16", revision: "main", endpoint: new URL("https://example.org/"), token: "t", cache: false,
+  worker: true, wasmUrl: "/pplx_embed_bg.wasm", signal: AbortSignal.timeout(1000),
+  onProgress: (p: Progress) => {
+    if (p.stage === "download") is<typeof p.loaded, number>(true);
+    // @ts-expect-error: only a download has a file
+    if (p.stage === "embed") p.file;
+  },
+};
+
+export async function uses(signal: AbortSignal | undefined): Promise<void> {
+  await using model = await load("owner/name", options);
+  is<typeof model, Model>(true);
+  is<typeof model.info, ModelInfo>(true);
+
+  const own = await model.embed("a text", { signal });
+  is<typeof own.data, Int8Array | Float32Array>(true);
+  const float32 = await model.embed(["a", "b"] as const, { dtype: "float32", dimensions: 256, normalize: true });
+  is<typeof float32, Embeddings<"float32">>(true);
+  is<typeof float32.data, Float32Array>(true);
+  const bits = await model.embed(["a"], { dtype: "ubinary" });
+  is<typeof bits.data, Uint8Array>(true);
+  const signs = await model.embed(["a"], { dtype: "binary" });
+  const any = await model.embed(["a"], { dtype: "int8" as Dtype });
+  is<typeof any.dtype, Dtype>(true);
+
+  is<typeof own.usage, Usage>(true);
+  const [rows, columns]: readonly [number, number] = own.shape;
+  const lists: number[][] = own.toArray();
+  const distance: number = hamming(bits.row(0), bits.row(0)) + hamming(signs.row(0), signs.row(0));
+  console.log(rows, columns, lists, distance, cosineSimilarity(own.row(0), float32.row(1)));
+
+  // @ts-expect-error: a form that does not exist
+  await model.embed("a", { dtype: "int4" });
+  // @ts-expect-error: no text
+  await model.embed(5);
+  // @ts-expect-error: an option that does not exist
+  await model.embed("a", { dimension: 5 });
+  // @ts-expect-error: packed bits against signs
+  hamming(bits.row(0), signs.row(0));
+  // @ts-expect-error: read-only
+  own.shape[0] = 1;
+  // @ts-expect-error: models are made by load
+  new (await import("pplx-embed-web")).Model();
+}
+
+export function handles(error: unknown): ErrorCode | undefined {
+  if (!(error instanceof PplxEmbedError)) return undefined;
+  // @ts-expect-error: not a code
+  if (error.code === "oops") return undefined;
+  return error.code;
+}
