@@ -27,7 +27,7 @@ build: setup-rust ## Build the command line, target/release/pplx-embed
 web: setup-rust setup-wasm32 setup-wasm-bindgen setup-npm ## Build what a browser needs, dist/
 	scripts/build-web.sh
 
-test: setup test-native test-web test-js lint ## Everything a change must pass
+test: setup lint test-native test-web test-js ## Everything a change must pass
 
 test-native: setup-rust setup-vulkan setup-browser ## Rust tests, on each of two software GPUs
 	scripts/test-native.sh

@@ -17,6 +17,10 @@
 // shader for any head_dim and no barrier. What it costs a real GPU is reuse of K and V across
 // the threads of a workgroup, which is left to the caches.
 //
+// A dispatch covers a range of 2,048 keys; the state (m, l) and y carry a long text from one to the
+// next. That bounds the time of a dispatch, and the number of loop iterations of an invocation:
+// llvmpipe ends loops, without a word, after 65,535 of them.
+//
 // Keys are visited from the text's first in blocks of eight, so a token's bits do not depend on
 // where its text lies in the batch. Keys past the end read the last key and get the score LOWEST,
 // whose exponential is 0 (an infinity would be, too, but WGSL may assume there is none).
@@ -29,6 +33,8 @@ struct Params {
     scale: f32,     // 1 / sqrt(Dh)
     causal: u32,    // 1: a token attends to itself and the tokens before it
     first_tile: u32,
+    first_key: u32, // the range of keys, counted in each text: a multiple of KEYS
+    end_key: u32,
 }
 
 struct Tile {
@@ -44,6 +50,13 @@ struct Tile {
 @group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;        // [T, Hkv, Dh/4]
 @group(0) @binding(4) var<storage, read> v: array<vec4<f32>>;        // [T, Hkv, Dh/4]
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;  // [rows, Hq, Dh/4]
+@group(0) @binding(6) var<storage, read_write> state: array<State>;  // [tiles, Hq]
+
+// The online softmax between two ranges of keys, a component a query.
+struct State {
+    highest: vec4<f32>,  // m
+    total: vec4<f32>,    // l
+}
 
 const KEYS = 8u;
 const LOWEST = -1e30;
@@ -72,8 +85,13 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (id.x >= params.tiles * params.heads) {
         return;
     }
-    let tile = tiles[params.first_tile + id.x % params.tiles];
+    let tile_ix = params.first_tile + id.x % params.tiles;
+    let tile = tiles[tile_ix];
+    if (params.first_key >= tile.keys) {
+        return;
+    }
     let head = id.x / params.tiles;
+    let state_ix = tile_ix * params.heads + head;
     let dh4 = params.dh4;
     let q_stride = params.heads * dh4;
     let k_stride = params.heads / params.group * dh4;
@@ -90,7 +108,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 
     var highest = vec4<f32>(LOWEST);
     var total = vec4<f32>();
-    for (var first = 0u; first < tile.keys; first += KEYS) {
+    if (params.first_key > 0u) {
+        highest = state[state_ix].highest;
+        total = state[state_ix].total;
+    }
+    let end = min(params.end_key, tile.keys);
+    for (var first = params.first_key; first < end; first += KEYS) {
         let places = first + vec4<u32>(0u, 1u, 2u, 3u);
         let a = k_base + min(places, vec4<u32>(tile.keys - 1u)) * k_stride;
         let b = k_base + min(places + 4u, vec4<u32>(tile.keys - 1u)) * k_stride;
@@ -130,6 +153,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         }
     }
 
+    if (end < tile.keys) {
+        state[state_ix] = State(highest, total);
+        return;
+    }
     for (var d = 0u; d < dh4; d++) {
         let sums = mat4x4<f32>(
             y[at.x + d] / total.x, y[at.y + d] / total.y,

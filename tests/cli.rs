@@ -16,8 +16,7 @@ fn run(arguments: &[&str], input: &[u8]) -> Output {
 }
 
 fn run_with(command: &mut Command, input: &[u8]) -> Output {
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // A run that refuses its arguments may end before it has read its input.
     drop(child.stdin.take().unwrap().write_all(input));
     child.wait_with_output().unwrap()
@@ -120,7 +119,12 @@ fn each_dtype_has_its_shape_and_its_npy_type() {
 #[test]
 fn without_output_each_text_is_a_line_of_json() {
     let result = run(&["embed", "--model", MODEL, "--dimensions", "4", "--quiet"], "Äpfel\n\n\u{feff}x".as_bytes());
-    let lines: Vec<Value> = result.stdout.split(|&b| b == b'\n').filter(|l| !l.is_empty()).map(|l| serde_json::from_slice(l).unwrap()).collect();
+    let lines: Vec<Value> = result
+        .stdout
+        .split(|&b| b == b'\n')
+        .filter(|l| !l.is_empty())
+        .map(|l| serde_json::from_slice(l).unwrap())
+        .collect();
     assert_eq!(lines.len(), 3);
     assert_eq!((&lines[0]["index"], &lines[0]["text"]), (&serde_json::json!(0), &serde_json::json!("Äpfel")));
     // An empty line is an empty text, and its vector zero.

@@ -81,6 +81,12 @@ const CONFIG: &str = include_str!("fixtures/checkpoints/f32-gqa2/config.json");
 const INDEX: &str = include_str!("fixtures/checkpoints/bf16-gqa4-sharded/model.safetensors.index.json");
 const TOKENIZER: &str = include_str!("fixtures/checkpoints/f32-odd/tokenizer.json");
 
+/// `PROPTEST_CASES` cases of each, 4,096 unless told.
+fn config() -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(4096);
+    ProptestConfig { cases, failure_persistence: None, ..Default::default() }
+}
+
 /// What fuzzing found, once each. `decoder-is-not-json`: the tokenizers crate panics in its decoder's parser.
 #[test]
 fn every_input_that_once_did_harm_is_a_typed_error() {
@@ -91,7 +97,7 @@ fn every_input_that_once_did_harm_is_a_typed_error() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn a_header_is_accepted_exactly_if_the_safetensors_crate_accepts_it((header, data) in headers(), step in 1..40usize) {

@@ -125,3 +125,15 @@ fn pooling_and_every_form_at_the_edges_of_a_word_and_a_block() {
         }
     });
 }
+
+#[test]
+fn attention_at_the_edges_of_a_range_of_2048_keys() {
+    with_kernels(WeightType::F32, async |gpu, kernels| {
+        for causal in [false, true] {
+            let heads = Heads { query: 2, key: 1, dim: 4, causal };
+            for lengths in [&[2047][..], &[2048], &[2049], &[3, 4097, 5]] {
+                probe::attention(gpu, kernels, lengths, heads).await.unwrap();
+            }
+        }
+    });
+}

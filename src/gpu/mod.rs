@@ -8,6 +8,6 @@ mod recorder;
 pub mod shaders;
 
 pub use device::{AdapterSummary, Gpu};
-pub use kernels::{Form, HeadRows, Heads, Kernels, Rope, Segment, Tile};
+pub use kernels::{AttentionBuffers, Form, HeadRows, Heads, Kernels, Rope, Segment, Tile};
 pub use linear::{Linear, WeightType};
 pub use recorder::Recorder;

@@ -4,7 +4,7 @@
 //! browser gets one wrong is found before it has made a vector. The tests call the same functions over the edges of
 //! each kernel's tile.
 
-use super::{Form, Gpu, HeadRows, Heads, Kernels, Linear, Recorder, Rope, Segment, Tile, WeightType};
+use super::{AttentionBuffers, Form, Gpu, HeadRows, Heads, Kernels, Linear, Recorder, Rope, Segment, Tile, WeightType};
 use crate::cpu;
 use crate::error::{Error, Result};
 
@@ -67,8 +67,7 @@ pub async fn matmul(gpu: &Gpu, kernels: &Kernels, [rows, n, k]: [u32; 3], max_bi
     let (w, w_values) = weight(gpu, kernels.weight_type(), 4, [n, k], max_binding)?;
     let x_buffer = gpu.storage_of("x", &x)?;
     let before = values(5, (rows * n) as usize);
-    let (y, sum) =
-        (gpu.storage("y", u64::from((rows + 1) * n) * 4)?, gpu.storage_of("sum", &before)?);
+    let (y, sum) = (gpu.storage("y", u64::from((rows + 1) * n) * 4)?, gpu.storage_of("sum", &before)?);
     let mut run = Recorder::new(gpu, kernels, &());
     run.matmul(&x_buffer, &w, &y, rows, 1);
     run.matmul_add(&x_buffer, &w, &sum, rows);
@@ -137,10 +136,12 @@ pub async fn attention(gpu: &Gpu, kernels: &Kernels, lengths: &[usize], heads: H
         first += length as u32;
     }
     let table = gpu.storage_of("tiles", &tiles)?;
+    let state = gpu.storage("state", tiles.len() as u64 * heads.state_bytes())?;
     let (q_buffer, k_buffer) = (gpu.storage_of("q", &q)?, gpu.storage_of("k", &k)?);
     let (v_buffer, y) = (gpu.storage_of("v", &v)?, gpu.storage("y", (q.len() * 4) as u64)?);
     let mut run = Recorder::new(gpu, kernels, &());
-    run.attention(&tiles, [&table, &q_buffer, &k_buffer, &v_buffer, &y], heads);
+    let buffers = AttentionBuffers { tiles: &table, q: &q_buffer, k: &k_buffer, v: &v_buffer, y: &y, state: &state };
+    run.attention(&tiles, buffers, heads);
     run.finish().await?;
     let expected = cpu::attention(&q, &k, &v, lengths, [hq, hkv], heads.causal);
     compare("attention", &floats(gpu, &y, q.len() as u32).await?, &expected)
@@ -177,8 +178,7 @@ pub async fn pool_quantise(
     let counts: Vec<u32> = lengths.iter().map(|&l| l as u32).collect();
     let texts = counts.len() as u32;
     let state = gpu.storage("state", u64::from(texts * h) * 8)?;
-    let (counts, y) =
-        (gpu.storage_of("counts", &counts)?, gpu.storage("y", u64::from(texts * form.row_words(d)) * 4)?);
+    let (counts, y) = (gpu.storage_of("counts", &counts)?, gpu.storage("y", u64::from(texts * form.row_words(d)) * 4)?);
     let mut run = Recorder::new(gpu, kernels, &());
     for (slab, rows) in slabs.iter().zip([&x[..cut * h as usize], &x[cut * h as usize..]]) {
         if !slab.is_empty() {

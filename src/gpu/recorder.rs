@@ -72,11 +72,8 @@ impl<'a> Recorder<'a> {
         let offset = self.open.params.len() as u64;
         self.open.params.extend_from_slice(bytemuck::bytes_of(&params));
         self.open.params.resize(self.open.params.len().next_multiple_of(SLOT), 0);
-        let uniform = wgpu::BufferBinding {
-            buffer: &self.kernels.params,
-            offset,
-            size: std::num::NonZeroU64::new(SLOT as u64),
-        };
+        let uniform =
+            wgpu::BufferBinding { buffer: &self.kernels.params, offset, size: std::num::NonZeroU64::new(SLOT as u64) };
         let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(uniform) }];
         entries.extend(
             (1..).zip(buffers).map(|(binding, b)| wgpu::BindGroupEntry { binding, resource: b.as_entire_binding() }),

@@ -39,11 +39,8 @@ impl Source for Http {
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        let answer = request.call().map_err(|e| Error::Network {
-            url: url.clone(),
-            status: None,
-            message: e.to_string(),
-        })?;
+        let answer =
+            request.call().map_err(|e| Error::Network { url: url.clone(), status: None, message: e.to_string() })?;
         let header = |name: &str| answer.headers().get(name).and_then(|v| v.to_str().ok()).map(String::from);
         let html = header("content-type").is_some_and(|t| t.trim_start().starts_with("text/html"));
         let status = answer.status();

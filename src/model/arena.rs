@@ -24,6 +24,8 @@ pub(super) struct Arena {
     pub(super) q: wgpu::Buffer,
     /// `[C, Hq * Dh]`, what attention gives.
     pub(super) a: wgpu::Buffer,
+    /// `[C]` of [`crate::gpu::Heads::state_bytes`]
+    pub(super) softmax: wgpu::Buffer,
     /// `[C, I]`
     pub(super) m: wgpu::Buffer,
     /// `[T, Hkv * Dh]`
@@ -69,6 +71,7 @@ impl Arena {
             h: rows("h", config.hidden)?,
             q: rows("q", config.query_heads * config.head_dim)?,
             a: rows("a", config.query_heads * config.head_dim)?,
+            softmax: gpu.storage("softmax", u64::from(slab) * config.heads().state_bytes())?,
             m: rows("m", config.intermediate)?,
             k: gpu.storage("k", 0)?,
             v: gpu.storage("v", 0)?,

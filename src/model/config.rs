@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
+use crate::gpu::Heads;
 use crate::hub::{self, Source};
 
 /// Largest configuration file accepted, in bytes.
@@ -98,6 +99,11 @@ struct RawPooling {
 }
 
 impl Config {
+    /// The shape of its attention.
+    pub(super) fn heads(&self) -> Heads {
+        Heads { query: self.query_heads, key: self.key_heads, dim: self.head_dim, causal: self.causal }
+    }
+
     /// Reads `config.json`, `modules.json` and the pooling module's `config.json`.
     ///
     /// # Errors
@@ -138,7 +144,7 @@ impl Config {
             _ => Err(invalid(format!("{name} is {value}, allowed are multiples of 4"))),
         };
         let hidden = fours("hidden_size", count("hidden_size", raw.hidden_size, 1 << 16)?)?;
-        let query_heads = count("num_attention_heads", raw.num_attention_heads, 1 << 10)?;
+        let query_heads = count("num_attention_heads", raw.num_attention_heads, 1 << 8)?;
         let key_heads =
             count("num_key_value_heads", raw.num_key_value_heads.or(raw.num_attention_heads), query_heads.into())?;
         if query_heads % key_heads != 0 {
@@ -163,7 +169,7 @@ impl Config {
             query_heads,
             key_heads,
             head_dim: fours("head_dim", count("head_dim", head_dim, 256)?)?,
-            intermediate: fours("intermediate_size", count("intermediate_size", raw.intermediate_size, 1 << 18)?)?,
+            intermediate: fours("intermediate_size", count("intermediate_size", raw.intermediate_size, 1 << 17)?)?,
             vocabulary: count("vocab_size", raw.vocab_size, 1 << 24)?,
             norm_eps: norm_eps as f32,
             rope_theta: raw.theta()?,

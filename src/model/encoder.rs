@@ -4,7 +4,7 @@ use super::arena::{Arena, Slab};
 use super::weights::{Layer, Weights};
 use super::{Config, Pooling};
 use crate::error::Result;
-use crate::gpu::{Form, Gpu, HeadRows, Heads, Kernels, Recorder, Rope, Segment, Tile};
+use crate::gpu::{AttentionBuffers, Form, Gpu, HeadRows, Kernels, Recorder, Rope, Segment, Tile};
 use crate::watch::Watch;
 
 /// What leaves the encoder.
@@ -177,8 +177,16 @@ impl Encoder<'_> {
                 eps: c.norm_eps,
             };
             run.head_norm_rope(&arena.q, &layer.q_norm, rope, queries);
-            let heads = Heads { query: c.query_heads, key: c.key_heads, dim: c.head_dim, causal: c.causal };
-            run.attention(&part.tiles, [&slab.tiles, &arena.q, &arena.k, &arena.v, &arena.a], heads);
+            let heads = c.heads();
+            let buffers = AttentionBuffers {
+                tiles: &slab.tiles,
+                q: &arena.q,
+                k: &arena.k,
+                v: &arena.v,
+                y: &arena.a,
+                state: &arena.softmax,
+            };
+            run.attention(&part.tiles, buffers, heads);
             run.matmul_add(&arena.a, &layer.o, &slab.x, part.rows);
 
             self.norm(run, arena, slab, &layer.mlp_norm, part.rows);

@@ -185,8 +185,7 @@ impl Model {
         self.check_lengths(&lengths)?;
 
         let mut arena = self.arena.lock().await;
-        let encoder =
-            Encoder { gpu: &self.gpu, kernels: &self.kernels, config: &self.config, weights: &self.weights };
+        let encoder = Encoder { gpu: &self.gpu, kernels: &self.kernels, config: &self.config, weights: &self.weights };
         let (mut bytes, mut done) = (Vec::new(), 0);
         for range in packer::pack(&lengths) {
             let batch: Vec<&[u32]> = tokens[range.clone()].iter().map(|t| t.ids.as_slice()).collect();
@@ -213,8 +212,7 @@ impl Model {
         let tokens = self.tokenizer.encode(text)?;
         self.check_lengths(&[tokens.ids.len()])?;
         let mut arena = self.arena.lock().await;
-        let encoder =
-            Encoder { gpu: &self.gpu, kernels: &self.kernels, config: &self.config, weights: &self.weights };
+        let encoder = Encoder { gpu: &self.gpu, kernels: &self.kernels, config: &self.config, weights: &self.weights };
         let mut states = Vec::new();
         for layers in 0..self.config.layers as usize + 2 {
             states.push(encoder.states(&mut arena, &tokens.ids, layers).await?);

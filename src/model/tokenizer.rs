@@ -66,7 +66,8 @@ impl Tokenizer {
     /// [`Error::InvalidTokenizer`].
     pub fn parse(json: &[u8], vocabulary: u32, max_tokens: u32) -> Result<Self> {
         let invalid = |message: String| Error::InvalidTokenizer { message };
-        let mut parts: BTreeMap<String, &RawValue> = serde_json::from_slice(json).map_err(|e| invalid(e.to_string()))?;
+        let mut parts: BTreeMap<String, &RawValue> =
+            serde_json::from_slice(json).map_err(|e| invalid(e.to_string()))?;
         // Not wanted: the file's own truncation and padding, and the decoder, whose parser panics on bad input.
         parts.retain(|name, _| !matches!(name.as_str(), "truncation" | "padding" | "decoder"));
         let json = serde_json::to_vec(&parts).map_err(|e| invalid(e.to_string()))?;

@@ -180,7 +180,8 @@ impl Loader<'_> {
         for tensor in &header.tensors {
             let Some((_, shape)) = self.plan.get(plain(&tensor.name)) else { continue };
             if tensor.shape != *shape {
-                let message = format!("tensor {} has shape {:?}, config.json asks for {shape:?}", tensor.name, tensor.shape);
+                let message =
+                    format!("tensor {} has shape {:?}, config.json asks for {shape:?}", tensor.name, tensor.shape);
                 return Err(Error::checkpoint(file, message));
             }
             if Number::parse(&tensor.dtype).is_none() {
@@ -209,7 +210,12 @@ impl Loader<'_> {
         Ok(())
     }
 
-    async fn embedding<S: Stream>(&mut self, reader: &mut Reader<S>, tensor: &Tensor, number: Number) -> Result<Embedding> {
+    async fn embedding<S: Stream>(
+        &mut self,
+        reader: &mut Reader<S>,
+        tensor: &Tensor,
+        number: Number,
+    ) -> Result<Embedding> {
         let mut bytes = Vec::new();
         // Once the file's size has vouched for the header, room for the whole is asked for at once.
         if reader.size().is_some() {
@@ -224,7 +230,12 @@ impl Loader<'_> {
         Ok(Embedding { bytes, number, hidden: self.config.hidden as usize })
     }
 
-    async fn norm<S: Stream>(&mut self, reader: &mut Reader<S>, tensor: &Tensor, number: Number) -> Result<wgpu::Buffer> {
+    async fn norm<S: Stream>(
+        &mut self,
+        reader: &mut Reader<S>,
+        tensor: &Tensor,
+        number: Number,
+    ) -> Result<wgpu::Buffer> {
         let bytes = self.step(reader, tensor.bytes).await?;
         let mut values = Vec::new();
         number.widen(&bytes, &mut values);

@@ -12,6 +12,8 @@ struct Params {
     scale: f32,
     causal: u32,
     first_tile: u32,
+    first_key: u32,
+    end_key: u32,
 }
 
 /// Up to four consecutive tokens of one text, and the keys they attend to.
@@ -55,27 +57,59 @@ pub struct Heads {
     pub causal: bool,
 }
 
+/// The buffers of an attention layer.
+#[derive(Clone, Copy)]
+pub struct AttentionBuffers<'a> {
+    /// The bytes of the tiles.
+    pub tiles: &'a wgpu::Buffer,
+    /// `[rows, Hq, Dh]`
+    pub q: &'a wgpu::Buffer,
+    /// `[T, Hkv, Dh]`
+    pub k: &'a wgpu::Buffer,
+    /// `[T, Hkv, Dh]`
+    pub v: &'a wgpu::Buffer,
+    /// The result, `[rows, Hq, Dh]`
+    pub y: &'a wgpu::Buffer,
+    /// Scratch, [`Heads::state_bytes`] a tile
+    pub state: &'a wgpu::Buffer,
+}
+
+impl Heads {
+    /// Bytes of scratch that a tile needs: two vec4 a head.
+    pub fn state_bytes(&self) -> u64 {
+        u64::from(self.query) * 32
+    }
+}
+
+/// Keys of a text that one dispatch covers; see `attention.wgsl` for why there is a bound.
+const RANGE: u32 = 2048;
+
 impl Recorder<'_> {
-    /// Attention of the tokens in `tiles` (of which `buffers[0]` holds the bytes): `buffers` are tiles, `q`
-    /// `[rows, Hq, Dh]`, `k` and `v` `[T, Hkv, Dh]`, and the result `[rows, Hq, Dh]`.
-    pub fn attention(&mut self, tiles: &[Tile], buffers: [&wgpu::Buffer; 5], heads: Heads) {
+    /// Attention of the tokens in `tiles`, whose bytes are in `buffers.tiles`.
+    pub fn attention(&mut self, tiles: &[Tile], buffers: AttentionBuffers<'_>, heads: Heads) {
         let pipeline = self.kernels.attention.clone();
+        let AttentionBuffers { tiles: table, q, k, v, y, state } = buffers;
         let keys = tiles.iter().map(|t| t.keys).max().unwrap_or(0);
-        let tile_work = 2.0 * f64::from(Tile::ROWS) * f64::from(keys) * f64::from(heads.query * heads.dim);
-        // A long text's tiles are spread over dispatches, so that no submission holds the device for long.
+        let tile_work = 2.0 * f64::from(Tile::ROWS) * f64::from(keys.min(RANGE)) * f64::from(heads.query * heads.dim);
+        // A long text's tiles are spread over dispatches too, so that no submission holds the device for long.
         let each = ((self.budget() / tile_work.max(1.0)) as usize).clamp(16, 4096);
         for (i, some) in tiles.chunks(each).enumerate() {
-            let params = Params {
-                tiles: some.len() as u32,
-                heads: heads.query,
-                group: heads.query / heads.key,
-                dh4: heads.dim / 4,
-                scale: (1.0 / f64::from(heads.dim).sqrt()) as f32,
-                causal: u32::from(heads.causal),
-                first_tile: (i * each) as u32,
-            };
-            let groups = [(some.len() as u32 * heads.query).div_ceil(64), 1, 1];
-            self.push(&pipeline, params, &buffers, groups, tile_work * some.len() as f64);
+            let keys = some.iter().map(|t| t.keys).max().unwrap_or(0);
+            for first_key in (0..keys).step_by(RANGE as usize) {
+                let params = Params {
+                    tiles: some.len() as u32,
+                    heads: heads.query,
+                    group: heads.query / heads.key,
+                    dh4: heads.dim / 4,
+                    scale: (1.0 / f64::from(heads.dim).sqrt()) as f32,
+                    causal: u32::from(heads.causal),
+                    first_tile: (i * each) as u32,
+                    first_key,
+                    end_key: first_key + RANGE,
+                };
+                let groups = [(some.len() as u32 * heads.query).div_ceil(64), 1, 1];
+                self.push(&pipeline, params, &[table, q, k, v, y, state], groups, tile_work * some.len() as f64);
+            }
         }
     }
 }

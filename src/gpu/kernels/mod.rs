@@ -10,7 +10,7 @@ mod quantise;
 mod rms_norm;
 mod swiglu;
 
-pub use attention::{Heads, Tile};
+pub use attention::{AttentionBuffers, Heads, Tile};
 pub use head_norm_rope::{HeadRows, Rope};
 pub use pool::Segment;
 pub use quantise::Form;
