@@ -103,24 +103,30 @@ impl Arena {
             // To the next power of two, so that growing batches seldom reallocate, within what one binding holds.
             let row = u64::from(config.key_heads * config.head_dim) * 4;
             let room = u64::from(tokens.next_power_of_two()).min(gpu.max_binding() / row).max(u64::from(tokens));
-            self.k = gpu.storage("k", room * row)?;
-            self.v = gpu.storage("v", room * row)?;
-            self.positions = gpu.storage("positions", room * 4)?;
+            replace(&mut self.k, gpu.storage("k", room * row)?);
+            replace(&mut self.v, gpu.storage("v", room * row)?);
+            replace(&mut self.positions, gpu.storage("positions", room * 4)?);
             self.tokens = room as u32;
         }
         if texts > self.texts {
             let room = texts.next_power_of_two();
-            self.sums = gpu.storage("sums", u64::from(room) * u64::from(config.hidden) * 8)?;
-            self.counts = gpu.storage("counts", u64::from(room) * 4)?;
-            self.vectors = gpu.storage("vectors", u64::from(room) * u64::from(config.hidden) * 4)?;
+            replace(&mut self.sums, gpu.storage("sums", u64::from(room) * u64::from(config.hidden) * 8)?);
+            replace(&mut self.counts, gpu.storage("counts", u64::from(room) * 4)?);
+            replace(&mut self.vectors, gpu.storage("vectors", u64::from(room) * u64::from(config.hidden) * 4)?);
             self.texts = room;
         }
         if longest > self.longest {
             let room = longest.next_power_of_two().max(512);
             let table = cpu::rope_table(room as usize, config.head_dim as usize, config.rope_theta);
-            self.rope = gpu.storage_of("rope", &table)?;
+            replace(&mut self.rope, gpu.storage_of("rope", &table)?);
             self.longest = room;
         }
         Ok(())
     }
+}
+
+/// Puts `new` in the place of `old`, whose memory is given back now: a browser would wait for its garbage collector,
+/// which does not know how large it is.
+fn replace(old: &mut wgpu::Buffer, new: wgpu::Buffer) {
+    std::mem::replace(old, new).destroy();
 }
