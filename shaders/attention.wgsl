@@ -32,7 +32,6 @@ struct Params {
     dh4: u32,       // Dh / 4
     scale: f32,     // 1 / sqrt(Dh)
     causal: u32,    // 1: a token attends to itself and the tokens before it
-    first_tile: u32,
     first_key: u32, // the range of keys, counted in each text: a multiple of KEYS
     end_key: u32,
 }
@@ -85,7 +84,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (id.x >= params.tiles * params.heads) {
         return;
     }
-    let tile_ix = params.first_tile + id.x % params.tiles;
+    let tile_ix = id.x % params.tiles;
     let tile = tiles[tile_ix];
     if (params.first_key >= tile.keys) {
         return;

@@ -53,7 +53,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// Multiply-adds that fill one submission at the speed measured so far.
-    pub(super) fn budget(&self) -> f64 {
+    fn budget(&self) -> f64 {
         *self.gpu.pace.lock().unwrap_or_else(PoisonError::into_inner) * SUBMISSION
     }
 

@@ -11,7 +11,6 @@ struct Params {
     dh4: u32,
     scale: f32,
     causal: u32,
-    first_tile: u32,
     first_key: u32,
     end_key: u32,
 }
@@ -90,26 +89,21 @@ impl Recorder<'_> {
         let pipeline = self.kernels.attention.clone();
         let AttentionBuffers { tiles: table, q, k, v, y, state } = buffers;
         let keys = tiles.iter().map(|t| t.keys).max().unwrap_or(0);
-        let tile_work = 2.0 * f64::from(Tile::ROWS) * f64::from(keys.min(RANGE)) * f64::from(heads.query * heads.dim);
-        // A long text's tiles are spread over dispatches too, so that no submission holds the device for long.
-        let each = ((self.budget() / tile_work.max(1.0)) as usize).clamp(16, 4096);
-        for (i, some) in tiles.chunks(each).enumerate() {
-            let keys = some.iter().map(|t| t.keys).max().unwrap_or(0);
-            for first_key in (0..keys).step_by(RANGE as usize) {
-                let params = Params {
-                    tiles: some.len() as u32,
-                    heads: heads.query,
-                    group: heads.query / heads.key,
-                    dh4: heads.dim / 4,
-                    scale: (1.0 / f64::from(heads.dim).sqrt()) as f32,
-                    causal: u32::from(heads.causal),
-                    first_tile: (i * each) as u32,
-                    first_key,
-                    end_key: first_key + RANGE,
-                };
-                let groups = [(some.len() as u32 * heads.query).div_ceil(64), 1, 1];
-                self.push(&pipeline, params, &[table, q, k, v, y, state], groups, tile_work * some.len() as f64);
-            }
+        for first_key in (0..keys).step_by(RANGE as usize) {
+            let params = Params {
+                tiles: tiles.len() as u32,
+                heads: heads.query,
+                group: heads.query / heads.key,
+                dh4: heads.dim / 4,
+                scale: (1.0 / f64::from(heads.dim).sqrt()) as f32,
+                causal: u32::from(heads.causal),
+                first_key,
+                end_key: first_key + RANGE,
+            };
+            let seen = tiles.iter().map(|t| f64::from(t.keys.saturating_sub(first_key).min(RANGE))).sum::<f64>();
+            let work = 2.0 * f64::from(Tile::ROWS) * seen * f64::from(heads.query * heads.dim);
+            let groups = [(tiles.len() as u32 * heads.query).div_ceil(64), 1, 1];
+            self.push(&pipeline, params, &[table, q, k, v, y, state], groups, work);
         }
     }
 }
