@@ -5,14 +5,15 @@ import { readFileSync, writeFileSync } from "node:fs";
 
 const read = (name) => JSON.parse(readFileSync(new URL(`results/${name}.json`, import.meta.url)));
 const table = (head, rows) => [head, head.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
-const gib = (bytes) => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+const size = (bytes) => (bytes < 2 ** 29 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`);
+const SHAPES = { long: "2 layers, hidden 64" };
 
 const tables = {
   large() {
     const { large } = read("lavapipe");
     const rows = large.flatMap(({ shape, weights, bytes, texts }) =>
       texts.map(({ tokens, one_minus_cosine, codes_equal, seconds }) => [
-        shape, weights, gib(bytes.device + bytes.host), tokens.toLocaleString("en-US"),
+        SHAPES[shape] ?? shape, weights, size(bytes.device + bytes.host), tokens.toLocaleString("en-US"),
         one_minus_cosine.toExponential(0), `${(100 * codes_equal).toFixed(2)} %`, seconds.toFixed(1),
       ]),
     );
