@@ -2,6 +2,7 @@
 # Embeds the lines of www/sample.txt with the bundled model, keeps the vectors and shows how alike the lines are.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/env.sh
 
 CLI=target/release/pplx-embed
 MODEL=models/demo

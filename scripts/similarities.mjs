@@ -19,6 +19,7 @@ function cosine(a, b) {
   return dot / Math.sqrt(aa * bb);
 }
 
+const shown = (cosine) => cosine.toFixed(2).replace("-0.00", "0.00");
 const clip = (text) => {
   const characters = [...text];
   return characters.length > WIDTH ? characters.slice(0, WIDTH - 3).join("") + "..." : text;
@@ -26,6 +27,6 @@ const clip = (text) => {
 
 console.log(" ".repeat(WIDTH + 5) + rows.map((_, j) => String(j + 1).padStart(6)).join(""));
 for (const [i, row] of rows.entries()) {
-  const cells = rows.map((other) => cosine(row.embedding, other.embedding).toFixed(2).padStart(6)).join("");
+  const cells = rows.map((other) => shown(cosine(row.embedding, other.embedding)).padStart(6)).join("");
   console.log(`${String(i + 1).padStart(3)}  ${clip(row.text).padEnd(WIDTH)}${cells}`);
 }
