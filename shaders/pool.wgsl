@@ -7,7 +7,6 @@
 // Pooling the last token is the mean over a segment of one.
 
 struct Params {
-    segments: u32,
     h: u32,          // H
 }
 

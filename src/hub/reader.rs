@@ -76,14 +76,6 @@ impl<S: Stream> Reader<S> {
         Ok(bytes)
     }
 
-    /// True if there is nothing left to read.
-    ///
-    /// # Errors
-    /// What kept the next bytes from being read.
-    pub async fn at_end(&mut self) -> Result<bool> {
-        Ok(!self.more().await?)
-    }
-
     /// Fetches a chunk if none is at hand; false at the end of the file.
     async fn more(&mut self) -> Result<bool> {
         while self.taken == self.chunk.len() {

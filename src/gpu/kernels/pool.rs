@@ -5,7 +5,6 @@ use crate::gpu::Recorder;
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Params {
-    segments: u32,
     h: u32,
 }
 
@@ -28,9 +27,8 @@ impl Recorder<'_> {
     /// `table`) say. [`Recorder::quantise`] reads the state.
     pub fn pool(&mut self, segments: &[Segment], table: &wgpu::Buffer, x: &wgpu::Buffer, state: &wgpu::Buffer, h: u32) {
         let pipeline = self.kernels.pool.clone();
-        let count = segments.len() as u32;
         let rows: u32 = segments.iter().map(|s| s.count).sum();
-        let groups = [h.div_ceil(64), count, 1];
-        self.push(&pipeline, Params { segments: count, h }, &[table, x, state], groups, f64::from(rows) * f64::from(h));
+        let groups = [h.div_ceil(64), segments.len() as u32, 1];
+        self.push(&pipeline, Params { h }, &[table, x, state], groups, f64::from(rows) * f64::from(h));
     }
 }
