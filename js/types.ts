@@ -18,8 +18,22 @@ export type DataOf<D extends Dtype> = {
 
 /** Where a long call stands. Byte and token counts never go down within a file, or within a call of `embed`. */
 export type Progress =
-  /** A weight file is being read: `loaded` of its `total` bytes, where the server tells the total. */
-  | { stage: "download"; file: string; loaded: number; total?: number | undefined }
+  /**
+   * A weight file is being read and put on the GPU: `loaded` of its `total` bytes, `allLoaded` of the `allTotal` bytes
+   * of all weight files. `cached` says whether it comes from this machine's cache; the rate and the time left are
+   * measured over the last few seconds, and missing at first.
+   */
+  | {
+      stage: "download";
+      file: string;
+      loaded: number;
+      total?: number | undefined;
+      allLoaded: number;
+      allTotal: number;
+      cached: boolean;
+      bytesPerSecond?: number | undefined;
+      secondsLeft?: number | undefined;
+    }
   /** Shaders are being compiled and checked on the adapter. */
   | { stage: "compile" }
   /** Texts go through the model: the vectors of `texts` are ready, `tokens` of `total` tokens are done. */

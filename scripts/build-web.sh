@@ -9,9 +9,9 @@ OUT=dist/wasm
 MODULE=$OUT/pplx_embed_bg.wasm
 BUILT=$CARGO_TARGET_DIR/$WASM_TARGET/wasm/pplx_embed.wasm
 STAMP=$CARGO_TARGET_DIR/bindgen.stamp
-# What rustc's wasm32 target and wasm-bindgen's output use; every browser with WebGPU has them.
+# What rustc's wasm32 target (.cargo/config.toml) and wasm-bindgen's output use; every browser with WebGPU has them.
 FEATURES="--enable-bulk-memory --enable-bulk-memory-opt --enable-nontrapping-float-to-int --enable-sign-ext
-  --enable-mutable-globals --enable-reference-types --enable-multivalue"
+  --enable-mutable-globals --enable-reference-types --enable-multivalue --enable-simd"
 
 # The version of the command matters as much as the module it reads.
 stamp() { { wasm-bindgen --version && cat "$BUILT" scripts/build-web.sh; } | cksum; }

@@ -2,10 +2,10 @@
 
 /// Where a long call stands.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
-#[serde(tag = "stage", rename_all = "lowercase")]
+#[serde(tag = "stage", rename_all = "lowercase", rename_all_fields = "camelCase")]
 #[non_exhaustive]
 pub enum Progress {
-    /// A file of the model is being read.
+    /// A weight file is being read, and its weights put on the device.
     Download {
         /// The file's path within the model.
         file: String,
@@ -13,6 +13,16 @@ pub enum Progress {
         loaded: u64,
         /// Its size in bytes, where the source tells.
         total: Option<u64>,
+        /// Bytes read of all weight files so far.
+        all_loaded: u64,
+        /// Their size in bytes.
+        all_total: u64,
+        /// Whether the file is read from this machine: a folder, or the cache.
+        cached: bool,
+        /// Bytes a second, over the last few seconds.
+        bytes_per_second: Option<f64>,
+        /// Seconds until all weight files are read, at that rate.
+        seconds_left: Option<f64>,
     },
     /// Shaders are being compiled and checked on the adapter.
     Compile,

@@ -16,10 +16,12 @@ const milliseconds = (ms) => (ms >= 10 ? `${ms.toFixed(0)} ms` : `${ms.toFixed(1
 
 // --- loading --------------------------------------------------------------------------------------------------------
 
-function showProgress({ stage, loaded, total }) {
+function showProgress({ stage, allLoaded, allTotal, cached, secondsLeft }) {
   if (stage === "download") {
-    $("status").textContent = `Downloading the model: ${bytes(loaded)}${total ? ` of ${bytes(total)}` : ""}`;
-    Object.assign($("progress"), total ? { value: loaded, max: total } : {});
+    const what = cached ? "Reading the model from the cache" : "Downloading the model";
+    const left = secondsLeft ? `, ${secondsLeft.toFixed(0)} s left` : "";
+    $("status").textContent = `${what}: ${bytes(allLoaded)} of ${bytes(allTotal)}${left}`;
+    Object.assign($("progress"), { value: allLoaded, max: allTotal });
   } else if (stage === "compile") {
     $("status").textContent = "Compiling the kernels, and checking each on your GPU";
     $("progress").removeAttribute("value");

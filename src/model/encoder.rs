@@ -110,7 +110,7 @@ impl Encoder<'_> {
         for (first, slab) in (0..tokens).step_by(arena.slab as usize).zip(&arena.slabs) {
             let rows = arena.slab.min(tokens - first);
             let part = self.part(first, rows, &lengths);
-            let embedded = self.weights.embedding.rows(&ids[first as usize..(first + rows) as usize]);
+            let embedded = self.weights.embedded(&ids[first as usize..(first + rows) as usize]);
             queue.write_buffer(&slab.x, 0, bytemuck::cast_slice(&embedded));
             queue.write_buffer(&slab.tiles, 0, bytemuck::cast_slice(&part.tiles));
             queue.write_buffer(&slab.segments, 0, bytemuck::cast_slice(&part.segments));
@@ -190,7 +190,7 @@ impl Encoder<'_> {
             run.matmul_add(&arena.a, &layer.o, &slab.x, part.rows);
 
             self.norm(run, arena, slab, &layer.mlp_norm, part.rows);
-            run.swiglu(&arena.h, &layer.gate, &layer.up, &arena.m, part.rows);
+            run.swiglu(&arena.h, &layer.mlp, &arena.m, part.rows);
             run.matmul_add(&arena.m, &layer.down, &slab.x, part.rows);
         }
     }

@@ -8,46 +8,19 @@ mod packer;
 mod tokenizer;
 mod weights;
 
-use std::str::FromStr;
-
 use arena::Arena;
 use async_lock::Mutex;
 pub use config::{Config, Pooling};
 pub use embeddings::{Data, Dtype, EmbedOptions, Embeddings, Usage};
 use encoder::{Encoder, Output};
 pub use tokenizer::{Tokenizer, Tokens};
-use weights::Weights;
+pub use weights::Held;
+use weights::{Choice, Weights};
 
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterSummary, Gpu, Kernels, WeightType};
 use crate::hub::Source;
 use crate::watch::{Progress, Watch};
-
-/// How linear weights are held on the device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Held {
-    /// As the checkpoint stores them.
-    #[default]
-    Auto,
-    /// As float32; exact for every format.
-    F32,
-    /// As float16; rounds float32 and bfloat16 weights.
-    F16,
-}
-
-impl FromStr for Held {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "auto" => Ok(Self::Auto),
-            "f32" => Ok(Self::F32),
-            "f16" => Ok(Self::F16),
-            "q8" | "q4" => Err(Error::unsupported(format!("weights {name}"), "allowed are auto, f32 and f16")),
-            _ => Err(Error::argument("weights", format!("{name:?}, allowed are auto, f32, f16"))),
-        }
-    }
-}
 
 /// How a model is to be loaded.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +31,8 @@ pub struct LoadOptions {
     pub revision: Option<String>,
     /// How weights are held.
     pub weights: Held,
+    /// Bytes that weights may take on the device, for [`Held::Auto`]. `None` means what the device gives.
+    pub memory: Option<u64>,
 }
 
 /// What is known of a loaded model.
@@ -84,8 +59,10 @@ pub struct ModelInfo {
     pub device: &'static str,
     /// The adapter it runs on.
     pub adapter: AdapterSummary,
-    /// How linear weights are held.
+    /// How linear weights are held; where there are several ways, the one with most bytes.
     pub weights: WeightType,
+    /// Why they are not held as they are stored, where [`Held::Auto`] had to choose.
+    pub weights_note: Option<String>,
     /// The shader modules in use, each checked on this adapter.
     pub kernels: Vec<String>,
     /// Bytes of the weights.
@@ -122,14 +99,10 @@ impl Model {
         let config = Config::load(source).await?;
         let tokenizer = Tokenizer::load(source, &config).await?;
         let gpu = Gpu::open().await?;
-        let held = match options.weights {
-            Held::Auto => None,
-            Held::F32 => Some(WeightType::F32),
-            Held::F16 => Some(WeightType::F16),
-        };
-        let weights = Weights::load(source, &config, &gpu, held, watch).await?;
+        let choice = Choice { held: options.weights, memory: options.memory };
+        let weights = Weights::load(source, &config, &gpu, choice, watch).await?;
         watch.progress(Progress::Compile);
-        let kernels = Kernels::new(&gpu, weights.weight_type).await?;
+        let kernels = Kernels::new(&gpu, &weights.types()).await?;
         let arena = Mutex::new(Arena::new(&gpu, &config)?);
         Ok(Self { gpu, kernels, config, tokenizer, weights, arena, options })
     }
@@ -148,7 +121,8 @@ impl Model {
             default_normalize: self.config.normalize,
             device: "gpu",
             adapter: self.gpu.adapter().clone(),
-            weights: self.weights.weight_type,
+            weights: self.weights.types().first().copied().unwrap_or(WeightType::F32),
+            weights_note: self.weights.note.clone(),
             kernels: self.kernels.names(),
             bytes: WeightBytes { host, device },
         }

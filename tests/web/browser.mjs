@@ -8,13 +8,13 @@ import { serveTests } from "./server.mjs";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 // The flags of webdriver.json, where playwright does not set them itself.
-const FLAGS = [
+export const FLAGS = [
   "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan", "--disable-quic",
 ];
 /** Chrome's own note of every 404, which is how the files that a model need not have are found missing. */
 const MISSING_FILE = /^Failed to load resource: .* 404 /;
 
-function executable() {
+export function executable() {
   for (const name of [process.env.CHROME, process.env.CHROMIUM, ...NAMES]) {
     try {
       if (name) return execFileSync("sh", ["-c", 'command -v "$1"', "sh", name], { encoding: "utf8" }).trim();

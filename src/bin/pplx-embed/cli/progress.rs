@@ -42,10 +42,11 @@ impl Watch for Console {
         }
         let mib = |bytes: u64| bytes >> 20;
         let line = match progress {
-            Progress::Download { file, loaded, total: Some(total) } => {
-                format!("{file}: {} of {} MiB", mib(loaded), mib(total))
+            Progress::Download { file, all_loaded, all_total, bytes_per_second, seconds_left, .. } => {
+                let rate = bytes_per_second.map_or(String::new(), |r| format!(", {:.0} MiB/s", r / f64::from(1 << 20)));
+                let left = seconds_left.map_or(String::new(), |s| format!(", {s:.0} s left"));
+                format!("{file}: {} of {} MiB{rate}{left}", mib(all_loaded), mib(all_total))
             }
-            Progress::Download { file, loaded, .. } => format!("{file}: {} MiB", mib(loaded)),
             Progress::Compile => "compiling and checking shaders".into(),
             Progress::Embed { texts, tokens, total } => format!("{texts} texts, {tokens} of {total} tokens"),
             _ => return,

@@ -1,0 +1,196 @@
+//! One pass over the weight files of a checkpoint: bytes in, rows of matrices out, in the form they are to be held in.
+//!
+//! A matrix stored as one tensor is passed on in blocks as its bytes arrive. One stored as several (codes, scales,
+//! zero points) is held until they are all there: writers that sort tensors by their type put all codes of a model
+//! before all scales. [`Pass::most_held`] says from the headers alone how much that would be, so that a caller who
+//! can read anywhere in the file may ask for it matrix by matrix instead.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Header, Kept, Matrix, Recast, Rows, Tensor};
+use crate::error::{Error, Result};
+use crate::hub::{Cursor, Stream};
+
+/// Bytes of a matrix read, recast and handed on at a time.
+const STEP: u64 = 4 << 20;
+
+/// Where the weights of a pass go.
+#[expect(async_fn_in_trait, reason = "used generically inside this crate; browser futures are not Send")]
+pub trait Sink {
+    /// A tensor that is no matrix, whole. `name` has no `model.` prefix, here and below.
+    async fn plain(&mut self, name: &str, tensor: &Tensor, bytes: Vec<u8>) -> Result<()>;
+
+    /// Rows `first..` of the matrix `name`, in order from its row 0.
+    async fn rows(&mut self, name: &str, first: u64, rows: Rows) -> Result<()>;
+
+    /// `name` is complete.
+    async fn complete(&mut self, name: &str) -> Result<()>;
+
+    /// Called now and then with the bytes of the file that were read. An error, such as [`Error::Aborted`], ends the
+    /// pass.
+    fn at(&mut self, position: u64) -> Result<()>;
+}
+
+/// A matrix that is wanted, and the form it is to have.
+pub struct Wanted {
+    /// Its name without the `model.` prefix and `.weight`, such as `layers.0.mlp.up_proj`.
+    pub name: String,
+    /// How it is stored.
+    pub matrix: Matrix,
+    /// How it is to be handed on.
+    pub to: Kept,
+}
+
+/// What is wanted of a checkpoint, and what of it was read but is not yet complete.
+pub struct Pass {
+    wanted: Vec<Wanted>,
+    /// The matrix each tensor belongs to.
+    owner: BTreeMap<String, usize>,
+    plain: BTreeSet<String>,
+    held: BTreeMap<String, Vec<u8>>,
+    seen: BTreeSet<String>,
+}
+
+/// A tensor's name without the prefix that some writers put before all of them.
+pub fn plain_name(name: &str) -> &str {
+    name.strip_prefix("model.").unwrap_or(name)
+}
+
+impl Pass {
+    /// A pass for the matrices `wanted` and the tensors `plain`.
+    pub fn new(wanted: Vec<Wanted>, plain: impl IntoIterator<Item = String>) -> Self {
+        let owner = wanted.iter().enumerate().flat_map(|(i, w)| w.matrix.tensors().iter().map(move |t| (t.clone(), i)));
+        let owner = owner.collect();
+        Self { wanted, owner, plain: plain.into_iter().collect(), held: BTreeMap::new(), seen: BTreeSet::new() }
+    }
+
+    /// Most bytes that reading `header`'s file from start to end would hold back at once.
+    pub fn most_held(&self, header: &Header) -> u64 {
+        let mut waiting: BTreeMap<usize, (usize, u64)> = BTreeMap::new();
+        let (mut held, mut most) = (0, 0);
+        for tensor in &header.tensors {
+            let Some(&owner) = self.owner.get(plain_name(&tensor.name)) else { continue };
+            let parts = self.wanted[owner].matrix.tensors().len();
+            if parts == 1 {
+                continue;
+            }
+            let (count, bytes) = waiting.entry(owner).or_default();
+            *count += 1;
+            *bytes += tensor.bytes;
+            held += tensor.bytes;
+            most = most.max(held);
+            if *count == parts {
+                held -= *bytes;
+            }
+        }
+        most
+    }
+
+    /// Reads a file whose header is `header`: in the order of its bytes, or, if `by_matrix`, one matrix after another.
+    /// Ends at the end of the file, so that the file has been verified if the cursor verifies it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCheckpoint`] naming a tensor that is there twice, what kept bytes from being read, or what the
+    /// sink gave.
+    pub async fn file<S: Stream>(
+        &mut self,
+        cursor: &mut Cursor<S>,
+        header: &Header,
+        by_matrix: bool,
+        sink: &mut impl Sink,
+    ) -> Result<()> {
+        let mut tensors: Vec<(u64, &Tensor)> = Vec::with_capacity(header.tensors.len());
+        let mut at = header.data_start;
+        for tensor in &header.tensors {
+            tensors.push((at, tensor));
+            at += tensor.bytes;
+        }
+        if by_matrix {
+            // Stable: what belongs to no matrix keeps its place at the front.
+            tensors.sort_by_key(|(_, t)| self.owner.get(plain_name(&t.name)));
+        }
+        for (at, tensor) in tensors {
+            let name = plain_name(&tensor.name).to_owned();
+            let owner = self.owner.get(&name).copied();
+            if owner.is_none() && !self.plain.contains(&name) {
+                continue;
+            }
+            if !self.seen.insert(name.clone()) {
+                return Err(Error::checkpoint(cursor.file(), format!("tensor {name} is there twice")));
+            }
+            cursor.seek(at).await?;
+            match owner {
+                None => {
+                    let bytes = cursor.exact(tensor.bytes).await?;
+                    sink.at(cursor.position())?;
+                    sink.plain(&name, tensor, bytes).await?;
+                }
+                Some(i) if self.wanted[i].matrix.tensors().len() == 1 => self.stream(i, cursor, tensor, sink).await?,
+                Some(i) => self.hold(i, cursor, name, tensor, sink).await?,
+            }
+        }
+        cursor.finish().await?;
+        sink.at(cursor.position())
+    }
+
+    /// A matrix of one tensor, block by block.
+    async fn stream<S: Stream>(
+        &self,
+        index: usize,
+        cursor: &mut Cursor<S>,
+        tensor: &Tensor,
+        sink: &mut impl Sink,
+    ) -> Result<()> {
+        let Wanted { name, matrix, to } = &self.wanted[index];
+        let [rows, columns] = matrix.shape();
+        let recast = Recast::new(matrix.kept(), *to, columns as usize)?;
+        let row_bytes = tensor.bytes / rows.max(1);
+        let step = (STEP / row_bytes.max(1)).max(1);
+        let mut first = 0;
+        while first < rows {
+            let count = step.min(rows - first);
+            let values = cursor.exact(count * row_bytes).await?;
+            sink.at(cursor.position())?;
+            let block = recast.rows(name, Rows { values, groups: Vec::new() })?;
+            sink.rows(name, first, block).await?;
+            first += count;
+        }
+        sink.complete(name).await
+    }
+
+    /// A matrix of several tensors: decoded when the last of them is there.
+    async fn hold<S: Stream>(
+        &mut self,
+        index: usize,
+        cursor: &mut Cursor<S>,
+        tensor_name: String,
+        tensor: &Tensor,
+        sink: &mut impl Sink,
+    ) -> Result<()> {
+        let mut bytes = Vec::new();
+        while (bytes.len() as u64) < tensor.bytes {
+            bytes.extend(cursor.exact(STEP.min(tensor.bytes - bytes.len() as u64)).await?);
+            sink.at(cursor.position())?;
+        }
+        self.held.insert(tensor_name, bytes);
+        let Wanted { name, matrix, to } = &self.wanted[index];
+        if !matrix.tensors().iter().all(|t| self.held.contains_key(t)) {
+            return Ok(());
+        }
+        let owned: Vec<Vec<u8>> = matrix.tensors().iter().filter_map(|t| self.held.remove(t)).collect();
+        let parts: Vec<&[u8]> = owned.iter().map(Vec::as_slice).collect();
+        let [rows, columns] = matrix.shape();
+        let recast = Recast::new(matrix.kept(), *to, columns as usize)?;
+        let step = (STEP / (columns * 4).max(1)).max(1);
+        let mut first = 0;
+        while first < rows {
+            let count = step.min(rows - first);
+            let mut block = Rows::default();
+            matrix.decode(&parts, first..first + count, &mut block)?;
+            sink.rows(name, first, recast.rows(name, block)?).await?;
+            sink.at(cursor.position())?;
+            first += count;
+        }
+        sink.complete(name).await
+    }
+}

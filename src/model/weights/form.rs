@@ -1,0 +1,98 @@
+//! In which form weights are held: what the caller chose, or what there is memory for.
+
+use std::str::FromStr;
+
+use super::plan::Place;
+use crate::checkpoint::{Kept, Number};
+use crate::error::{Error, Result};
+
+/// Weights that share a scale and a bias when this package quantises.
+pub const GROUP: u32 = 64;
+
+/// How weights are to be held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Held {
+    /// As the checkpoint stores them if there is memory for it, else the largest of the others that fits.
+    #[default]
+    Auto,
+    /// As float32; exact for every format.
+    F32,
+    /// As float16; rounds wider weights.
+    F16,
+    /// Quantised to 8 bits as they stream in.
+    Q8,
+    /// Quantised to 4 bits as they stream in.
+    Q4,
+}
+
+impl FromStr for Held {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "auto" => Ok(Self::Auto),
+            "f32" => Ok(Self::F32),
+            "f16" => Ok(Self::F16),
+            "q8" => Ok(Self::Q8),
+            "q4" => Ok(Self::Q4),
+            _ => Err(Error::argument("weights", format!("{name:?}, allowed are auto, f32, f16, q8, q4"))),
+        }
+    }
+}
+
+/// One form for all matrices of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Stored,
+    F32,
+    F16,
+    Q8,
+    Q4,
+}
+
+impl Form {
+    /// The forms to try, in order: the first that fits is taken.
+    pub(super) fn candidates(held: Held) -> &'static [Self] {
+        match held {
+            Held::Auto => &[Self::Stored, Self::F16, Self::Q8, Self::Q4],
+            Held::F32 => &[Self::F32],
+            Held::F16 => &[Self::F16],
+            Held::Q8 => &[Self::Q8],
+            Held::Q4 => &[Self::Q4],
+        }
+    }
+
+    /// Its name, which is also part of the name of what is kept in the cache.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Q8 => "q8",
+            Self::Q4 => "q4",
+        }
+    }
+
+    /// How a matrix at `place` that is stored as `kept`, with rows of `columns`, is held.
+    ///
+    /// A matrix that is stored smaller already stays as it is, and so does one whose rows are not whole groups, as in
+    /// mlx-lm. At 4 bits the embedding table has 8: it takes no arithmetic, and what is lost there is lost for good.
+    pub(super) fn of(self, place: Place, kept: Kept, columns: u64) -> Kept {
+        let bits = match self {
+            Self::Stored => return kept,
+            Self::F32 => return Kept::Dense(Number::F32),
+            Self::F16 => {
+                let wider = kept == Kept::Dense(Number::F32) || kept == Kept::Dense(Number::Bf16);
+                return if wider { Kept::Dense(Number::F16) } else { kept };
+            }
+            Self::Q8 => 8,
+            Self::Q4 if place == Place::Embedding => 8,
+            Self::Q4 => 4,
+        };
+        let stored_smaller = matches!(kept, Kept::Affine { bits: stored, .. } if stored <= bits);
+        if stored_smaller || columns % u64::from(GROUP) != 0 {
+            return kept;
+        }
+        Kept::Affine { bits, group: GROUP }
+    }
+}

@@ -1,0 +1,74 @@
+//! The tensors of the architecture: what there must be, of which shape, and what for.
+
+use super::Config;
+
+/// A matrix's place in the model; those of a layer say which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Embedding,
+    Query(usize),
+    Key(usize),
+    Value(usize),
+    Output(usize),
+    Gate(usize),
+    Up(usize),
+    Down(usize),
+}
+
+/// A norm's place in the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Norm {
+    Final,
+    Input(usize),
+    Query(usize),
+    Key(usize),
+    Mlp(usize),
+}
+
+/// One of the model's matrices.
+pub(super) struct Matrix {
+    /// Without `model.` and `.weight`, such as `layers.0.mlp.up_proj`.
+    pub(super) name: String,
+    pub(super) place: Place,
+    /// `[N, K]`
+    pub(super) shape: [u64; 2],
+}
+
+/// Everything the model consists of.
+pub(super) struct Plan {
+    pub(super) matrices: Vec<Matrix>,
+    /// Tensor name without `model.`, place, length.
+    pub(super) norms: Vec<(String, Norm, u64)>,
+}
+
+impl Plan {
+    pub(super) fn new(config: &Config) -> Self {
+        let of = |n: u32| u64::from(n);
+        let (h, i, dh) = (of(config.hidden), of(config.intermediate), of(config.head_dim));
+        let (q, kv) = (of(config.query_heads) * dh, of(config.key_heads) * dh);
+        let table = Matrix { name: "embed_tokens".into(), place: Place::Embedding, shape: [of(config.vocabulary), h] };
+        let mut plan = Self { matrices: vec![table], norms: vec![("norm.weight".into(), Norm::Final, h)] };
+        for l in 0..config.layers as usize {
+            for (name, norm, length) in [
+                ("input_layernorm", Norm::Input(l), h),
+                ("post_attention_layernorm", Norm::Mlp(l), h),
+                ("self_attn.q_norm", Norm::Query(l), dh),
+                ("self_attn.k_norm", Norm::Key(l), dh),
+            ] {
+                plan.norms.push((format!("layers.{l}.{name}.weight"), norm, length));
+            }
+            for (name, place, shape) in [
+                ("self_attn.q_proj", Place::Query(l), [q, h]),
+                ("self_attn.k_proj", Place::Key(l), [kv, h]),
+                ("self_attn.v_proj", Place::Value(l), [kv, h]),
+                ("self_attn.o_proj", Place::Output(l), [h, q]),
+                ("mlp.gate_proj", Place::Gate(l), [i, h]),
+                ("mlp.up_proj", Place::Up(l), [i, h]),
+                ("mlp.down_proj", Place::Down(l), [h, i]),
+            ] {
+                plan.matrices.push(Matrix { name: format!("layers.{l}.{name}"), place, shape });
+            }
+        }
+        plan
+    }
+}
