@@ -5,6 +5,7 @@
 //! against each other.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::hub::{Reader, Stream};
@@ -17,6 +18,8 @@ const MAX_HEADER: u64 = 100_000_000;
 pub struct Tensor {
     /// Its name.
     pub name: String,
+    /// The file's path within the model, for errors.
+    pub file: Arc<str>,
     /// Its number format as the file spells it, such as `F32`.
     pub dtype: String,
     /// Its axes, outermost first.
@@ -32,6 +35,8 @@ pub struct Header {
     pub tensors: Vec<Tensor>,
     /// Bytes of all their data.
     pub data_bytes: u64,
+    /// The file's `__metadata__`, empty if it has none.
+    pub metadata: BTreeMap<String, String>,
 }
 
 #[derive(serde::Deserialize)]
@@ -45,7 +50,7 @@ struct Entry {
 #[derive(serde::Deserialize)]
 struct Entries {
     #[serde(rename = "__metadata__")]
-    _metadata: Option<BTreeMap<String, String>>,
+    metadata: Option<BTreeMap<String, String>>,
     #[serde(flatten)]
     tensors: BTreeMap<String, Entry>,
 }
@@ -95,9 +100,11 @@ impl Header {
     pub fn parse(file: &str, json: &[u8]) -> Result<Self> {
         let entries: Entries =
             serde_json::from_slice(json).map_err(|e| Error::checkpoint(file, format!("header: {e}")))?;
+        let metadata = entries.metadata.unwrap_or_default();
         let mut entries: Vec<_> = entries.tensors.into_iter().collect();
         entries.sort_by_key(|(_, entry)| entry.data_offsets);
         let mut tensors = Vec::with_capacity(entries.len());
+        let path: Arc<str> = file.into();
         let mut end = 0u64;
         for (name, Entry { dtype, shape, data_offsets: (from, to) }) in entries {
             let wrong = |message: String| Error::checkpoint(file, format!("tensor {name}: {message}"));
@@ -115,11 +122,11 @@ impl Header {
                 return Err(wrong(format!("{span} do not hold the {} bytes of {dtype} {shape:?}", size / 8)));
             }
             end = to;
-            tensors.push(Tensor { name, dtype, shape, bytes: size / 8 });
+            tensors.push(Tensor { name, file: path.clone(), dtype, shape, bytes: size / 8 });
         }
         if end > u64::MAX / 2 {
             return Err(Error::checkpoint(file, format!("header describes {end} bytes of data")));
         }
-        Ok(Self { tensors, data_bytes: end })
+        Ok(Self { tensors, data_bytes: end, metadata })
     }
 }

@@ -1,5 +1,6 @@
 //! Safetensors files: what tensors they hold, and their bytes in order. Knows tensors, not models.
 
+pub mod formats;
 mod header;
 mod number;
 mod shards;

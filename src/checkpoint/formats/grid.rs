@@ -1,0 +1,79 @@
+//! One number for each block of a matrix: scales, biases, zero points.
+
+use half::{bf16, f16};
+
+use super::module::Parts;
+use crate::checkpoint::Number;
+
+/// How the numbers of a grid lie. Number (row, group) is at `row / every * row_stride + group * group_stride`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spread {
+    every: usize,
+    row_stride: usize,
+    group_stride: usize,
+}
+
+impl Spread {
+    /// One number for all: `[]` or `[1]`.
+    pub(super) const ONE: Self = Self { every: 1, row_stride: 0, group_stride: 0 };
+    /// One a row: `[N, 1]`.
+    pub(super) const ROWS: Self = Self { every: 1, row_stride: 1, group_stride: 0 };
+
+    /// `groups` a row: `[N, groups]`.
+    pub(super) fn groups(groups: u64) -> Self {
+        Self::blocks(1, groups)
+    }
+
+    /// `groups` for every `rows` rows: `[ceil(N / rows), groups]`.
+    pub(super) fn blocks(rows: u64, groups: u64) -> Self {
+        Self { every: rows as usize, row_stride: groups as usize, group_stride: 1 }
+    }
+
+    /// The transpose, `[groups, N]`, with N `rows`.
+    pub(super) fn transposed(rows: u64) -> Self {
+        Self { every: 1, row_stride: 1, group_stride: rows as usize }
+    }
+}
+
+/// What a grid's numbers are stored as.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Cell {
+    Number(Number),
+    I8,
+}
+
+/// A grid in one part of the matrix.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grid {
+    pub(super) part: usize,
+    pub(super) cell: Cell,
+    pub(super) spread: Spread,
+}
+
+impl Grid {
+    /// A grid of the numbers that [`super::Module::numbers`] found.
+    pub(super) fn of((part, number): (usize, Number), spread: Spread) -> Self {
+        Self { part, cell: Cell::Number(number), spread }
+    }
+
+    /// The number of a row and group.
+    pub(super) fn at(&self, parts: &Parts<'_>, row: usize, group: usize) -> f32 {
+        let Spread { every, row_stride, group_stride } = self.spread;
+        let index = row / every * row_stride + group * group_stride;
+        let bytes = parts.bytes[self.part];
+        match self.cell {
+            Cell::Number(number) => read(number, bytes, index),
+            Cell::I8 => f32::from(bytes[index] as i8),
+        }
+    }
+}
+
+/// Number `index` of little-endian `bytes`. Exact.
+pub(super) fn read(number: Number, bytes: &[u8], index: usize) -> f32 {
+    let b = &bytes[index * number.bytes()..][..number.bytes()];
+    match number {
+        Number::F32 => f32::from_le_bytes([b[0], b[1], b[2], b[3]]),
+        Number::F16 => f16::from_le_bytes([b[0], b[1]]).to_f32(),
+        Number::Bf16 => bf16::from_le_bytes([b[0], b[1]]).to_f32(),
+    }
+}

@@ -1,0 +1,243 @@
+//! How a weight matrix is stored: as numbers, or quantised in one of the layouts that are published as safetensors.
+//!
+//! [`Scheme::parse`] reads the settings of `config.json`, [`Scheme::find`] checks one module's tensors against them by
+//! their headers alone, and [`Matrix::decode`] turns their bytes into rows, a few at a time.
+//!
+//! Affine layouts keep their codes: `w = code * scale + bias`, in codes of 4 or 8 bits, whatever the layout packs them
+//! in. A zero point `z` becomes the bias `-z * scale` in f32, which is exact for scales stored in 16 bits. Layouts of
+//! another kind (FP8, NF4, FP4, columns in another order than their groups) become numbers.
+//!
+//! Throughout, a matrix is `[N, K]`: N outputs, K inputs.
+
+mod affine;
+mod awq;
+mod bits;
+mod bitsandbytes;
+mod compressed_tensors;
+mod fp8;
+mod gptq;
+mod grid;
+mod mlx;
+mod module;
+mod settings;
+mod torchao;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde_json::Value;
+
+use self::module::{Module, Part, Parts};
+use super::{Number, Tensor};
+use crate::error::{Error, Result};
+
+/// Longest axis of a matrix.
+const MAX_AXIS: u64 = 1 << 28;
+
+/// How a matrix is handed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Numbers, row by row.
+    Dense(Number),
+    /// Codes with a scale and a bias per group: `w = code * scale + bias`.
+    Affine {
+        /// Bits of a code: 4 (then K is a multiple of 8) or 8.
+        bits: u32,
+        /// Columns of a group: K, or a multiple of 4. The last group of a row may be shorter.
+        group: u32,
+    },
+}
+
+/// Rows of a decoded matrix.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rows {
+    /// Little-endian numbers `[rows, K]`; or packed codes, the first in the lowest bits, each row a whole number of
+    /// 32-bit little-endian words.
+    pub values: Vec<u8>,
+    /// `[scale, bias]` of each row's `ceil(K / group)` groups; empty for numbers.
+    pub groups: Vec<[f32; 2]>,
+}
+
+/// How the modules of a checkpoint are quantised, as `config.json` says. The default is that of a `config.json` that
+/// says nothing: modules are plain numbers, or MLX's layout where a module has `scales` and `biases`.
+#[derive(Clone, Debug, Default)]
+pub struct Scheme {
+    method: Method,
+}
+
+#[derive(Clone, Debug, Default)]
+enum Method {
+    #[default]
+    Unsaid,
+    Mlx(mlx::Settings),
+    CompressedTensors(compressed_tensors::Settings),
+    Gptq(gptq::Settings),
+    Awq(awq::Settings),
+    Fp8(fp8::Settings),
+    BitsAndBytes(bitsandbytes::Settings),
+    TorchAo,
+}
+
+impl Scheme {
+    /// Reads the quantisation settings of a `config.json`; `None` where it has none. `quantization_config` with a
+    /// `quant_method` goes before `quantization`, which is MLX's.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] naming the field, [`Error::Unsupported`] naming a method or format this does not read.
+    pub fn parse(config: &Value) -> Result<Option<Self>> {
+        let given = |key: &str| config.get(key).filter(|v| !v.is_null());
+        let (theirs, mlx) = (given("quantization_config"), given("quantization"));
+        let method = match (theirs.and_then(|c| c.get("quant_method")).filter(|m| !m.is_null()), theirs) {
+            (Some(method), Some(settings)) => {
+                let method = method
+                    .as_str()
+                    .ok_or_else(|| Error::config("config.json", "quantization_config.quant_method is not a string"))?;
+                Self::by_name(method, settings, config)?
+            }
+            (_, Some(settings)) if bitsandbytes::is_unnamed(settings) => {
+                Method::BitsAndBytes(bitsandbytes::Settings::parse(settings, config)?)
+            }
+            (_, theirs) => match mlx.or(theirs) {
+                Some(settings) => Method::Mlx(mlx::Settings::parse(settings)?),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(Self { method }))
+    }
+
+    fn by_name(method: &str, settings: &Value, config: &Value) -> Result<Method> {
+        Ok(match method {
+            "compressed-tensors" => Method::CompressedTensors(compressed_tensors::Settings::parse(settings)?),
+            "gptq" => Method::Gptq(gptq::Settings::parse(settings)?),
+            "awq" => Method::Awq(awq::Settings::parse(settings)?),
+            "fp8" => Method::Fp8(fp8::Settings::parse(settings)?),
+            "bitsandbytes" => Method::BitsAndBytes(bitsandbytes::Settings::parse(settings, config)?),
+            "torchao" => Method::TorchAo,
+            other => {
+                let allowed = "allowed are compressed-tensors, gptq, awq, fp8, bitsandbytes, torchao, and MLX's affine";
+                return Err(Error::unsupported(format!("quant_method {other}"), allowed));
+            }
+        })
+    }
+
+    /// How module `name`, such as `layers.0.mlp.up_proj`, of the shape `[N, K]` is stored. `tensors` are those of all
+    /// the checkpoint's files by name, `metadata` is that of all of them; a leading `model.` is dropped from the names
+    /// of modules and tensors, not from the keys of the metadata.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCheckpoint`] naming a tensor that is missing, or has a dtype or shape that does not fit,
+    /// [`Error::Unsupported`] naming a layout this does not read.
+    pub fn find(
+        &self,
+        name: &str,
+        shape: [u64; 2],
+        tensors: &BTreeMap<String, Tensor>,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<Matrix> {
+        let mut module = Module::new(name, shape, tensors);
+        if shape.iter().any(|axis| !(1..=MAX_AXIS).contains(axis)) {
+            return Err(module.wrong("weight", format!("shape {shape:?} asked for, each axis may be 1 to {MAX_AXIS}")));
+        }
+        let quantised = match &self.method {
+            Method::Unsaid => mlx::find_unsaid(&mut module)?,
+            Method::Mlx(settings) => mlx::find(settings, &mut module)?,
+            Method::CompressedTensors(settings) => compressed_tensors::find(settings, &mut module)?,
+            Method::Gptq(settings) => gptq::find(settings, &mut module)?,
+            Method::Awq(settings) => awq::find(settings, &mut module)?,
+            Method::Fp8(settings) => fp8::find(settings, &mut module)?,
+            Method::BitsAndBytes(settings) => bitsandbytes::find(settings, &mut module)?,
+            Method::TorchAo => torchao::find(&mut module, metadata)?,
+        };
+        let layout = match quantised {
+            Some(layout) => layout,
+            None => Layout::Plain(module.plain()?),
+        };
+        let bias = module.bias()?;
+        let (names, parts) = module.into_parts();
+        Ok(Matrix { shape, names, parts, layout, bias })
+    }
+}
+
+/// What a module's tensors mean.
+#[derive(Clone, Debug)]
+enum Layout {
+    /// Part 0 holds the numbers.
+    Plain(Number),
+    Affine(affine::Affine),
+    Fp8(fp8::Fp8),
+    FourBit(bitsandbytes::FourBit),
+}
+
+/// One stored matrix `[N, K]`.
+#[derive(Clone, Debug)]
+pub struct Matrix {
+    shape: [u64; 2],
+    names: Vec<String>,
+    parts: Vec<Part>,
+    layout: Layout,
+    /// The part with a bias vector, which must be zero.
+    bias: Option<usize>,
+}
+
+impl Matrix {
+    /// In what form its rows come.
+    pub fn kept(&self) -> Kept {
+        match &self.layout {
+            Layout::Plain(number) => Kept::Dense(*number),
+            Layout::Affine(affine) => affine.kept(self.shape[1]),
+            Layout::Fp8(_) => Kept::Dense(Number::F32),
+            Layout::FourBit(four_bit) => Kept::Dense(four_bit.number()),
+        }
+    }
+
+    /// The tensors, as [`Scheme::find`] was given them, that must be at hand to decode.
+    pub fn tensors(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Appends rows `rows` to `out`, in the form that [`Matrix::kept`] says. `parts` are the complete bytes of the
+    /// tensors that [`Matrix::tensors`] names, in that order. After an error `out` may hold some of the rows.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCheckpoint`] naming a tensor whose bytes are not those of its header, or whose values make no
+    /// sense: scales that are not finite, groups out of range, settings that contradict its header;
+    /// [`Error::InvalidArgument`] for rows beyond N; [`Error::Unsupported`] for a bias vector that is not zero.
+    pub fn decode(&self, parts: &[&[u8]], rows: Range<u64>, out: &mut Rows) -> Result<()> {
+        if rows.start > rows.end || rows.end > self.shape[0] {
+            return Err(Error::argument("rows", format!("are {rows:?}, the matrix has {}", self.shape[0])));
+        }
+        if parts.len() != self.parts.len() {
+            let message = format!("has {} entries, one for each of {:?} is needed", parts.len(), self.names);
+            return Err(Error::argument("parts", message));
+        }
+        let parts = Parts { names: &self.names, parts: &self.parts, bytes: parts };
+        parts.check_sizes()?;
+        let columns = self.shape[1] as usize;
+        let rows = rows.start as usize..rows.end as usize;
+        self.check_bias(&parts, &rows)?;
+        match &self.layout {
+            Layout::Plain(number) => {
+                let row = columns * number.bytes();
+                out.values.extend_from_slice(&parts.bytes[0][rows.start * row..rows.end * row]);
+                Ok(())
+            }
+            Layout::Affine(affine) => affine.decode(&parts, rows, columns, out),
+            Layout::Fp8(fp8) => fp8.decode(&parts, rows, columns, out),
+            Layout::FourBit(four_bit) => four_bit.decode(&parts, rows, self.shape, out),
+        }
+    }
+
+    /// Some tools store a bias vector of zeros with every module; one that is not zero would be lost.
+    fn check_bias(&self, parts: &Parts<'_>, rows: &Range<usize>) -> Result<()> {
+        let Some(part) = self.bias else { return Ok(()) };
+        let each = parts.bytes[part].len() / self.shape[0] as usize;
+        let used = &parts.bytes[part][rows.start * each..rows.end * each];
+        // The top bit is the sign: -0 is zero, too.
+        let zero =
+            |number: &[u8]| number.iter().rev().enumerate().all(|(i, &b)| b & if i == 0 { 0x7f } else { 0xff } == 0);
+        match used.chunks_exact(each).all(zero) {
+            true => Ok(()),
+            false => Err(Error::unsupported(format!("tensor {}", self.names[part]), "modules may have no bias")),
+        }
+    }
+}
