@@ -2,8 +2,10 @@
 
 mod header;
 mod number;
+mod quantise;
 mod shards;
 
 pub use header::{Header, Tensor};
 pub use number::Number;
+pub use quantise::{Quantiser, Rows, mlx_rule};
 pub use shards::{Files, Index};
