@@ -19,6 +19,8 @@ use crate::error::{Error, Result};
 const LANES: usize = 8;
 /// A number for each of them.
 type Lanes = [f32; LANES];
+/// Most weights of a group.
+const MAX_GROUP: usize = 128;
 
 /// Adding and subtracting it rounds numbers below 2^22 to integers, half to even; with it added, the low bits of the
 /// sum are the integer.
@@ -80,14 +82,14 @@ impl Quantiser {
         self.group
     }
 
-    /// Quantises `values`, whole rows of `k` weights of the tensor `name`, and appends them to `out`. Every scale and
-    /// bias is a number that F16 holds exactly. A row's codes are the same whatever rows come with it.
+    /// Quantises `values`, whole rows of `k` weights of the tensor `name`, appends them to `out`, and says what was lost.
+    /// Every scale and bias is a number that F16 holds exactly. A row's codes are the same whatever rows come with it.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if `k` is not a multiple of the group size or `values` are not whole rows;
     /// [`Error::Unsupported`] naming the tensor if a weight is not finite or beyond what F16 scales and biases reach.
     /// `out` is then as it was.
-    pub fn rows(self, name: &str, values: &[f32], k: usize, out: &mut Rows) -> Result<()> {
+    pub fn rows(self, name: &str, values: &[f32], k: usize, out: &mut Rows) -> Result<Loss> {
         if k == 0 || k % self.group as usize != 0 {
             return Err(Error::argument(
                 "k",
@@ -102,16 +104,23 @@ impl Quantiser {
         out.values.resize(codes + values.len() * self.bits as usize / 8, 0);
         out.groups.resize(groups + values.len() / self.group as usize, [0.0; 2]);
         let (new_codes, new_groups) = (&mut out.values[codes..], &mut out.groups[groups..]);
-        let fits = match (self.bits, self.group) {
-            (4, 32) => all::<32, 4>(values, new_codes, new_groups),
-            (4, 64) => all::<64, 4>(values, new_codes, new_groups),
-            (4, _) => all::<128, 4>(values, new_codes, new_groups),
-            (_, 32) => all::<32, 8>(values, new_codes, new_groups),
-            (_, 64) => all::<64, 8>(values, new_codes, new_groups),
-            _ => all::<128, 8>(values, new_codes, new_groups),
-        };
+        let n = self.group as usize;
+        let step = n * LANES;
+        let blocks = values.chunks(step).zip(new_codes.chunks_mut(step * self.bits as usize / 8));
+        let (mut fits, mut loss) = (true, Loss::default());
+        for ((values, codes), groups) in blocks.zip(new_groups.chunks_mut(LANES)) {
+            let block = Block::of(values, n);
+            let (stored, error) = block.best(self.bits);
+            block.encode(&stored, self.bits, codes);
+            for (i, group) in groups.iter_mut().enumerate() {
+                *group = [stored.scale[i], stored.bias[i]];
+                // One weight that is no number makes its group's sum none.
+                fits &= block.sum[i].is_finite() && group.iter().all(|x| x.abs() <= F16_MAX);
+            }
+            loss.add(Loss { squares: total(&block.squares), error: total(&error) });
+        }
         if fits {
-            return Ok(());
+            return Ok(loss);
         }
         out.values.truncate(codes);
         out.groups.truncate(groups);
@@ -123,6 +132,28 @@ impl Quantiser {
             }
         };
         Err(Error::unsupported(format!("tensor {name} in {} bits", self.bits), message))
+    }
+}
+
+/// What quantising lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Loss {
+    /// Sum of the squared weights.
+    pub squares: f64,
+    /// Sum of the squared errors.
+    pub error: f64,
+}
+
+impl Loss {
+    /// Counts another's weights in.
+    pub fn add(&mut self, other: Self) {
+        self.squares += other.squares;
+        self.error += other.error;
+    }
+
+    /// The root mean square of the errors in parts of that of the weights; 0 for no weights.
+    pub fn relative(self) -> f64 {
+        if self.squares > 0.0 { (self.error / self.squares).sqrt() } else { 0.0 }
     }
 }
 
@@ -144,83 +175,31 @@ fn mlx_affine(low: f32, high: f32, top: f32) -> [f32; 2] {
     if zero == 0.0 { [step, 0.0] } else { [edge / zero, edge] }
 }
 
-/// Groups of `N` weights to codes of `BITS`; false if one of them cannot be held.
-fn all<const N: usize, const BITS: usize>(values: &[f32], codes: &mut [u8], groups: &mut [[f32; 2]]) -> bool {
-    let (step, code_step) = (N * LANES, N * LANES * BITS / 8);
-    let blocks = values.chunks(step).zip(codes.chunks_mut(code_step)).zip(groups.chunks_mut(LANES));
-    for ((values, codes), groups) in blocks {
-        let fits = if values.len() == step {
-            block::<N, BITS>(values, codes, groups)
-        } else {
-            // The last few groups; the lanes beyond them hold zeros.
-            let (mut wide, mut wide_codes, mut wide_groups) = (vec![0.0; step], vec![0; code_step], [[0.0; 2]; LANES]);
-            wide[..values.len()].copy_from_slice(values);
-            let fits = block::<N, BITS>(&wide, &mut wide_codes, &mut wide_groups);
-            codes.copy_from_slice(&wide_codes[..codes.len()]);
-            groups.copy_from_slice(&wide_groups[..groups.len()]);
-            fits
-        };
-        if !fits {
-            return false;
-        }
-    }
-    true
+/// [`LANES`] groups of `n` weights, relative to the middle of each group's range, so that sums of squares keep their
+/// digits. Lanes that have no group hold zeros.
+struct Block {
+    n: usize,
+    weights: [Lanes; MAX_GROUP],
+    low: Lanes,
+    high: Lanes,
+    middle: Lanes,
+    /// Sum of the weights.
+    sum: Lanes,
+    /// Sum of their squares, as they were, not relative to the middle.
+    squares: Lanes,
 }
 
-/// [`LANES`] groups: `values` `[LANES, N]`, `codes` `[LANES, N * BITS / 8]`.
-fn block<const N: usize, const BITS: usize>(values: &[f32], codes: &mut [u8], groups: &mut [[f32; 2]]) -> bool {
-    let top = ((1u32 << BITS) - 1) as f32;
-    let mut weights = [[0.0; LANES]; N];
-    for (lane, group) in values.as_chunks::<N>().0.iter().enumerate().take(LANES) {
-        for (weights, &w) in weights.iter_mut().zip(group) {
-            weights[lane] = w;
-        }
-    }
-    let (mut low, mut high) = (weights[0], weights[0]);
-    for w in &weights {
-        for i in 0..LANES {
-            low[i] = pick(w[i] < low[i], w[i], low[i]);
-            high[i] = pick(w[i] > high[i], w[i], high[i]);
-        }
-    }
-    // Everything below is relative to the middle of the range, so that sums of squares keep their digits.
-    let middle = each(|i| 0.5 * (low[i] + high[i]));
-    let mut sum = [0.0; LANES];
-    for w in &mut weights {
-        for i in 0..LANES {
-            w[i] -= middle[i];
-            sum[i] += w[i];
-        }
-    }
-
-    let range = each(|i| (high[i] - low[i]) / top);
-    let mut best = Fit::grid(range, each(|i| low[i] - middle[i]));
-    for (step, shift) in if BITS == 4 { STARTS_4 } else { STARTS_8 } {
-        let scale = each(|i| range[i] * step);
-        let fit = refit(&weights, &sum, &Fit::grid(scale, each(|i| (shift - 0.5 * top) * scale[i])), top);
-        best.take_better(&fit);
-    }
-    best = refit(&weights, &sum, &best, top);
-
-    let mlx: [[f32; 2]; LANES] = std::array::from_fn(|i| mlx_affine(low[i], high[i], top));
-    let mut stored = best.stored(&weights, &middle, &sum, top);
-    stored.consider(&weights, &middle, each(|i| to_f16(mlx[i][0])), each(|i| to_f16(mlx[i][1])), top);
-    encode::<N, BITS>(&weights, &stored, &middle, codes);
-    let mut fits = true;
-    for (i, group) in groups.iter_mut().enumerate() {
-        *group = [stored.scale[i], stored.bias[i]];
-        // One weight that is no number makes its group's sum none.
-        fits &= sum[i].is_finite() && stored.scale[i].abs() <= F16_MAX && stored.bias[i].abs() <= F16_MAX;
-    }
-    fits
-}
-
-/// Scales and biases relative to the middle of the range, and what their codes add up to.
+/// A scale and a bias for each group.
 #[derive(Clone, Copy)]
-struct Fit {
+struct Affine {
     scale: Lanes,
     bias: Lanes,
-    /// The part of the sum of squares that is explained; the more, the smaller the error. -1 for no codes yet.
+}
+
+/// An affine map relative to the middle of the range, and the codes that it was fitted to.
+struct Fit {
+    affine: Affine,
+    /// The part of the sum of squares that is explained; the more, the smaller the error.
     explained: Lanes,
     /// Sum of the codes.
     codes: Lanes,
@@ -228,120 +207,164 @@ struct Fit {
     squares: Lanes,
 }
 
-impl Fit {
-    fn grid(scale: Lanes, bias: Lanes) -> Self {
-        Self { scale, bias, explained: [-1.0; LANES], codes: [0.0; LANES], squares: [0.0; LANES] }
-    }
-
-    fn take_better(&mut self, other: &Self) {
-        for i in 0..LANES {
-            let better = other.explained[i] > self.explained[i];
-            self.scale[i] = pick(better, other.scale[i], self.scale[i]);
-            self.bias[i] = pick(better, other.bias[i], self.bias[i]);
-            self.explained[i] = pick(better, other.explained[i], self.explained[i]);
-        }
-    }
-
-    /// The nearest that F16 holds: of the scales on both sides, each with its best bias, the one that costs less.
-    fn stored<const N: usize>(&self, weights: &[Lanes; N], middle: &Lanes, sum: &Lanes, top: f32) -> Stored {
-        let n = N as f32;
-        let bias = |scale: &Lanes| each(|i| to_f16(middle[i] + (sum[i] - scale[i] * self.codes[i]) / n));
-        let below = each(|i| f16_below(self.scale[i]));
-        let above = each(|i| f16_next(below[i]));
-        let (bias_below, bias_above) = (bias(&below), bias(&above));
-        // What the codes lose, were they to stay the same, is a quadratic form of the two differences.
-        let loss = |scale: &Lanes, bias: &Lanes| {
-            each(|i| {
-                let (ds, db) = (scale[i] - self.scale[i], bias[i] - middle[i] - self.bias[i]);
-                ds * ds * self.squares[i] + 2.0 * ds * db * self.codes[i] + n * db * db
-            })
-        };
-        let (lost_below, lost_above) = (loss(&below, &bias_below), loss(&above, &bias_above));
-        let scale = each(|i| pick(lost_above[i] < lost_below[i], above[i], below[i]));
-        let bias = each(|i| pick(lost_above[i] < lost_below[i], bias_above[i], bias_below[i]));
-        let error = error(weights, middle, &scale, &bias, top);
-        let mut stored = Stored { scale, bias, error };
-        // Steps of F16 are coarse among its subnormals: codes would not stay the same, and both are tried.
-        if below.iter().any(|&s| s < F16_NORMAL) {
-            stored.consider(weights, middle, below, bias_below, top);
-            stored.consider(weights, middle, above, bias_above, top);
-        }
-        stored
-    }
-}
-
-/// Scales and biases as they are stored, and the sum of squared errors with them.
-struct Stored {
-    scale: Lanes,
-    bias: Lanes,
-    error: Lanes,
-}
-
-impl Stored {
-    fn consider<const N: usize>(&mut self, weights: &[Lanes; N], middle: &Lanes, scale: Lanes, bias: Lanes, top: f32) {
-        let error = error(weights, middle, &scale, &bias, top);
-        for i in 0..LANES {
-            let better = error[i] < self.error[i];
-            self.scale[i] = pick(better, scale[i], self.scale[i]);
-            self.bias[i] = pick(better, bias[i], self.bias[i]);
-            self.error[i] = pick(better, error[i], self.error[i]);
-        }
-    }
-}
-
-/// The codes for a scale and a bias, and the scale and the bias that are best for those codes, by least squares.
-fn refit<const N: usize>(weights: &[Lanes; N], sum: &Lanes, from: &Fit, top: f32) -> Fit {
-    let n = N as f32;
-    let inverse = each(|i| 1.0 / from.scale[i]);
-    let zero = each(|i| -from.bias[i] * inverse[i]);
-    let (mut codes, mut squares, mut products) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
-    for w in weights {
-        for i in 0..LANES {
-            let code = round(clamp(w[i] * inverse[i] + zero[i], top));
-            codes[i] += code;
-            squares[i] += code * code;
-            products[i] += code * w[i];
-        }
-    }
-    let variance = each(|i| squares[i] - codes[i] * codes[i] / n);
-    let covariance = each(|i| products[i] - codes[i] * sum[i] / n);
-    // Where all codes are the same (all weights are, or nearly) there is nothing to fit.
-    let scale = each(|i| pick(variance[i] > 0.0, covariance[i] / variance[i], from.scale[i]));
-    let bias = each(|i| pick(variance[i] > 0.0, (sum[i] - scale[i] * codes[i]) / n, from.bias[i]));
-    let explained = each(|i| pick(variance[i] > 0.0, scale[i] * covariance[i], -1.0));
-    Fit { scale, bias, explained, codes, squares }
-}
-
-/// The sum of squared errors with the best codes for `scale` and `bias`.
-fn error<const N: usize>(weights: &[Lanes; N], middle: &Lanes, scale: &Lanes, bias: &Lanes, top: f32) -> Lanes {
-    let (inverse, bias) = (inverse(scale), each(|i| bias[i] - middle[i]));
-    let mut error = [0.0; LANES];
-    for w in weights {
-        for i in 0..LANES {
-            let above = w[i] - bias[i];
-            let off = above - round(clamp(above * inverse[i], top)) * scale[i];
-            error[i] += off * off;
-        }
-    }
-    error
-}
-
-/// Writes the best codes for what is stored.
-fn encode<const N: usize, const BITS: usize>(weights: &[Lanes; N], stored: &Stored, middle: &Lanes, codes: &mut [u8]) {
-    let top = ((1u32 << BITS) - 1) as f32;
-    let (inverse, bias) = (inverse(&stored.scale), each(|i| stored.bias[i] - middle[i]));
-    for (word, weights) in weights.chunks_exact(32 / BITS).enumerate() {
-        let mut packed = [0u32; LANES];
-        for (place, w) in weights.iter().enumerate() {
-            for i in 0..LANES {
-                let code = (clamp((w[i] - bias[i]) * inverse[i], top) + ROUND).to_bits() & 0xff;
-                packed[i] |= code << (place * BITS);
+impl Block {
+    fn of(values: &[f32], n: usize) -> Self {
+        let zeros = [0.0; LANES];
+        let mut weights = [zeros; MAX_GROUP];
+        for (lane, group) in values.chunks_exact(n).enumerate().take(LANES) {
+            for (w, &value) in weights.iter_mut().zip(group) {
+                w[lane] = value;
             }
         }
-        for (lane, packed) in packed.iter().enumerate() {
-            codes[lane * (N * BITS / 8) + word * 4..][..4].copy_from_slice(&packed.to_le_bytes());
+        let (mut low, mut high) = (weights[0], weights[0]);
+        for w in &weights[..n] {
+            for i in 0..LANES {
+                low[i] = pick(w[i] < low[i], w[i], low[i]);
+                high[i] = pick(w[i] > high[i], w[i], high[i]);
+            }
+        }
+        let middle = each(|i| 0.5 * (low[i] + high[i]));
+        let (mut sum, mut squares) = (zeros, zeros);
+        for w in &mut weights[..n] {
+            for i in 0..LANES {
+                squares[i] += w[i] * w[i];
+                w[i] -= middle[i];
+                sum[i] += w[i];
+            }
+        }
+        Self { n, weights, low, high, middle, sum, squares }
+    }
+
+    /// Scales and biases to store, and the sum of squared errors with them.
+    fn best(&self, bits: u32) -> (Affine, Lanes) {
+        let top = ((1u32 << bits) - 1) as f32;
+        let range = each(|i| (self.high[i] - self.low[i]) / top);
+        let [first, second, third] = if bits == 4 { STARTS_4 } else { STARTS_8 }.map(|(step, shift)| {
+            let scale = each(|i| range[i] * step);
+            self.fit(&Affine { scale, bias: each(|i| (shift - 0.5 * top) * scale[i]) }, top)
+        });
+        let ours = self.stored(&self.fit(&first.or_better(&second).or_better(&third).affine, top), top);
+
+        let mlx: [[f32; 2]; LANES] = std::array::from_fn(|i| mlx_affine(self.low[i], self.high[i], top));
+        let mlx = Affine { scale: each(|i| to_f16(mlx[i][0])), bias: each(|i| to_f16(mlx[i][1])) };
+        let (error, mlx_error) = (self.error(&ours, top), self.error(&mlx, top));
+        (ours.or(&mlx, &error, &mlx_error), each(|i| pick(mlx_error[i] < error[i], mlx_error[i], error[i])))
+    }
+
+    /// The best codes for an affine map, and the map that is best for those codes, by least squares.
+    #[inline(never)]
+    fn fit(&self, from: &Affine, top: f32) -> Fit {
+        let n = self.n as f32;
+        let inverse = each(|i| 1.0 / from.scale[i]);
+        let zero = each(|i| -from.bias[i] * inverse[i]);
+        let (mut codes, mut squares, mut products) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+        for w in &self.weights[..self.n] {
+            for i in 0..LANES {
+                let code = round(clamp(w[i] * inverse[i] + zero[i], top));
+                codes[i] += code;
+                squares[i] += code * code;
+                products[i] += code * w[i];
+            }
+        }
+        let variance = each(|i| squares[i] - codes[i] * codes[i] / n);
+        let covariance = each(|i| products[i] - codes[i] * self.sum[i] / n);
+        // Where all codes are the same (all weights are, or nearly) there is nothing to fit.
+        let scale = each(|i| pick(variance[i] > 0.0, covariance[i] / variance[i], from.scale[i]));
+        let bias = each(|i| pick(variance[i] > 0.0, (self.sum[i] - scale[i] * codes[i]) / n, from.bias[i]));
+        let explained = each(|i| pick(variance[i] > 0.0, scale[i] * covariance[i], -1.0));
+        Fit { affine: Affine { scale, bias }, explained, codes, squares }
+    }
+
+    /// The nearest that F16 holds, no longer relative to the middle: of the scales on both sides, each with its best
+    /// bias, those that cost less.
+    fn stored(&self, fit: &Fit, top: f32) -> Affine {
+        let (n, exact) = (self.n as f32, &fit.affine);
+        let with_bias = |scale: Lanes| {
+            let bias = each(|i| to_f16(self.middle[i] + (self.sum[i] - scale[i] * fit.codes[i]) / n));
+            Affine { scale, bias }
+        };
+        let scale = each(|i| f16_below(exact.scale[i]));
+        let (below, above) = (with_bias(scale), with_bias(each(|i| f16_next(scale[i]))));
+        // F16's steps are coarse among its subnormals: codes would not stay the same.
+        if scale.iter().any(|&s| s < F16_NORMAL) {
+            return below.or(&above, &self.error(&below, top), &self.error(&above, top));
+        }
+        // What is lost, were the codes to stay the same, is a quadratic form of the two differences.
+        let loss = |a: &Affine| {
+            each(|i| {
+                let (ds, db) = (a.scale[i] - exact.scale[i], a.bias[i] - self.middle[i] - exact.bias[i]);
+                ds * ds * fit.squares[i] + 2.0 * ds * db * fit.codes[i] + n * db * db
+            })
+        };
+        below.or(&above, &loss(&below), &loss(&above))
+    }
+
+    /// The sum of squared errors with the best codes.
+    #[inline(never)]
+    fn error(&self, stored: &Affine, top: f32) -> Lanes {
+        let (scale, inverse) = (stored.scale, stored.inverse());
+        let bias = each(|i| stored.bias[i] - self.middle[i]);
+        let mut error = [0.0; LANES];
+        for w in &self.weights[..self.n] {
+            for i in 0..LANES {
+                let above = w[i] - bias[i];
+                let off = above - round(clamp(above * inverse[i], top)) * scale[i];
+                error[i] += off * off;
+            }
+        }
+        error
+    }
+
+    /// Writes the best codes.
+    #[inline(never)]
+    fn encode(&self, stored: &Affine, bits: u32, codes: &mut [u8]) {
+        let top = ((1u32 << bits) - 1) as f32;
+        let inverse = stored.inverse();
+        let bias = each(|i| stored.bias[i] - self.middle[i]);
+        let row = self.n * bits as usize / 8;
+        for (word, weights) in self.weights[..self.n].chunks_exact(32 / bits as usize).enumerate() {
+            let mut packed = [0u32; LANES];
+            for w in weights.iter().rev() {
+                for i in 0..LANES {
+                    let code = (clamp((w[i] - bias[i]) * inverse[i], top) + ROUND).to_bits() & 0xff;
+                    packed[i] = packed[i] << bits | code;
+                }
+            }
+            for (codes, packed) in codes.chunks_exact_mut(row).zip(packed) {
+                codes[word * 4..][..4].copy_from_slice(&packed.to_le_bytes());
+            }
         }
     }
+}
+
+impl Fit {
+    fn or_better(&self, other: &Self) -> Self {
+        let better = |a: &Lanes, b: &Lanes| each(|i| pick(other.explained[i] > self.explained[i], b[i], a[i]));
+        let of = |f: fn(&Self) -> &Lanes| better(f(self), f(other));
+        Self {
+            affine: Affine { scale: of(|f| &f.affine.scale), bias: of(|f| &f.affine.bias) },
+            explained: of(|f| &f.explained),
+            codes: of(|f| &f.codes),
+            squares: of(|f| &f.squares),
+        }
+    }
+}
+
+impl Affine {
+    /// Where `other` costs less, `other`.
+    fn or(&self, other: &Self, cost: &Lanes, other_cost: &Lanes) -> Self {
+        let of = |a: &Lanes, b: &Lanes| each(|i| pick(other_cost[i] < cost[i], b[i], a[i]));
+        Self { scale: of(&self.scale, &other.scale), bias: of(&self.bias, &other.bias) }
+    }
+
+    /// With a scale of zero every code is 0.
+    fn inverse(&self) -> Lanes {
+        each(|i| pick(self.scale[i] == 0.0, 0.0, 1.0 / self.scale[i]))
+    }
+}
+
+fn total(lanes: &Lanes) -> f64 {
+    lanes.iter().map(|&x| f64::from(x)).sum()
 }
 
 fn each(f: impl Fn(usize) -> f32) -> Lanes {
@@ -361,11 +384,6 @@ fn clamp(x: f32, top: f32) -> f32 {
 
 fn round(x: f32) -> f32 {
     (x + ROUND) - ROUND
-}
-
-/// With a scale of zero every code is 0.
-fn inverse(scale: &Lanes) -> Lanes {
-    each(|i| pick(scale[i] == 0.0, 0.0, 1.0 / scale[i]))
 }
 
 /// The nearest number that F16 holds, half to even; beyond its range, one beyond [`F16_MAX`].
