@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Header, Kept, Matrix, Recast, Rows, Tensor};
+use super::{Header, Kept, Matrix, Reform, Rows, Tensor};
 use crate::error::{Error, Result};
 use crate::hub::{Cursor, Stream};
 
@@ -143,7 +143,7 @@ impl Pass {
     ) -> Result<()> {
         let Wanted { name, matrix, to } = &self.wanted[index];
         let [rows, columns] = matrix.shape();
-        let recast = Recast::new(matrix.kept(), *to, columns as usize)?;
+        let reform = Reform::new(matrix.kept(), *to, columns as usize)?;
         let row_bytes = tensor.bytes / rows.max(1);
         let step = (STEP / row_bytes.max(1)).max(1);
         let mut first = 0;
@@ -151,7 +151,7 @@ impl Pass {
             let count = step.min(rows - first);
             let values = cursor.exact(count * row_bytes).await?;
             sink.at(cursor.position())?;
-            let block = recast.rows(name, Rows { values, groups: Vec::new() })?;
+            let block = reform.rows(name, Rows { values, groups: Vec::new() })?;
             sink.rows(name, first, block).await?;
             first += count;
         }
@@ -180,14 +180,14 @@ impl Pass {
         let owned: Vec<Vec<u8>> = matrix.tensors().iter().filter_map(|t| self.held.remove(t)).collect();
         let parts: Vec<&[u8]> = owned.iter().map(Vec::as_slice).collect();
         let [rows, columns] = matrix.shape();
-        let recast = Recast::new(matrix.kept(), *to, columns as usize)?;
+        let reform = Reform::new(matrix.kept(), *to, columns as usize)?;
         let step = (STEP / (columns * 4).max(1)).max(1);
         let mut first = 0;
         while first < rows {
             let count = step.min(rows - first);
             let mut block = Rows::default();
             matrix.decode(&parts, first..first + count, &mut block)?;
-            sink.rows(name, first, recast.rows(name, block)?).await?;
+            sink.rows(name, first, reform.rows(name, block)?).await?;
             sink.at(cursor.position())?;
             first += count;
         }

@@ -24,13 +24,17 @@ pub(crate) enum Command {
     Embed(Embed),
     /// Load a model and say what it is and what it runs on.
     Info(Info),
+    /// Write a model's folder anew with its weights in 4 or 8 bits.
+    Quantize(Quantize),
 }
 
 impl Command {
-    pub(crate) fn common(&self) -> &Common {
+    /// Results and errors are JSON.
+    pub(crate) fn json(&self) -> bool {
         match self {
-            Self::Embed(command) => &command.common,
-            Self::Info(command) => &command.common,
+            Self::Embed(command) => command.common.origin.json,
+            Self::Info(command) => command.common.origin.json,
+            Self::Quantize(command) => command.origin.json,
         }
     }
 }
@@ -63,16 +67,26 @@ pub(crate) struct Info {
 }
 
 #[derive(Args)]
-pub(crate) struct Common {
+pub(crate) struct Quantize {
+    #[command(flatten)]
+    pub(crate) origin: Origin,
+    /// Bits of a weight: 4 or 8.
+    #[arg(long)]
+    pub(crate) bits: u32,
+    /// Weights that share a scale and a bias: 32, 64 or 128.
+    #[arg(long, default_value_t = 64)]
+    pub(crate) group_size: u32,
+    /// The folder to make. It must not be there.
+    #[arg(long)]
+    pub(crate) output: PathBuf,
+}
+
+/// Where a model is, and how to speak of it.
+#[derive(Args)]
+pub(crate) struct Origin {
     /// A model's folder, or its id on the Hub.
     #[arg(long)]
     pub(crate) model: String,
-    /// Where to run.
-    #[arg(long, default_value = "auto")]
-    device: Device,
-    /// How weights are held: auto (as they are stored), f32 or f16.
-    #[arg(long, default_value = "auto")]
-    weights: String,
     /// The revision of a model on the Hub.
     #[arg(long, default_value = "main")]
     revision: String,
@@ -87,11 +101,41 @@ pub(crate) struct Common {
     pub(crate) json: bool,
 }
 
+#[derive(Args)]
+pub(crate) struct Common {
+    #[command(flatten)]
+    pub(crate) origin: Origin,
+    /// Where to run.
+    #[arg(long, default_value = "auto")]
+    device: Device,
+    /// How weights are held: auto (as they are stored), f32 or f16.
+    #[arg(long, default_value = "auto")]
+    weights: String,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Device {
     Auto,
     Gpu,
     Cpu,
+}
+
+impl Origin {
+    /// The folder, if that is what the model is.
+    pub(crate) fn folder(&self) -> Option<Folder> {
+        let path = std::path::Path::new(&self.model);
+        path.is_dir().then(|| Folder::new(path))
+    }
+
+    /// The model on the Hub.
+    pub(crate) fn repository(&self) -> Repository {
+        Repository {
+            endpoint: Some(self.endpoint.clone()),
+            id: self.model.clone(),
+            revision: Some(self.revision.clone()),
+            token: std::env::var("HF_TOKEN").ok().filter(|t| !t.is_empty()),
+        }
+    }
 }
 
 impl Common {
@@ -102,17 +146,11 @@ impl Common {
             return Err(Error::Unsupported { what: "device cpu".into(), message });
         }
         let weights = Held::from_str(&self.weights)?;
-        let folder = std::path::Path::new(&self.model);
-        let mut options = LoadOptions { id: self.model.clone(), revision: None, weights };
-        if folder.is_dir() {
-            return pollster::block_on(Model::load(&Folder::new(folder), options, console));
+        let mut options = LoadOptions { id: self.origin.model.clone(), revision: None, weights };
+        if let Some(folder) = self.origin.folder() {
+            return pollster::block_on(Model::load(&folder, options, console));
         }
-        let repository = Repository {
-            endpoint: Some(self.endpoint.clone()),
-            id: self.model.clone(),
-            revision: Some(self.revision.clone()),
-            token: std::env::var("HF_TOKEN").ok().filter(|t| !t.is_empty()),
-        };
+        let repository = self.origin.repository();
         options.revision.clone_from(&repository.revision);
         pollster::block_on(Model::load(&Http::new(&repository)?, options, console))
     }

@@ -15,7 +15,7 @@ pub(crate) fn run(command: &Embed) -> Result<()> {
         return Err(Error::InvalidArgument { argument: "--output".into(), message });
     }
     let texts = input::texts(&command.input)?;
-    let console = Console::new(command.common.quiet);
+    let console = Console::new(command.common.origin.quiet);
     let model = command.common.load(&console)?;
     let options = EmbedOptions {
         dtype: command.dtype,
@@ -31,7 +31,7 @@ pub(crate) fn run(command: &Embed) -> Result<()> {
     }
     let Some(path) = &command.output else { return output::lines(std::io::stdout(), &texts, &embeddings) };
     output::npy(path, &embeddings)?;
-    if command.common.json {
+    if command.common.origin.json {
         let summary = serde_json::json!({
             "output": path,
             "shape": [embeddings.rows, embeddings.row_len()],

@@ -9,10 +9,10 @@ use super::progress::Console;
 
 /// Loads a model and says what it is.
 pub(crate) fn run(command: &Info) -> Result<()> {
-    let console = Console::new(command.common.quiet);
+    let console = Console::new(command.common.origin.quiet);
     let info = command.common.load(&console)?.info();
     console.done();
-    if command.common.json {
+    if command.common.origin.json {
         let json =
             serde_json::to_string(&info).map_err(|e| Error::Io { file: "info".into(), message: e.to_string() })?;
         return print(&json);

@@ -1,0 +1,296 @@
+//! `pplx-embed quantize`
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use pplx_embed::checkpoint::{self, Files, Header, Loss, Quantiser, Recipe, ShardWriter, Tensor};
+use pplx_embed::hub::{self, Http, Reader, Source};
+use pplx_embed::model::Config;
+use pplx_embed::{Error, Result};
+use serde_json::{Map, Value, json};
+
+use super::arguments::Quantize;
+use super::progress::Console;
+
+/// Largest file beside the weights, in bytes; a tokenizer.json has 11 million.
+const MAX_FILE: usize = 128 << 20;
+/// The embedding table's module, which keeps 8 bits: its errors reach every layer, and the lookup costs no less in 4.
+const EMBEDDING: &str = "embed_tokens";
+/// What is copied where it is there; `tokenizer.json` must be.
+const COPIED: [&str; 5] = [
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "modules.json",
+    "config_sentence_transformers.json",
+];
+const INDEX: &str = "model.safetensors.index.json";
+
+/// Writes a model's folder anew, quantised.
+pub(crate) fn run(command: &Quantize) -> Result<()> {
+    let argument = |name: &str, message: String| Error::InvalidArgument { argument: name.into(), message };
+    let usual = Quantiser::new(command.bits, command.group_size)?;
+    let embedding = (EMBEDDING.to_owned(), Quantiser::new(8, command.group_size)?);
+    let recipe = Recipe { usual, overrides: vec![embedding] };
+    if command.output.exists() {
+        return Err(argument("--output", format!("{} is there already", command.output.display())));
+    }
+    let mut partial = command.output.clone().into_os_string();
+    partial.push(".partial");
+    let folder = Partial::create(partial.into())?;
+    let console = Console::new(command.origin.quiet);
+    let done = match command.origin.folder() {
+        Some(source) => pollster::block_on(write(&source, &folder.0, &recipe, None, &console)),
+        None => {
+            let source = Http::new(&command.origin.repository())?;
+            pollster::block_on(write(&source, &folder.0, &recipe, Some(&command.origin.model), &console))
+        }
+    };
+    console.done();
+    let done = done?;
+    folder.rename(&command.output)?;
+    let summary = json!({
+        "output": command.output,
+        "bits": command.bits,
+        "group_size": command.group_size,
+        "quantised": done.quantised,
+        "kept": done.kept,
+        "bytes": { "source": done.source_bytes, "output": done.bytes },
+        "relative_error": done.losses.iter().map(|(bits, loss)| (bits.to_string(), loss.relative())).collect::<BTreeMap<_, _>>(),
+    });
+    if command.origin.json {
+        return super::info::print(&summary.to_string());
+    }
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    console.note(&format!(
+        "{}: {:.1} MiB of weights from {:.1}, {} tensors quantised, {} as they were",
+        command.output.display(),
+        mib(done.bytes),
+        mib(done.source_bytes),
+        done.quantised,
+        done.kept,
+    ));
+    Ok(())
+}
+
+/// What was written.
+#[derive(Default)]
+struct Done {
+    quantised: usize,
+    kept: usize,
+    source_bytes: u64,
+    bytes: u64,
+    /// By bits.
+    losses: BTreeMap<u32, Loss>,
+    /// The file each tensor is in.
+    files: BTreeMap<String, String>,
+    /// Modules that are quantised unlike the others.
+    overrides: BTreeMap<String, Quantiser>,
+}
+
+async fn write(
+    source: &impl Source,
+    folder: &Path,
+    recipe: &Recipe,
+    base: Option<&str>,
+    console: &Console,
+) -> Result<Done> {
+    let config = hub::read(source, "config.json", MAX_FILE).await?;
+    let invalid = |e: serde_json::Error| Error::InvalidConfig { file: "config.json".into(), message: e.to_string() };
+    let mut config: Map<String, Value> = serde_json::from_slice(&config).map_err(invalid)?;
+    for field in ["quantization", "quantization_config"] {
+        if config.get(field).is_some_and(|v| !v.is_null()) {
+            let what = format!("quantising a checkpoint that is quantised already (config.json has {field})");
+            return Err(Error::Unsupported { what, message: "allowed are weights of F32, F16 and BF16".into() });
+        }
+    }
+    Config::load(source).await?;
+    let tokenizer = hub::read(source, "tokenizer.json", MAX_FILE).await?;
+
+    let mut done = Done::default();
+    let files = Files::find(source).await?;
+    for file in files.paths() {
+        shard(source, file, folder, recipe, &mut done, console).await?;
+    }
+    if let Files::Sharded(index) = &files {
+        if let Some(name) = index.tensors().find(|name| !done.files.contains_key(*name)) {
+            let message = format!("tensor {name} is in none of the files");
+            return Err(Error::InvalidCheckpoint { file: INDEX.into(), message });
+        }
+        let index = json!({ "metadata": { "total_size": done.bytes }, "weight_map": done.files });
+        save(folder, INDEX, pretty(&index).as_bytes())?;
+    }
+
+    let quantization = quantization(recipe.usual, &done.overrides);
+    for field in ["quantization", "quantization_config"] {
+        config.insert(field.into(), quantization.clone());
+    }
+    save(folder, "config.json", pretty(&Value::Object(config)).as_bytes())?;
+    save(folder, "tokenizer.json", &tokenizer)?;
+    for file in COPIED {
+        let Some(bytes) = hub::read_optional(source, file, MAX_FILE).await? else { continue };
+        if file == "modules.json" {
+            copy_modules(source, folder, &bytes).await?;
+        }
+        save(folder, file, &bytes)?;
+    }
+    let source_card = hub::read_optional(source, "README.md", MAX_FILE).await?.unwrap_or_default();
+    save(folder, "README.md", card(recipe.usual, &done, base, &source_card).as_bytes())?;
+    Ok(done)
+}
+
+/// Writes one file of weights.
+async fn shard(
+    source: &impl Source,
+    file: &str,
+    folder: &Path,
+    recipe: &Recipe,
+    done: &mut Done,
+    console: &Console,
+) -> Result<()> {
+    let mut reader = Reader::new(file, source.open(file).await?);
+    let header = Header::read(&mut reader).await?;
+    let planned = recipe.plan(file, &header.tensors)?;
+    let path = folder.join(file);
+    let io = |e: std::io::Error| Error::Io { file: path.display().to_string(), message: e.to_string() };
+    let mut out = BufWriter::with_capacity(1 << 20, File::create_new(&path).map_err(io)?);
+    let mut writer = ShardWriter::begin(file, &planned, async |bytes: &[u8]| out.write_all(bytes).map_err(io)).await?;
+    for tensor in &header.tensors {
+        let loss = checkpoint::rewrite(&mut reader, tensor, recipe, console, &mut writer).await?;
+        done.count(tensor, recipe, loss);
+    }
+    writer.finish()?;
+    out.into_inner().map_err(|e| io(e.into_error()))?.sync_all().map_err(io)?;
+    done.source_bytes += header.data_bytes;
+    for tensor in planned {
+        done.bytes += tensor.bytes;
+        if let Some(other) = done.files.insert(tensor.name.clone(), file.into()) {
+            let message = format!("tensor {} is in {other} too", tensor.name);
+            return Err(Error::InvalidCheckpoint { file: file.into(), message });
+        }
+    }
+    Ok(())
+}
+
+impl Done {
+    fn count(&mut self, tensor: &Tensor, recipe: &Recipe, loss: Loss) {
+        let Some(quantiser) = recipe.quantiser(tensor) else {
+            self.kept += 1;
+            return;
+        };
+        self.quantised += 1;
+        self.losses.entry(quantiser.bits()).or_default().add(loss);
+        if let Some(path) = checkpoint::module(tensor).filter(|_| quantiser != recipe.usual) {
+            self.overrides.insert(path.into(), quantiser);
+        }
+    }
+}
+
+/// `config.json`'s `quantization`, as mlx-lm writes it.
+fn quantization(usual: Quantiser, overrides: &BTreeMap<String, Quantiser>) -> Value {
+    let settings = |q: Quantiser| json!({ "group_size": q.group(), "bits": q.bits() });
+    let mut quantization = settings(usual);
+    for (path, quantiser) in overrides {
+        quantization[path] = settings(*quantiser);
+    }
+    quantization
+}
+
+/// The configurations of the modules in folders of their own, such as `1_Pooling/config.json`.
+async fn copy_modules(source: &impl Source, folder: &Path, modules: &[u8]) -> Result<()> {
+    #[derive(serde::Deserialize)]
+    struct Module {
+        #[serde(default)]
+        path: String,
+    }
+    let invalid = |message: String| Error::InvalidConfig { file: "modules.json".into(), message };
+    let modules: Vec<Module> = serde_json::from_slice(modules).map_err(|e| invalid(e.to_string()))?;
+    for Module { path } in modules.iter().filter(|m| !m.path.is_empty()) {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if path.starts_with('.') || !path.chars().all(plain) {
+            return Err(invalid(format!("path {path:?} is not the name of a folder")));
+        }
+        let file = format!("{path}/config.json");
+        if let Some(bytes) = hub::read_optional(source, &file, MAX_FILE).await? {
+            save(folder, &file, &bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// The model card.
+fn card(usual: Quantiser, done: &Done, base: Option<&str>, source_card: &[u8]) -> String {
+    let (bits, group) = (usual.bits(), usual.group());
+    let mut front = vec!["library_name: pplx-embed-web".to_owned(), "pipeline_tag: feature-extraction".into()];
+    front.push(format!("tags: [pplx-embed, quantized, {bits}-bit]"));
+    // The licence goes with the weights; it stands in the source's front matter.
+    let source_card = String::from_utf8_lossy(source_card);
+    let matter = source_card.lines().skip(1).take_while(|line| line.trim_end() != "---");
+    if source_card.starts_with("---") {
+        front.extend(matter.filter(|line| line.starts_with("license")).map(str::to_owned));
+    }
+    if let Some(base) = base {
+        front.extend([format!("base_model: {base}"), "base_model_relation: quantized".into()]);
+    }
+    let errors: Vec<String> =
+        (done.losses.iter()).map(|(bits, loss)| format!("| {bits} | {:.3} % |\n", 100.0 * loss.relative())).collect();
+    let name = base.unwrap_or("the model");
+    let others = match &done.overrides {
+        overrides if overrides.is_empty() => String::new(),
+        overrides => {
+            let list: Vec<String> = overrides.iter().map(|(p, q)| format!("`{p}` has {} bits", q.bits())).collect();
+            format!(" {}.", list.join(", "))
+        }
+    };
+    format!(
+        "---\n{}\n---\n# {name} in {bits} bits\n\n\
+         The weights of {name} as affine codes of {bits} bits, with a scale and a bias in F16 for each {group} of them.{others} \
+         Norms are as they were. The layout is MLX's. Written by `pplx-embed quantize --bits {bits} --group-size {group}`.\n\n\
+         ```js\nimport {{ load }} from \"pplx-embed-web\";\nconst model = await load(\"OWNER/NAME\");   // where this folder is on the Hub\n```\n\n\
+         Root mean square of the weights' errors, in parts of that of the weights:\n\n\
+         | bits | error |\n| --- | --- |\n{}",
+        front.join("\n"),
+        errors.concat(),
+    )
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+fn save(folder: &Path, file: &str, bytes: &[u8]) -> Result<()> {
+    let path = folder.join(file);
+    let write = || {
+        fs::create_dir_all(path.parent().unwrap_or(folder))?;
+        fs::write(&path, bytes)
+    };
+    write().map_err(|e: std::io::Error| Error::Io { file: path.display().to_string(), message: e.to_string() })
+}
+
+/// The folder being written, which is removed unless it is renamed.
+struct Partial(PathBuf);
+
+impl Partial {
+    fn create(path: PathBuf) -> Result<Self> {
+        match fs::create_dir(&path) {
+            Ok(()) => Ok(Self(path)),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                let message = format!("{} is there: of a run that goes on, or was cut off; remove it", path.display());
+                Err(Error::InvalidArgument { argument: "--output".into(), message })
+            }
+            Err(e) => Err(Error::Io { file: path.display().to_string(), message: e.to_string() }),
+        }
+    }
+
+    fn rename(self, to: &Path) -> Result<()> {
+        fs::rename(&self.0, to).map_err(|e| Error::Io { file: to.display().to_string(), message: e.to_string() })
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
