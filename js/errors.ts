@@ -8,6 +8,8 @@ export type ErrorCode =
   | "io"
   /** A server refused, failed or could not be reached. */
   | "network"
+  /** A file is not what the server's manifest says: another size or digest. */
+  | "integrity"
   /** A weight file breaks the rules of safetensors, or does not hold what the config promises. */
   | "invalid-checkpoint"
   /** A configuration file is malformed, contradicts itself, or lacks a field. */

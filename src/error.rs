@@ -38,6 +38,14 @@ pub enum Error {
         /// What happened.
         message: String,
     },
+    /// A file is not the one that the server's manifest, or its first answer, told of. Nothing made of it is kept.
+    #[error("{file}: {message}")]
+    Integrity {
+        /// The file's path within the model.
+        file: String,
+        /// The size or digest that came, and the one expected.
+        message: String,
+    },
     /// A weight file breaks the rules of safetensors, or does not hold what the config promises.
     #[error("{file}: {message}")]
     InvalidCheckpoint {
@@ -124,6 +132,7 @@ impl Error {
             Self::NotFound { .. } => "not-found",
             Self::Io { .. } => "io",
             Self::Network { .. } => "network",
+            Self::Integrity { .. } => "integrity",
             Self::InvalidCheckpoint { .. } => "invalid-checkpoint",
             Self::InvalidConfig { .. } => "invalid-config",
             Self::InvalidTokenizer { .. } => "invalid-tokenizer",

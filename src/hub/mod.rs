@@ -4,8 +4,13 @@
 mod folder;
 #[cfg(not(target_arch = "wasm32"))]
 mod http;
+mod manifest;
 mod reader;
+mod remote;
 mod repository;
+mod retry;
+mod transport;
+mod verified;
 #[cfg(target_arch = "wasm32")]
 mod web;
 
@@ -13,8 +18,13 @@ mod web;
 pub use folder::Folder;
 #[cfg(not(target_arch = "wasm32"))]
 pub use http::Http;
+pub use manifest::{Digest, Entry, Manifest};
 pub use reader::Reader;
+pub use remote::{MOST_BODIES, Remote, RemoteStream};
 pub use repository::Repository;
+pub use retry::Retry;
+pub use transport::{Answer, Transport};
+pub use verified::{Hasher, Verified};
 #[cfg(target_arch = "wasm32")]
 pub use web::Web;
 
