@@ -14,6 +14,11 @@ pub enum Progress {
         /// Its size in bytes, where the source tells.
         total: Option<u64>,
     },
+    /// Something the user may want to know, and no reason to stop.
+    Notice {
+        /// A sentence.
+        message: String,
+    },
     /// Shaders are being compiled and checked on the adapter.
     Compile,
     /// Texts are going through the model.

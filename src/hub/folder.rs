@@ -2,7 +2,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 
-use super::{Source, Stream};
+use super::{LocalFile, Source, Stream};
 use crate::error::{Error, Result};
 
 /// A model's files in a local folder.
@@ -14,6 +14,18 @@ impl Folder {
     /// The folder at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
+    }
+
+    /// `file` for reading at any place; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be opened.
+    pub async fn local(&self, file: &str) -> Result<Option<LocalFile>> {
+        match File::open(self.path.join(file)).and_then(|handle| LocalFile::new(file, handle)) {
+            Ok(local) => Ok(Some(local)),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(e) => Err(Error::io(file, e)),
+        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! Where a model's bytes come from. Knows files and bytes, not what is in them.
 
+pub mod cache;
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
 #[cfg(not(target_arch = "wasm32"))]
 mod http;
+#[cfg(not(target_arch = "wasm32"))]
+mod local_file;
 mod manifest;
 mod reader;
 mod remote;
@@ -14,10 +17,14 @@ mod verified;
 #[cfg(target_arch = "wasm32")]
 mod web;
 
+#[cfg(target_arch = "wasm32")]
+pub use cache::{LocalFile, Lock};
 #[cfg(not(target_arch = "wasm32"))]
 pub use folder::Folder;
 #[cfg(not(target_arch = "wasm32"))]
 pub use http::Http;
+#[cfg(not(target_arch = "wasm32"))]
+pub use local_file::{LocalFile, Lock};
 pub use manifest::{Digest, Entry, Manifest};
 pub use reader::Reader;
 pub use remote::{MOST_BODIES, Remote, RemoteStream};
