@@ -1,14 +1,20 @@
 //! Where a model's bytes come from. Knows files and bytes, not what is in them.
 
+#[cfg(target_arch = "wasm32")]
+mod alarm;
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
+pub mod headers;
 #[cfg(not(target_arch = "wasm32"))]
 mod http;
+#[cfg(not(target_arch = "wasm32"))]
+mod local;
 mod manifest;
 mod reader;
 mod remote;
 mod repository;
 mod retry;
+mod transfer;
 mod transport;
 mod verified;
 #[cfg(target_arch = "wasm32")]
@@ -18,11 +24,14 @@ mod web;
 pub use folder::Folder;
 #[cfg(not(target_arch = "wasm32"))]
 pub use http::Http;
+#[cfg(not(target_arch = "wasm32"))]
+pub use local::{local_copy, token};
 pub use manifest::{Digest, Entry, Manifest};
 pub use reader::Reader;
-pub use remote::{MOST_BODIES, Remote, RemoteStream};
+pub use remote::{MOST_BODIES, Remote};
 pub use repository::Repository;
 pub use retry::Retry;
+pub use transfer::RemoteStream;
 pub use transport::{Answer, Transport};
 pub use verified::{Hasher, Verified};
 #[cfg(target_arch = "wasm32")]
