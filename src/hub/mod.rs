@@ -1,10 +1,15 @@
 //! Where a model's bytes come from. Knows files and bytes, not what is in them.
 
+#[cfg(target_arch = "wasm32")]
+mod alarm;
 pub mod cache;
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
+pub mod headers;
 #[cfg(not(target_arch = "wasm32"))]
 mod http;
+#[cfg(not(target_arch = "wasm32"))]
+mod local;
 #[cfg(not(target_arch = "wasm32"))]
 mod local_file;
 mod manifest;
@@ -12,6 +17,7 @@ mod reader;
 mod remote;
 mod repository;
 mod retry;
+mod transfer;
 mod transport;
 mod verified;
 #[cfg(target_arch = "wasm32")]
@@ -24,12 +30,15 @@ pub use folder::Folder;
 #[cfg(not(target_arch = "wasm32"))]
 pub use http::Http;
 #[cfg(not(target_arch = "wasm32"))]
+pub use local::{local_copy, token};
+#[cfg(not(target_arch = "wasm32"))]
 pub use local_file::{LocalFile, Lock};
 pub use manifest::{Digest, Entry, Manifest};
 pub use reader::Reader;
-pub use remote::{MOST_BODIES, Remote, RemoteStream};
+pub use remote::{MOST_BODIES, Remote};
 pub use repository::Repository;
 pub use retry::Retry;
+pub use transfer::RemoteStream;
 pub use transport::{Answer, Transport};
 pub use verified::{Hasher, Verified};
 #[cfg(target_arch = "wasm32")]

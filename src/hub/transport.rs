@@ -9,7 +9,9 @@ use crate::error::Result;
 /// and checking is [`Remote`](super::Remote)'s.
 #[expect(async_fn_in_trait, reason = "used generically inside this crate; browser futures are not Send")]
 pub trait Transport {
-    /// The body of an answer. An error of its `next` is that the connection broke, or that the caller cancelled.
+    /// The body of an answer. Its size is that of `Content-Length`, where the body came unencoded. An error of its
+    /// `next` is [`Error::Network`](crate::Error::Network) if the connection broke, which may be mended; else what was
+    /// wrong with it, or that the caller cancelled.
     type Body: Stream;
 
     /// Asks for `url` with these headers. Any status is an answer. `Authorization` goes to the origin of `url` and to

@@ -8,6 +8,7 @@ use super::refs::{self, Ref};
 use super::shelf::{Look, Shelf};
 use super::store::{Store, Writer};
 use crate::error::{Error, Result};
+use crate::hub::repository::Place;
 use crate::hub::{
     Entry, Hasher, LocalFile, Lock, Remote, RemoteStream, Repository, Retry, Source, Stream, Transport, Verified,
 };
@@ -71,10 +72,9 @@ impl<'a, T: Transport, S: Store> Cached<'a, T, S> {
         store: Option<S>,
         watch: &'a dyn Watch,
     ) -> Result<Self> {
-        let endpoint = repository.endpoint.as_deref().unwrap_or("https://huggingface.co").trim_end_matches('/');
-        let asked = repository.revision.as_deref().unwrap_or("main");
+        let Place { endpoint, id, revision: asked } = &repository.place()?;
         let known = match &store {
-            Some(store) => refs::find(store, endpoint, &repository.id, asked).await,
+            Some(store) => refs::find(store, endpoint, id, asked).await,
             None => Ok(None),
         };
         let (store, known) = match known {
@@ -84,8 +84,11 @@ impl<'a, T: Transport, S: Store> Cached<'a, T, S> {
                 (None, None)
             }
         };
-        let remote = match (Remote::open(repository, transport, retry).await, &known) {
-            (Ok(remote), _) => Origin::Online(remote),
+        // Who has the model need not wait long to hear that it can only be had from the cache.
+        let complete = known.as_ref().is_some_and(|known| known.complete);
+        let opening = Retry { attempts: if complete { retry.attempts.min(2) } else { retry.attempts }, ..retry };
+        let remote = match (Remote::open(repository, transport, opening).await, &known) {
+            (Ok(remote), _) => Origin::Online(remote.retrying(retry)),
             (Err(error), Some(known)) if known.complete && unreachable(&error) => {
                 let message = format!("{error}; using revision {} from the cache", known.revision);
                 watch.progress(Progress::Notice { message });
@@ -100,7 +103,7 @@ impl<'a, T: Transport, S: Store> Cached<'a, T, S> {
                 Origin::Offline(_) => None,
             };
             let same = known.filter(|known| revision.is_none_or(|revision| known.revision == revision));
-            let known = same.unwrap_or_else(|| Ref::new(endpoint, &repository.id, revision.unwrap_or(asked)));
+            let known = same.unwrap_or_else(|| Ref::new(endpoint, id, revision.unwrap_or(asked)));
             match Shelf::new(store, known, asked, watch).await {
                 Ok(shelf) => cached.shelf = Some(shelf),
                 Err(Error::Aborted) => return Err(Error::Aborted),

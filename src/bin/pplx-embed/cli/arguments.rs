@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pplx_embed::hub::{Folder, Http, Repository};
+use pplx_embed::hub::{self, Folder, Http, Remote, Repository, Retry};
 use pplx_embed::model::{Dtype, Held, LoadOptions, Model};
 use pplx_embed::{Error, Result};
 
@@ -111,9 +111,16 @@ impl Common {
             endpoint: Some(self.endpoint.clone()),
             id: self.model.clone(),
             revision: Some(self.revision.clone()),
-            token: std::env::var("HF_TOKEN").ok().filter(|t| !t.is_empty()),
+            token: hub::token(),
         };
         options.revision.clone_from(&repository.revision);
-        pollster::block_on(Model::load(&Http::new(&repository)?, options, console))
+        pollster::block_on(async {
+            let remote = Remote::open(&repository, Http::default(), Retry::default()).await?;
+            // The same commit, fetched before by another tool.
+            match remote.commit().and_then(|commit| hub::local_copy(&self.model, Some(commit))) {
+                Some(folder) => Model::load(&Folder::new(folder), options, console).await,
+                None => Model::load(&remote, options, console).await,
+            }
+        })
     }
 }
