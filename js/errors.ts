@@ -8,6 +8,12 @@ export type ErrorCode =
   | "io"
   /** A server refused, failed or could not be reached. */
   | "network"
+  /** A file is not what the server's manifest says: another size or digest. */
+  | "integrity"
+  /** The cache has no room for more. Loading goes on without it; this is what a page's own writing to it would meet. */
+  | "storage-full"
+  /** What was to be removed from the cache is being loaded or used, here or in another tab. */
+  | "in-use"
   /** A weight file breaks the rules of safetensors, or does not hold what the config promises. */
   | "invalid-checkpoint"
   /** A configuration file is malformed, contradicts itself, or lacks a field. */

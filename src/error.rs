@@ -38,6 +38,26 @@ pub enum Error {
         /// What happened.
         message: String,
     },
+    /// A file is not the one that the server's manifest, or its first answer, told of. Nothing made of it is kept.
+    #[error("{file}: {message}")]
+    Integrity {
+        /// The file's path within the model.
+        file: String,
+        /// The size or digest that came, and the one expected.
+        message: String,
+    },
+    /// The cache has no room for more. Files are read all the same; they are not kept.
+    #[error("the cache is full: {message}")]
+    StorageFull {
+        /// What was being written.
+        message: String,
+    },
+    /// What was to be removed is being used, by another tab or process. Try again when that has ended.
+    #[error("{what} is in use")]
+    InUse {
+        /// The model.
+        what: String,
+    },
     /// A weight file breaks the rules of safetensors, or does not hold what the config promises.
     #[error("{file}: {message}")]
     InvalidCheckpoint {
@@ -124,6 +144,9 @@ impl Error {
             Self::NotFound { .. } => "not-found",
             Self::Io { .. } => "io",
             Self::Network { .. } => "network",
+            Self::Integrity { .. } => "integrity",
+            Self::StorageFull { .. } => "storage-full",
+            Self::InUse { .. } => "in-use",
             Self::InvalidCheckpoint { .. } => "invalid-checkpoint",
             Self::InvalidConfig { .. } => "invalid-config",
             Self::InvalidTokenizer { .. } => "invalid-tokenizer",

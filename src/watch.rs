@@ -24,6 +24,11 @@ pub enum Progress {
         /// Seconds until all weight files are read, at that rate.
         seconds_left: Option<f64>,
     },
+    /// Something the user may want to know, and no reason to stop.
+    Notice {
+        /// A sentence.
+        message: String,
+    },
     /// Shaders are being compiled and checked on the adapter.
     Compile,
     /// Texts are going through the model.

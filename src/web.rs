@@ -13,7 +13,7 @@ use wasm_bindgen_futures::future_to_promise;
 use web_sys::AbortSignal;
 
 use crate::error::{Error, Result};
-use crate::hub::{Repository, Web};
+use crate::hub::{Remote, Repository, Retry, Web};
 use crate::model::{Data, EmbedOptions, Embeddings, LoadOptions, Model};
 use crate::watch::{Progress, Watch};
 
@@ -53,7 +53,8 @@ async fn load_model(options: &JsValue) -> Result<Model> {
         token: string(options, "token")?,
     };
     let fetch = object(options, "fetch", "a function")?;
-    let source = Web::new(&repository, fetch, page.signal.clone())?;
+    let transport = Web::new(fetch, page.signal.clone());
+    let source = Remote::open(&repository, transport, Retry::default()).await?;
     let model = Model::load(&source, LoadOptions { id, revision, weights }, &page).await?;
     if page.cancelled() { Err(Error::Aborted) } else { Ok(model) }
 }

@@ -38,7 +38,7 @@ fn file(header: &Value, data: usize) -> Vec<u8> {
 }
 
 fn read(bytes: &[u8], step: usize, known: bool) -> Result<Header> {
-    pollster::block_on(Header::read(&mut Bytes::reader(bytes, step, known)))
+    pollster::block_on(Header::read(&mut Cursor::Stream(Bytes::reader(bytes, step, known))))
 }
 
 /// Tensors that may overlap, leave gaps, overflow or be right; small numbers, so that they often nearly are.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::hub::{Reader, Stream};
+use crate::hub::{Cursor, Stream};
 
 /// Longest header accepted, in bytes: the format's own limit.
 const MAX_HEADER: u64 = 100_000_000;
@@ -33,10 +33,14 @@ pub struct Tensor {
 pub struct Header {
     /// The tensors.
     pub tensors: Vec<Tensor>,
+    /// The byte of the file where their data begins.
+    pub data_start: u64,
     /// Bytes of all their data.
     pub data_bytes: u64,
     /// The file's `__metadata__`, empty if it has none.
     pub metadata: BTreeMap<String, String>,
+    /// The JSON it was parsed from.
+    pub json: Vec<u8>,
 }
 
 #[derive(serde::Deserialize)]
@@ -69,22 +73,27 @@ fn bits(dtype: &str) -> Option<u64> {
 }
 
 impl Header {
-    /// Reads the header at the start of a file, and leaves the reader at the first byte of data.
+    /// Bytes of the whole file.
+    pub fn file_bytes(&self) -> u64 {
+        self.data_start + self.data_bytes
+    }
+
+    /// Reads the header at the start of a file, and leaves the cursor at the first byte of data.
     ///
     /// # Errors
     /// [`Error::InvalidCheckpoint`] if the header breaks the format or does not fit the file's size, [`Error::Io`] if
     /// the file ends within it.
-    pub async fn read<S: Stream>(reader: &mut Reader<S>) -> Result<Self> {
-        let file = reader.file().to_owned();
-        let prefix = reader.exact(8).await?;
+    pub async fn read<S: Stream>(cursor: &mut Cursor<S>) -> Result<Self> {
+        let file = cursor.file().to_owned();
+        let prefix = cursor.exact(8).await?;
         let length = prefix.iter().rev().fold(0, |n, &b| n << 8 | u64::from(b));
-        let room = reader.size().map_or(MAX_HEADER, |size| size.saturating_sub(8)).min(MAX_HEADER);
+        let room = cursor.size().map_or(MAX_HEADER, |size| size.saturating_sub(8)).min(MAX_HEADER);
         if length > room {
             return Err(Error::checkpoint(file, format!("header length is {length}, at most {room} is possible")));
         }
-        let header = Self::parse(&file, &reader.exact(length as usize).await?)?;
-        let end = 8 + length + header.data_bytes;
-        match reader.size() {
+        let header = Self::parse(&file, &cursor.exact(length).await?)?;
+        let end = header.file_bytes();
+        match cursor.size() {
             Some(size) if size != end => {
                 Err(Error::checkpoint(file, format!("is {size} bytes long, its header describes {end}")))
             }
@@ -127,6 +136,6 @@ impl Header {
         if end > u64::MAX / 2 {
             return Err(Error::checkpoint(file, format!("header describes {end} bytes of data")));
         }
-        Ok(Self { tensors, data_bytes: end, metadata })
+        Ok(Self { tensors, data_start: 8 + json.len() as u64, data_bytes: end, metadata, json: json.to_vec() })
     }
 }

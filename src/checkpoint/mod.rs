@@ -3,14 +3,21 @@
 pub mod formats;
 mod header;
 mod number;
+mod pass;
 mod quantise;
 mod recast;
+mod reform;
+mod rewrite;
 mod shards;
 mod writer;
 
+pub use formats::{Kept, Matrix, Rows, Scheme};
 pub use header::{Header, Tensor};
 pub use number::Number;
-pub use quantise::{Loss, Quantiser, Rows, mlx_rule};
+pub use pass::{Pass, Sink, Wanted, plain_name};
+pub use quantise::{Loss, Quantiser, mlx_rule};
 pub use recast::{Recipe, module, recast, rewrite};
+pub use reform::{Reform, widen_row};
+pub use rewrite::{Rewrite, rewritten};
 pub use shards::{Files, Index};
 pub use writer::ShardWriter;

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Header, Kept, Matrix, Reform, Rows, Tensor};
+use super::{Header, Kept, Loss, Matrix, Reform, Rows, Tensor};
 use crate::error::{Error, Result};
 use crate::hub::{Cursor, Stream};
 
@@ -18,13 +18,13 @@ const STEP: u64 = 4 << 20;
 #[expect(async_fn_in_trait, reason = "used generically inside this crate; browser futures are not Send")]
 pub trait Sink {
     /// A tensor that is no matrix, whole. `name` has no `model.` prefix, here and below.
-    async fn plain(&mut self, name: &str, tensor: &Tensor, bytes: Vec<u8>) -> Result<()>;
+    async fn plain(&mut self, name: &str, tensor: &Tensor, bytes: &[u8]) -> Result<()>;
 
     /// Rows `first..` of the matrix `name`, in order from its row 0.
-    async fn rows(&mut self, name: &str, first: u64, rows: Rows) -> Result<()>;
+    async fn rows(&mut self, name: &str, first: u64, rows: &Rows) -> Result<()>;
 
-    /// `name` is complete.
-    async fn complete(&mut self, name: &str) -> Result<()>;
+    /// The matrix `name` is complete, in `form`; `loss` is what that form lost.
+    async fn complete(&mut self, name: &str, form: Kept, loss: Loss) -> Result<()>;
 
     /// Called now and then with the bytes of the file that were read. An error, such as [`Error::Aborted`], ends the
     /// pass.
@@ -64,16 +64,22 @@ impl Pass {
         Self { wanted, owner, plain: plain.into_iter().collect(), held: BTreeMap::new(), seen: BTreeSet::new() }
     }
 
+    /// Whether `tensor` is wanted for itself.
+    pub fn is_plain(&self, tensor: &str) -> bool {
+        self.plain.contains(tensor)
+    }
+
     /// Most bytes that reading `header`'s file from start to end would hold back at once.
     pub fn most_held(&self, header: &Header) -> u64 {
         let mut waiting: BTreeMap<usize, (usize, u64)> = BTreeMap::new();
         let (mut held, mut most) = (0, 0);
         for tensor in &header.tensors {
             let Some(&owner) = self.owner.get(plain_name(&tensor.name)) else { continue };
-            let parts = self.wanted[owner].matrix.tensors().len();
-            if parts == 1 {
+            let matrix = &self.wanted[owner].matrix;
+            if matrix.is_plain() {
                 continue;
             }
+            let parts = matrix.tensors().len();
             let (count, bytes) = waiting.entry(owner).or_default();
             *count += 1;
             *bytes += tensor.bytes;
@@ -123,9 +129,9 @@ impl Pass {
                 None => {
                     let bytes = cursor.exact(tensor.bytes).await?;
                     sink.at(cursor.position())?;
-                    sink.plain(&name, tensor, bytes).await?;
+                    sink.plain(&name, tensor, &bytes).await?;
                 }
-                Some(i) if self.wanted[i].matrix.tensors().len() == 1 => self.stream(i, cursor, tensor, sink).await?,
+                Some(i) if self.wanted[i].matrix.is_plain() => self.stream(i, cursor, tensor, sink).await?,
                 Some(i) => self.hold(i, cursor, name, tensor, sink).await?,
             }
         }
@@ -143,7 +149,7 @@ impl Pass {
     ) -> Result<()> {
         let Wanted { name, matrix, to } = &self.wanted[index];
         let [rows, columns] = matrix.shape();
-        let reform = Reform::new(matrix.kept(), *to, columns as usize)?;
+        let mut reform = Reform::new(matrix.kept(), *to, columns as usize)?;
         let row_bytes = tensor.bytes / rows.max(1);
         let step = (STEP / row_bytes.max(1)).max(1);
         let mut first = 0;
@@ -152,10 +158,10 @@ impl Pass {
             let values = cursor.exact(count * row_bytes).await?;
             sink.at(cursor.position())?;
             let block = reform.rows(name, Rows { values, groups: Vec::new() })?;
-            sink.rows(name, first, block).await?;
+            sink.rows(name, first, &block).await?;
             first += count;
         }
-        sink.complete(name).await
+        sink.complete(name, *to, reform.loss()).await
     }
 
     /// A matrix of several tensors: decoded when the last of them is there.
@@ -180,17 +186,17 @@ impl Pass {
         let owned: Vec<Vec<u8>> = matrix.tensors().iter().filter_map(|t| self.held.remove(t)).collect();
         let parts: Vec<&[u8]> = owned.iter().map(Vec::as_slice).collect();
         let [rows, columns] = matrix.shape();
-        let reform = Reform::new(matrix.kept(), *to, columns as usize)?;
+        let mut reform = Reform::new(matrix.kept(), *to, columns as usize)?;
         let step = (STEP / (columns * 4).max(1)).max(1);
         let mut first = 0;
         while first < rows {
             let count = step.min(rows - first);
             let mut block = Rows::default();
             matrix.decode(&parts, first..first + count, &mut block)?;
-            sink.rows(name, first, reform.rows(name, block)?).await?;
+            sink.rows(name, first, &reform.rows(name, block)?).await?;
             sink.at(cursor.position())?;
             first += count;
         }
-        sink.complete(name).await
+        sink.complete(name, *to, reform.loss()).await
     }
 }

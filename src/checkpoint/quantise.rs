@@ -13,6 +13,7 @@
 //! It runs on one thread while weights stream in, so it is written for SIMD: [`LANES`] groups lie side by side, and
 //! every step is the same arithmetic on all of them. No result depends on the lane, nor on the machine.
 
+use super::Rows;
 use crate::error::{Error, Result};
 
 /// Groups that are worked on side by side.
@@ -40,15 +41,6 @@ const MLX_EPS: f32 = 1e-7;
 /// the range, in steps. Found by search over normal, Student-t and Laplace weights, and normal ones with outliers.
 const STARTS_4: [(f32, f32); 3] = [(0.96, 0.0), (0.96, 0.25), (0.96, -0.25)];
 const STARTS_8: [(f32, f32); 3] = [(1.0, 0.0), (1.002, 0.35), (1.002, -0.35)];
-
-/// Rows of a matrix as they are stored or held.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rows {
-    /// Dense numbers, or codes: `[rows, K * bits / 8]` bytes, the lowest bits of each byte first.
-    pub values: Vec<u8>,
-    /// Scale and bias of each group, `[rows, K / group]`; none for dense numbers.
-    pub groups: Vec<[f32; 2]>,
-}
 
 /// How weights are quantised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

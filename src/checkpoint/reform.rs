@@ -1,6 +1,6 @@
 //! From the form a matrix is stored in to the form it is to be held in.
 
-use super::{Kept, Number, Quantiser, Rows};
+use super::{Kept, Loss, Number, Quantiser, Rows};
 use crate::error::{Error, Result};
 
 /// Changes rows of a matrix from one form to another, by way of float32 where the two differ.
@@ -10,6 +10,7 @@ pub struct Reform {
     /// K, inputs.
     columns: usize,
     quantiser: Option<Quantiser>,
+    loss: Loss,
 }
 
 impl Reform {
@@ -22,7 +23,7 @@ impl Reform {
             Kept::Affine { bits, group } if from != to => Some(Quantiser::new(bits, group)?),
             _ => None,
         };
-        Ok(Self { from, to, columns, quantiser })
+        Ok(Self { from, to, columns, quantiser, loss: Loss::default() })
     }
 
     /// Whether rows go through as they are.
@@ -30,11 +31,16 @@ impl Reform {
         self.from == self.to
     }
 
+    /// What the rows so far have lost by being quantised.
+    pub fn loss(&self) -> Loss {
+        self.loss
+    }
+
     /// Whole rows in the new form; `name` is the matrix, for errors.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if a weight is beyond the range of the new form.
-    pub fn rows(&self, name: &str, rows: Rows) -> Result<Rows> {
+    pub fn rows(&mut self, name: &str, rows: Rows) -> Result<Rows> {
         if self.is_identity() {
             return Ok(rows);
         }
@@ -62,8 +68,8 @@ impl Reform {
                 let mut wide = Vec::with_capacity(values.len() / number.bytes());
                 number.widen(&values, &mut wide);
                 let mut out = Rows::default();
-                if let Some(quantiser) = &self.quantiser {
-                    quantiser.rows(name, &wide, self.columns, &mut out)?;
+                if let Some(quantiser) = self.quantiser {
+                    self.loss.add(quantiser.rows(name, &wide, self.columns, &mut out)?);
                 }
                 Ok(out)
             }

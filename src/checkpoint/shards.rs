@@ -42,6 +42,14 @@ impl Files {
         }
     }
 
+    /// The file that says which tensors there are.
+    pub fn index(&self) -> &'static str {
+        match self {
+            Self::Single => SINGLE,
+            Self::Sharded(_) => INDEX,
+        }
+    }
+
     /// The files' paths within the model, in order.
     pub fn paths(&self) -> Vec<&str> {
         match self {

@@ -2,7 +2,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 
-use super::{Source, Stream};
+use super::{LocalFile, NoForm, Source, Stream};
 use crate::error::{Error, Result};
 
 /// A model's files in a local folder.
@@ -19,6 +19,7 @@ impl Folder {
 
 impl Source for Folder {
     type Stream = FileStream;
+    type Form<'a> = NoForm;
 
     async fn open(&self, file: &str) -> Result<FileStream> {
         let open = File::open(self.path.join(file)).and_then(|f| Ok((f.metadata()?.len(), f)));
@@ -27,6 +28,14 @@ impl Source for Folder {
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 Err(Error::NotFound { file: file.into(), place: self.path.display().to_string() })
             }
+            Err(e) => Err(Error::io(file, e)),
+        }
+    }
+
+    async fn local(&self, file: &str) -> Result<Option<LocalFile>> {
+        match File::open(self.path.join(file)).and_then(|handle| LocalFile::new(file, handle)) {
+            Ok(local) => Ok(Some(local)),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
             Err(e) => Err(Error::io(file, e)),
         }
     }

@@ -1,85 +1,146 @@
-//! A model's files on a server, read natively.
+//! HTTP requests, natively.
 
 use std::io::Read;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ureq::Agent;
 
-use super::repository::{Repository, address, refused};
-use super::{Source, Stream};
+use super::headers::{join, number, origin};
+use super::{Answer, Stream, Transport};
 use crate::error::{Error, Result};
 
-/// A model's files on a server laid out like the Hugging Face Hub.
+/// Most redirects followed.
+const MOST_REDIRECTS: usize = 10;
+/// How often a wait looks whether the caller has cancelled.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// HTTP in this process.
 pub struct Http {
-    base: String,
-    token: Option<String>,
     agent: Agent,
+    cancelled: Cancelled,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self::new(Duration::from_secs(30))
+    }
 }
 
 impl Http {
-    /// The files of `repository`.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`] naming the field that cannot be part of an address.
-    pub fn new(repository: &Repository) -> Result<Self> {
-        // The token goes to the endpoint alone: ureq's own default, said here because so much hangs on it.
+    /// Gives a connection up once it takes longer than `stall` to be made, to begin its answer, or to bring another
+    /// byte. There is no limit on the whole.
+    pub fn new(stall: Duration) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
+            // Redirects are followed here, because a token is for one origin.
+            .max_redirects(0)
             .redirect_auth_headers(ureq::config::RedirectAuthHeaders::Never)
+            // A body is continued at a byte of the file, not at one of its encoding.
+            .accept_encoding("identity")
+            .timeout_resolve(Some(stall))
+            .timeout_connect(Some(stall))
+            .timeout_recv_response(Some(stall))
+            .timeout_per_read(Some(stall))
             .build();
-        Ok(Self { base: repository.base()?, token: repository.token.clone(), agent: config.into() })
+        Self { agent: config.into(), cancelled: Arc::new(|| false) }
+    }
+
+    /// Asks `cancelled` before each request, within 50 ms while waiting, and between the pieces of a body; a read that
+    /// is under way ends by itself within the stall time.
+    #[must_use]
+    pub fn cancelled_by(self, cancelled: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { cancelled: Arc::new(cancelled), ..self }
     }
 }
 
-impl Source for Http {
-    type Stream = HttpStream;
+/// Says whether the caller has cancelled.
+type Cancelled = Arc<dyn Fn() -> bool + Send + Sync>;
 
-    async fn open(&self, file: &str) -> Result<HttpStream> {
-        let url = address(&self.base, file)?;
-        let mut request = self.agent.get(&url);
-        if let Some(token) = &self.token {
-            request = request.header("Authorization", format!("Bearer {token}"));
+fn check(cancelled: &Cancelled) -> Result<()> {
+    if cancelled() { Err(Error::Aborted) } else { Ok(()) }
+}
+
+impl Transport for Http {
+    type Body = HttpBody;
+
+    async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Answer<HttpBody>> {
+        let network = |message: String| Error::Network { url: url.into(), status: None, message };
+        let mut target = url.to_owned();
+        let mut trusted = true;
+        for _ in 0..=MOST_REDIRECTS {
+            check(&self.cancelled)?;
+            let mut request = self.agent.get(&target);
+            for (name, value) in headers {
+                if trusted || !name.eq_ignore_ascii_case("authorization") {
+                    request = request.header(*name, *value);
+                }
+            }
+            // A redirect's address may hold a signature that is as good as a token: only the first one is named.
+            let answer = request.call().map_err(|e| network(words(&e)))?;
+            let status = answer.status().as_u16();
+            let named = answer.headers().iter().filter_map(|(k, v)| Some((k.as_str().into(), v.to_str().ok()?.into())));
+            let headers: Vec<(String, String)> = named.collect();
+            let encoded = answer.headers().contains_key("content-encoding");
+            let body = HttpBody {
+                url: url.into(),
+                size: None,
+                body: Box::new(answer.into_body().into_reader()),
+                cancelled: Arc::clone(&self.cancelled),
+            };
+            let mut answer = Answer { status, headers, body };
+            if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+                answer.body.size = if encoded { None } else { answer.header("content-length").and_then(number) };
+                return Ok(answer);
+            }
+            let to = answer.header("location").and_then(|location| join(&target, location));
+            target = to.ok_or_else(|| network(format!("the server answered {status} without a usable Location")))?;
+            trusted = trusted && origin(&target) == origin(url);
         }
-        let answer =
-            request.call().map_err(|e| Error::Network { url: url.clone(), status: None, message: e.to_string() })?;
-        let header = |name: &str| answer.headers().get(name).and_then(|v| v.to_str().ok()).map(String::from);
-        let html = header("content-type").is_some_and(|t| t.trim_start().starts_with("text/html"));
-        let status = answer.status();
-        if status != 200 || html {
-            let server = header("x-error-message").or(status.canonical_reason().map(String::from));
-            return Err(refused(file, url, status.as_u16(), &server.unwrap_or_default()));
+        Err(network(format!("the server redirects more than {MOST_REDIRECTS} times")))
+    }
+
+    async fn wait(&self, time: Duration) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            check(&self.cancelled)?;
+            match time.checked_sub(start.elapsed()) {
+                Some(left) if !left.is_zero() => std::thread::sleep(left.min(SLICE)),
+                _ => return Ok(()),
+            }
         }
-        let size = match header("content-encoding") {
-            Some(_) => None,
-            None => header("content-length").and_then(|n| n.trim().parse().ok()),
-        };
-        Ok(HttpStream { file: file.into(), body: Box::new(answer.into_body().into_reader()), read: 0, size })
     }
 }
 
-/// A file on its way.
-pub struct HttpStream {
-    file: String,
-    body: Box<dyn Read>,
-    read: u64,
+/// What ureq says, without the address that it may name.
+fn words(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => "the address cannot be asked for".into(),
+        error => error.to_string(),
+    }
+}
+
+/// The body of an answer.
+pub struct HttpBody {
+    url: String,
     size: Option<u64>,
+    body: Box<dyn Read + Send>,
+    cancelled: Cancelled,
 }
 
-impl Stream for HttpStream {
+impl Stream for HttpBody {
     fn size(&self) -> Option<u64> {
         self.size
     }
 
     async fn next(&mut self) -> Result<Option<Vec<u8>>> {
-        let broken = |at: u64, why: String| {
-            let of = self.size.map_or(String::new(), |size| format!(" of {size}"));
-            Error::io(&self.file, format!("broke off after {at}{of} bytes: {why}"))
-        };
-        let mut chunk = vec![0; 1 << 20];
-        let count = self.body.read(&mut chunk).map_err(|e| broken(self.read, e.to_string()))?;
-        if count == 0 && self.size.is_some_and(|size| self.read < size) {
-            return Err(broken(self.read, "the server sent no more".into()));
-        }
-        self.read += count as u64;
+        check(&self.cancelled)?;
+        let mut chunk = vec![0; 256 << 10];
+        let count = self.body.read(&mut chunk).map_err(|e| Error::Network {
+            url: self.url.clone(),
+            status: None,
+            message: e.to_string(),
+        })?;
         chunk.truncate(count);
         Ok((count > 0).then_some(chunk))
     }

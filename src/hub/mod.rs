@@ -1,20 +1,48 @@
 //! Where a model's bytes come from. Knows files and bytes, not what is in them.
 
+#[cfg(target_arch = "wasm32")]
+mod alarm;
+pub mod cache;
+mod cursor;
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
+pub mod headers;
 #[cfg(not(target_arch = "wasm32"))]
 mod http;
+#[cfg(not(target_arch = "wasm32"))]
+mod local;
+#[cfg(not(target_arch = "wasm32"))]
+mod local_file;
+mod manifest;
 mod reader;
+mod remote;
 mod repository;
+mod retry;
+mod transfer;
+mod transport;
+mod verified;
 #[cfg(target_arch = "wasm32")]
 mod web;
 
+#[cfg(target_arch = "wasm32")]
+pub use cache::{LocalFile, Lock};
 #[cfg(not(target_arch = "wasm32"))]
 pub use folder::Folder;
 #[cfg(not(target_arch = "wasm32"))]
 pub use http::Http;
+#[cfg(not(target_arch = "wasm32"))]
+pub use local::{local_copy, token};
+#[cfg(not(target_arch = "wasm32"))]
+pub use local_file::{LocalFile, Lock};
+pub use cursor::Cursor;
+pub use manifest::{Digest, Entry, Manifest};
 pub use reader::Reader;
+pub use remote::{MOST_BODIES, Remote};
 pub use repository::Repository;
+pub use retry::Retry;
+pub use transfer::RemoteStream;
+pub use transport::{Answer, Transport};
+pub use verified::{Hasher, Verified};
 #[cfg(target_arch = "wasm32")]
 pub use web::Web;
 
@@ -25,12 +53,85 @@ use crate::error::{Error, Result};
 pub trait Source {
     /// One file being read from its start.
     type Stream: Stream;
+    /// A file's other form being kept; [`NoForm`] where there is nowhere to keep it.
+    type Form<'a>: Form
+    where
+        Self: 'a;
 
     /// Opens `file`, a path within the model.
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no such file; otherwise what kept it from being opened.
     async fn open(&self, file: &str) -> Result<Self::Stream>;
+
+    /// `file` for reading at any place, if it lies on this machine.
+    ///
+    /// # Errors
+    /// What kept it from being opened.
+    async fn local(&self, _file: &str) -> Result<Option<LocalFile>> {
+        Ok(None)
+    }
+
+    /// As [`Source::local`], after loading it onto this machine, if there is a place for it.
+    ///
+    /// # Errors
+    /// As [`Source::open`].
+    async fn fetch(&self, file: &str) -> Result<Option<LocalFile>> {
+        self.local(file).await
+    }
+
+    /// What was made of `file` and kept as `form`, a word of letters, digits and `-`.
+    ///
+    /// # Errors
+    /// What kept it from being opened.
+    async fn form(&self, _file: &str, _form: &str) -> Result<Option<LocalFile>> {
+        Ok(None)
+    }
+
+    /// Begins what [`Source::form`] then finds; `None` where there is no place for it, or somebody else is making it.
+    ///
+    /// # Errors
+    /// What kept it from being begun.
+    async fn begin_form(&self, _file: &str, _form: &str) -> Result<Option<Self::Form<'_>>> {
+        Ok(None)
+    }
+
+    /// Gives up what is kept of `file` itself, now that all that will be wanted of it is kept in another form.
+    ///
+    /// # Errors
+    /// What kept it from being removed.
+    async fn forget(&self, _file: &str) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A file's other form, being written from front to back. Dropped before it is finished, nothing of it is kept.
+#[expect(async_fn_in_trait, reason = "used generically inside this crate; browser futures are not Send")]
+pub trait Form {
+    /// Adds `bytes`.
+    ///
+    /// # Errors
+    /// [`Error::StorageFull`], or what kept them from being written.
+    async fn append(&mut self, bytes: &[u8]) -> Result<()>;
+
+    /// Publishes it, all at once.
+    ///
+    /// # Errors
+    /// As [`Form::append`].
+    async fn finish(self) -> Result<()>;
+}
+
+/// The form that is never made.
+pub enum NoForm {}
+
+impl Form for NoForm {
+    async fn append(&mut self, _bytes: &[u8]) -> Result<()> {
+        match *self {}
+    }
+
+    async fn finish(self) -> Result<()> {
+        match self {}
+    }
 }
 
 /// A file's bytes in order.
@@ -44,6 +145,19 @@ pub trait Stream {
     /// # Errors
     /// What kept them from being read.
     async fn next(&mut self) -> Result<Option<Vec<u8>>>;
+}
+
+/// The stream of what lies on this machine and is never streamed.
+pub enum NoStream {}
+
+impl Stream for NoStream {
+    fn size(&self) -> Option<u64> {
+        match *self {}
+    }
+
+    async fn next(&mut self) -> Result<Option<Vec<u8>>> {
+        match *self {}
+    }
 }
 
 /// The whole of a small file.

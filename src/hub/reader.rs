@@ -61,6 +61,17 @@ impl<S: Stream> Reader<S> {
         Ok(())
     }
 
+    /// Reads on to the end, where a stream that verifies its bytes does so. What is there beyond is too much.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if there is more; what kept the end from being reached.
+    pub async fn finish(&mut self) -> Result<()> {
+        match self.more().await? {
+            false => Ok(()),
+            true => Err(Error::io(&self.file, format!("goes on after its {} bytes", self.position))),
+        }
+    }
+
     /// Everything that is left.
     ///
     /// # Errors

@@ -23,18 +23,26 @@ pub struct Repository {
     pub token: Option<String>,
 }
 
+/// The parts of a repository's addresses, checked.
+pub(super) struct Place {
+    /// Without a slash at its end.
+    pub(super) endpoint: String,
+    pub(super) id: String,
+    /// As it was given, or `main`.
+    pub(super) revision: String,
+}
+
 impl Repository {
-    /// The address that the files' paths are appended to, `{endpoint}/{id}/resolve/{revision}`.
-    ///
     /// # Errors
     /// [`Error::InvalidArgument`] naming the field that cannot be part of an address or a header.
-    pub(super) fn base(&self) -> Result<String> {
+    pub(super) fn place(&self) -> Result<Place> {
         let endpoint = self.endpoint.as_deref().unwrap_or(HUB).trim_end_matches('/');
         let host = endpoint.split_once("//").and_then(|(_, rest)| rest.split('/').next()).unwrap_or("");
         if host.contains('@') {
             return Err(Error::argument("endpoint", "has credentials in it; give them as token"));
         }
-        if endpoint.contains(['?', '#', '\\']) || endpoint.contains(char::is_whitespace) {
+        let unfit = |c: char| matches!(c, '?' | '#' | '\\') || c.is_whitespace() || c.is_control();
+        if endpoint.contains(unfit) {
             return Err(Error::argument("endpoint", format!("{endpoint:?}, allowed is an address without a query")));
         }
         let id = &self.id;
@@ -51,29 +59,37 @@ impl Repository {
         if self.token.as_ref().is_some_and(|t| t.is_empty() || !t.bytes().all(|b| b.is_ascii_graphic())) {
             return Err(Error::argument("token", "has characters that an HTTP header cannot carry, or none"));
         }
+        Ok(Place { endpoint: endpoint.into(), id: id.clone(), revision: revision.into() })
+    }
+}
+
+impl Place {
+    /// Where the Hub says what commit the revision is.
+    pub(super) fn revision_api(&self) -> String {
         // A revision is one segment, whatever is in it: the Hub wants refs%2Fpr%2F1.
-        Ok(format!("{endpoint}/{id}/resolve/{}", encode(revision)))
+        format!("{}/api/models/{}/revision/{}", self.endpoint, self.id, encode(&self.revision))
+    }
+
+    /// Where the Hub lists the files of `commit`.
+    pub(super) fn tree_api(&self, commit: &str) -> String {
+        format!("{}/api/models/{}/tree/{commit}?recursive=true", self.endpoint, self.id)
+    }
+
+    /// Where `file` is at `revision`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it is not a path within the model.
+    pub(super) fn file(&self, revision: &str, file: &str) -> Result<String> {
+        if !is_path(file) {
+            return Err(Error::io(file, "is not a path within the model"));
+        }
+        let path: Vec<String> = file.split('/').map(encode).collect();
+        Ok(format!("{}/{}/resolve/{}/{}", self.endpoint, self.id, encode(revision), path.join("/")))
     }
 }
 
-/// The address of `file` below `base`.
-///
-/// # Errors
-/// [`Error::Io`] if it is not a path within the model.
-pub(super) fn address(base: &str, file: &str) -> Result<String> {
-    if file.split('/').any(is_step) {
-        return Err(Error::io(file, "is not a path within the model"));
-    }
-    let path: Vec<String> = file.split('/').map(encode).collect();
-    Ok(format!("{base}/{}", path.join("/")))
-}
-
-/// The error for an answer other than 200, `server` being the server's own words.
-pub(super) fn refused(file: &str, url: String, status: u16, server: &str) -> Error {
-    // Development servers answer 200 with their start page where there is no file; the caller has seen that it is HTML.
-    if matches!(status, 404 | 200) {
-        return Error::NotFound { file: file.into(), place: url };
-    }
+/// The error for an answer that is none of those wanted, `server` being the server's own words.
+pub(super) fn refused(url: &str, status: u16, server: &str) -> Error {
     let server: String = server.chars().take(SERVER_WORDS).collect();
     let hint = match status {
         401 | 403 => "; the model may be private, gated or not exist, or the token be wrong",
@@ -81,7 +97,12 @@ pub(super) fn refused(file: &str, url: String, status: u16, server: &str) -> Err
         _ => "",
     };
     let message = format!("the server answered {status} {server}{hint}").replace(" ;", ";");
-    Error::Network { url, status: (status > 0).then_some(status), message }
+    Error::Network { url: url.into(), status: (status > 0).then_some(status), message }
+}
+
+/// Whether `file` is a path within the model, which also means the same on every system.
+pub(super) fn is_path(file: &str) -> bool {
+    !file.split('/').any(is_step) && !file.contains(['\\', '\0'])
 }
 
 /// A segment that is no name: it would change which folder an address means.
@@ -95,7 +116,7 @@ fn encode(segment: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Repository, address};
+    use super::Repository;
 
     fn repository(id: &str, revision: Option<&str>, endpoint: Option<&str>) -> Repository {
         let own = |s: Option<&str>| s.map(String::from);
@@ -104,27 +125,33 @@ mod tests {
 
     #[test]
     fn addresses_are_those_of_the_hub() {
-        let base = repository("perplexity-ai/pplx-embed-v1-0.6b", None, None).base().unwrap();
-        let url = address(&base, "1_Pooling/config.json").unwrap();
+        let place = repository("perplexity-ai/pplx-embed-v1-0.6b", None, None).place().unwrap();
+        let url = place.file("main", "1_Pooling/config.json").unwrap();
         let want = "https://huggingface.co/perplexity-ai/pplx-embed-v1-0.6b/resolve/main/1_Pooling/config.json";
         assert_eq!(url, want);
-        let base = repository("a", Some("refs/pr/1"), Some("http://localhost:8080/models/")).base().unwrap();
-        assert_eq!(address(&base, "ä b").unwrap(), "http://localhost:8080/models/a/resolve/refs%2Fpr%2F1/%C3%A4%20b");
+        let place = repository("a", Some("refs/pr/1"), Some("http://localhost:8080/models/")).place().unwrap();
+        let url = place.file(&place.revision, "ä b").unwrap();
+        assert_eq!(url, "http://localhost:8080/models/a/resolve/refs%2Fpr%2F1/%C3%A4%20b");
+        assert_eq!(place.revision_api(), "http://localhost:8080/models/api/models/a/revision/refs%2Fpr%2F1");
+        assert_eq!(place.tree_api("0a"), "http://localhost:8080/models/api/models/a/tree/0a?recursive=true");
     }
 
     #[test]
     fn what_would_leave_the_repository_is_refused() {
         for id in ["", "..", "a/..", "a/b/c", "/a", "https://a", "a b", "a%2f..", "a?b"] {
-            assert_eq!(repository(id, None, None).base().err().unwrap().code(), "invalid-argument", "{id}");
+            assert_eq!(repository(id, None, None).place().err().unwrap().code(), "invalid-argument", "{id}");
         }
         for revision in ["", "..", "a/../b"] {
-            assert!(repository("a", Some(revision), None).base().is_err(), "{revision}");
+            assert!(repository("a", Some(revision), None).place().is_err(), "{revision}");
         }
-        for endpoint in ["https://user:secret@host", "https://host?x", "https://ho st"] {
-            let error = repository("a", None, Some(endpoint)).base().err().unwrap();
+        for endpoint in ["https://user:secret@host", "https://host?x", "https://ho st", "https://ho\u{1}st"] {
+            let error = repository("a", None, Some(endpoint)).place().err().unwrap();
             assert!(!error.to_string().contains("secret"), "{error}");
         }
-        assert!(address("b", "../x").is_err());
-        assert!(Repository { token: Some("a\nb".into()), ..repository("a", None, None) }.base().is_err());
+        let place = repository("a", None, None).place().unwrap();
+        for file in ["../x", "", "/x", "a\\..\\x"] {
+            assert!(place.file("main", file).is_err(), "{file}");
+        }
+        assert!(Repository { token: Some("a\nb".into()), ..repository("a", None, None) }.place().is_err());
     }
 }

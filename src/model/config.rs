@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::checkpoint::Scheme;
 use crate::error::{Error, Result};
 use crate::gpu::Heads;
 use crate::hub::{self, Source};
@@ -20,7 +21,7 @@ pub enum Pooling {
 }
 
 /// The architecture, checked for sense.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// H, a multiple of four.
     pub hidden: u32,
@@ -50,6 +51,8 @@ pub struct Config {
     pub normalize: bool,
     /// The model's own pipeline ends in the tanh quantiser, so that int8 is its native output.
     pub tanh_int8: bool,
+    /// How its weights are quantised.
+    pub scheme: Scheme,
 }
 
 #[derive(Deserialize)]
@@ -72,8 +75,6 @@ struct RawConfig {
     attention_bias: Option<bool>,
     use_sliding_window: Option<bool>,
     layer_types: Option<Vec<String>>,
-    quantization_config: Option<serde_json::Value>,
-    quantization: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -131,7 +132,9 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(json: &[u8]) -> Result<Self> {
-        let raw: RawConfig = serde_json::from_slice(json).map_err(|e| invalid(e.to_string()))?;
+        let value: serde_json::Value = serde_json::from_slice(json).map_err(|e| invalid(e.to_string()))?;
+        let scheme = Scheme::parse(&value)?.unwrap_or_default();
+        let raw: RawConfig = serde_json::from_value(value).map_err(|e| invalid(e.to_string()))?;
         let causal = raw.causal()?;
         raw.refuse_what_is_missing_here()?;
         let count = |name: &str, value: Option<u64>, most: u64| match value {
@@ -178,6 +181,7 @@ impl Config {
             pooling: if causal { Pooling::Last } else { Pooling::Mean },
             normalize: false,
             tanh_int8: raw.model_type.as_deref() == Some("bidirectional_pplx_qwen3"),
+            scheme,
         })
     }
 }
@@ -227,10 +231,6 @@ impl RawConfig {
         let sliding = self.layer_types.iter().flatten().find(|t| *t != "full_attention");
         if self.use_sliding_window == Some(true) || sliding.is_some() {
             return Err(Error::unsupported("sliding-window attention", "every layer must be full_attention"));
-        }
-        if self.quantization_config.is_some() || self.quantization.is_some() {
-            let message = "this version reads weights of dtype F32, F16 and BF16";
-            return Err(Error::unsupported("a quantised checkpoint (config.json has quantization settings)", message));
         }
         Ok(())
     }

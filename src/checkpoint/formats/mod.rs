@@ -48,6 +48,22 @@ pub enum Kept {
     },
 }
 
+impl Kept {
+    /// Bytes of the values of a row of `columns`, and the number of its groups.
+    pub fn row_size(self, columns: u64) -> (u64, u64) {
+        match self {
+            Self::Dense(number) => (columns * number.bytes() as u64, 0),
+            Self::Affine { bits, group } => (columns * u64::from(bits) / 8, columns.div_ceil(u64::from(group))),
+        }
+    }
+
+    /// Bytes of a row of `columns` in memory, where a scale and a bias take four bytes each.
+    pub fn row_bytes(self, columns: u64) -> u64 {
+        let (values, groups) = self.row_size(columns);
+        values + 8 * groups
+    }
+}
+
 /// Rows of a decoded matrix.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rows {
@@ -180,6 +196,11 @@ pub struct Matrix {
 }
 
 impl Matrix {
+    /// `[N, K]`
+    pub fn shape(&self) -> [u64; 2] {
+        self.shape
+    }
+
     /// In what form its rows come.
     pub fn kept(&self) -> Kept {
         match &self.layout {
@@ -188,6 +209,11 @@ impl Matrix {
             Layout::Fp8(_) => Kept::Dense(Number::F32),
             Layout::FourBit(four_bit) => Kept::Dense(four_bit.number()),
         }
+    }
+
+    /// Whether its rows are those of one tensor of numbers, as they are.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.layout, Layout::Plain(_)) && self.names.len() == 1
     }
 
     /// The tensors, as [`Scheme::find`] was given them, that must be at hand to decode.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{Norm, Place, Plan};
 use super::{Weights, meter::Meter};
-use crate::checkpoint::{Number, Rows, Sink, Tensor};
+use crate::checkpoint::{Kept, Loss, Number, Rewrite, Rows, Sink, Tensor};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 
@@ -41,20 +41,19 @@ impl<'a> Fill<'a> {
     }
 }
 
-impl Sink for Fill<'_> {
-    async fn plain(&mut self, name: &str, tensor: &Tensor, bytes: Vec<u8>) -> Result<()> {
-        let (Some(&norm), Some(number)) = (self.norms.get(name), Number::parse(&tensor.dtype)) else { return Ok(()) };
+impl Fill<'_> {
+    fn plain(&mut self, name: &str, tensor: &Tensor, bytes: &[u8]) {
+        let (Some(&norm), Some(number)) = (self.norms.get(name), Number::parse(&tensor.dtype)) else { return };
         let mut values = Vec::new();
-        number.widen(&bytes, &mut values);
+        number.widen(bytes, &mut values);
         self.gpu.queue.write_buffer(self.weights.norm(norm), 0, bytemuck::cast_slice(&values));
         self.filled.insert(name.into());
-        Ok(())
     }
 
-    async fn rows(&mut self, name: &str, first: u64, rows: Rows) -> Result<()> {
+    async fn rows(&mut self, name: &str, first: u64, rows: &Rows) -> Result<()> {
         let Some(&place) = self.places.get(name) else { return Ok(()) };
         let Some((linear, matrix)) = self.weights.linear(place) else {
-            self.weights.table.push(&rows);
+            self.weights.table.push(rows);
             return Ok(());
         };
         linear.write(self.gpu, matrix, first as u32, &rows.values);
@@ -68,13 +67,65 @@ impl Sink for Fill<'_> {
         }
         Ok(())
     }
+}
 
-    async fn complete(&mut self, name: &str) -> Result<()> {
-        self.filled.insert(name.into());
+/// Fills weights, and writes them down too, where there is something to write them to.
+pub(super) struct Tee<'f, 'a, A> {
+    fill: &'f mut Fill<'a>,
+    rewrite: Option<Result<Rewrite<A>>>,
+}
+
+impl<'f, 'a, A: AsyncFnMut(&[u8]) -> Result<()>> Tee<'f, 'a, A> {
+    pub(super) fn without(fill: &'f mut Fill<'a>) -> Self {
+        Self { fill, rewrite: None }
+    }
+
+    pub(super) fn with(fill: &'f mut Fill<'a>, rewrite: Result<Rewrite<A>>) -> Self {
+        Self { fill, rewrite: Some(rewrite) }
+    }
+
+    /// A file of `size` bytes begins; `cached` if it lies on this machine.
+    pub(super) fn begin(&mut self, file: &str, size: Option<u64>, cached: bool) {
+        self.fill.meter.begin(file, size, cached);
+    }
+
+    /// Whether all was written down.
+    ///
+    /// # Errors
+    /// What kept it from being.
+    pub(super) fn finish(self) -> Result<()> {
+        self.rewrite.map_or(Ok(()), |rewrite| rewrite?.finish().map(drop))
+    }
+
+    /// Writes on, unless that has failed before: weights are filled all the same.
+    async fn write(&mut self, write: impl AsyncFnOnce(&mut Rewrite<A>) -> Result<()>) {
+        if let Some(Ok(rewrite)) = &mut self.rewrite
+            && let Err(error) = write(rewrite).await
+        {
+            self.rewrite = Some(Err(error));
+        }
+    }
+}
+
+impl<A: AsyncFnMut(&[u8]) -> Result<()>> Sink for Tee<'_, '_, A> {
+    async fn plain(&mut self, name: &str, tensor: &Tensor, bytes: &[u8]) -> Result<()> {
+        self.fill.plain(name, tensor, bytes);
+        self.write(async |rewrite| rewrite.plain(name, tensor, bytes).await).await;
+        Ok(())
+    }
+
+    async fn rows(&mut self, name: &str, first: u64, rows: &Rows) -> Result<()> {
+        self.write(async |rewrite| rewrite.rows(name, first, rows).await).await;
+        self.fill.rows(name, first, rows).await
+    }
+
+    async fn complete(&mut self, name: &str, form: Kept, loss: Loss) -> Result<()> {
+        self.fill.filled.insert(name.into());
+        self.write(async |rewrite| rewrite.complete(name, form, loss).await).await;
         Ok(())
     }
 
     fn at(&mut self, position: u64) -> Result<()> {
-        self.meter.at(position)
+        self.fill.meter.at(position)
     }
 }

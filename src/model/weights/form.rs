@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::plan::Place;
-use crate::checkpoint::{Kept, Number};
+use crate::checkpoint::{Kept, Matrix, Number};
 use crate::error::{Error, Result};
 
 /// Weights that share a scale and a bias when this package quantises.
@@ -62,7 +62,7 @@ impl Form {
         }
     }
 
-    /// Its name, which is also part of the name of what is kept in the cache.
+    /// Its name.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Stored => "stored",
@@ -70,6 +70,21 @@ impl Form {
             Self::F16 => "f16",
             Self::Q8 => "q8",
             Self::Q4 => "q4",
+        }
+    }
+
+    /// What files are kept as once they have this form; `None` if it is not worth keeping: where nothing gets smaller,
+    /// and where the checkpoint is quantised, which this form then only undoes or changes a little. The number at the
+    /// end goes up when the quantiser changes.
+    pub(super) fn kept_as(self, stored: &[Matrix], kept: &[Kept]) -> Option<&'static str> {
+        let dense = stored.iter().all(|matrix| matrix.is_plain());
+        let smaller = stored.iter().zip(kept).any(|(matrix, kept)| kept.row_size(64).0 < matrix.kept().row_size(64).0);
+        match self {
+            _ if !dense || !smaller => None,
+            Self::Stored | Self::F32 => None,
+            Self::F16 => Some("f16-1"),
+            Self::Q8 => Some("q8-g64-1"),
+            Self::Q4 => Some("q4-g64-1"),
         }
     }
 

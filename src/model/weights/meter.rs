@@ -35,6 +35,11 @@ impl<'a> Meter<'a> {
         Self { watch, total, before: 0, file, size: None, cached: false, position: 0, recent, reported: None }
     }
 
+    /// Something the user may want to know.
+    pub(super) fn notice(&self, message: String) {
+        self.watch.progress(Progress::Notice { message });
+    }
+
     /// A file of `size` bytes begins; `cached` if it lies on this machine.
     pub(super) fn begin(&mut self, file: &str, size: Option<u64>, cached: bool) {
         self.before += self.position;

@@ -2,6 +2,7 @@
 
 mod fill;
 mod form;
+mod meter;
 mod plan;
 mod room;
 mod shard;
@@ -9,13 +10,13 @@ mod table;
 
 use fill::Fill;
 pub use form::Held;
+use meter::Meter;
 use plan::{Norm, Place, Plan};
 use room::Room;
 use shard::Shards;
 use table::Table;
 
 use super::Config;
-use crate::checkpoint::Pass;
 use crate::error::Result;
 use crate::gpu::{Gpu, Linear, WeightType};
 use crate::hub::Source;
@@ -68,18 +69,30 @@ impl Weights {
         watch: &dyn Watch,
     ) -> Result<Self> {
         let plan = Plan::new(config);
-        let shards = Shards::open(source).await?;
-        let stored = shards.locate(&plan, config.scheme.as_ref())?;
+        let mut shards = Shards::open(source).await?;
+        let stored = shards.locate(&plan, &config.scheme)?;
         let Room { form, kept, mut weights } = Room::make(gpu, config, &plan, &stored, choice).await?;
-        let wanted = plan.wanted(stored, &kept);
-        let mut pass = Pass::new(wanted, plan.norms.iter().map(|(name, _, _)| name.clone()));
-        let mut fill = Fill::new(gpu, &plan, &mut weights, watch, shards.bytes());
-        for shard in shards.list() {
-            shard.read(source, form, &mut pass, &mut fill).await?;
+        let name = form.kept_as(&stored, &kept);
+        let stored = match name {
+            None => stored,
+            Some(name) => {
+                shards.look(source, name).await?;
+                shards.locate(&plan, &config.scheme)?
+            }
+        };
+        let mut fill = Fill::new(gpu, &plan, &mut weights, Meter::new(watch, shards.bytes()));
+        let read = shards.read(source, &plan, stored, &kept, name, &mut fill).await;
+        let filled = match read {
+            Ok(()) => fill.finish(),
+            Err(error) => Err(error),
+        };
+        match filled {
+            Ok(()) => gpu.flush_writes().await.map(|()| weights),
+            Err(error) => {
+                weights.destroy();
+                Err(error)
+            }
         }
-        gpu.flush_writes().await?;
-        fill.finish(&plan)?;
-        Ok(weights)
     }
 
     /// The rows of the embedding table for `ids` as f32, `[ids, H]`.
@@ -137,9 +150,11 @@ impl Weights {
     }
 
     /// Gives the device's memory back now: in a browser a dropped buffer waits for the garbage collector.
-    fn destroy(&self) {
-        for linear in self.linears() {
-            linear.destroy();
+    fn destroy(self) {
+        for layer in self.layers {
+            for linear in [layer.q, layer.k, layer.v, layer.o, layer.mlp, layer.down] {
+                linear.destroy();
+            }
         }
     }
 }

@@ -1,28 +1,43 @@
 //! The weight files: their headers first, then each from the place where it is quickest to read.
 
 use std::collections::BTreeMap;
+use std::future::Ready;
 
-use super::fill::Fill;
-use super::form::Form;
+use super::fill::{Fill, Tee};
 use super::plan::Plan;
-use crate::checkpoint::{Files, Header, Matrix, Pass, Scheme, Tensor, plain_name};
+use crate::checkpoint::{
+    Files, Header, Kept, Matrix, Number, Pass, Rewrite, Scheme, Tensor, Wanted, plain_name, rewritten,
+};
 use crate::error::{Error, Result};
-use crate::hub::{Cursor, Reader, Source};
+use crate::hub::{Cursor, Form as _, LocalFile, NoStream, Reader, Source};
 
 /// Bytes of unfinished matrices that reading a file in order may hold back; beyond that it is read matrix by matrix.
 const MOST_HELD: u64 = 40 << 20;
+/// What a file's header is kept as, once the file itself is not.
+const HEADER: &str = "header";
+/// Longest header kept, in bytes.
+const MAX_HEADER: u64 = 100_000_000;
 
 /// A checkpoint's weight files.
 pub(super) struct Shards {
     list: Vec<Shard>,
     /// The file that is named where a tensor is missing.
-    index: String,
+    index: &'static str,
 }
 
 /// One of them.
-pub(super) struct Shard {
+struct Shard {
     path: String,
     header: Header,
+    /// Where it lies on this machine in the form it is to be held in.
+    ready: Option<(LocalFile, Header)>,
+}
+
+impl Shard {
+    /// The header of what will be read.
+    fn header(&self) -> &Header {
+        self.ready.as_ref().map_or(&self.header, |(_, header)| header)
+    }
 }
 
 impl Shards {
@@ -34,19 +49,34 @@ impl Shards {
         let files = Files::find(source).await?;
         let mut list = Vec::new();
         for path in files.paths() {
-            let mut reader = Reader::new(path, source.open(path).await?);
-            list.push(Shard { path: path.into(), header: Header::read(&mut reader).await? });
+            let header = match source.form(path, HEADER).await? {
+                Some(kept) if kept.size() <= MAX_HEADER => {
+                    Header::parse(path, &kept.read_at(0, kept.size() as usize).await?)?
+                }
+                _ => Header::read(&mut Cursor::Stream(Reader::new(path, source.open(path).await?))).await?,
+            };
+            list.push(Shard { path: path.into(), header, ready: None });
         }
-        Ok(Self { index: files.index().into(), list })
+        Ok(Self { index: files.index(), list })
     }
 
-    pub(super) fn list(&self) -> &[Shard] {
-        &self.list
+    /// Looks which files are kept ready in the form called `name`, and will read those instead.
+    ///
+    /// # Errors
+    /// What kept one from being read.
+    pub(super) async fn look(&mut self, source: &impl Source, name: &str) -> Result<()> {
+        for shard in &mut self.list {
+            if let Some(file) = source.form(&shard.path, name).await? {
+                let header = Header::read(&mut Cursor::<NoStream>::local(&shard.path, file.clone())).await?;
+                shard.ready = Some((file, header));
+            }
+        }
+        Ok(())
     }
 
     /// Bytes of all files.
     pub(super) fn bytes(&self) -> u64 {
-        self.list.iter().map(|shard| shard.header.file_bytes()).sum()
+        self.list.iter().map(|shard| shard.header().file_bytes()).sum()
     }
 
     /// How each matrix of the plan is stored; every norm is there too.
@@ -57,52 +87,123 @@ impl Shards {
     pub(super) fn locate(&self, plan: &Plan, scheme: &Scheme) -> Result<Vec<Matrix>> {
         let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
         let mut metadata = BTreeMap::new();
-        for Shard { path, header } in &self.list {
-            metadata.extend(header.metadata.clone());
-            for tensor in &header.tensors {
+        for shard in &self.list {
+            metadata.extend(shard.header().metadata.clone());
+            for tensor in &shard.header().tensors {
                 let name = plain_name(&tensor.name);
                 if tensors.insert(name.into(), tensor.clone()).is_some() {
-                    return Err(Error::checkpoint(path, format!("tensor {name} is there twice")));
+                    return Err(Error::checkpoint(&shard.path, format!("tensor {name} is there twice")));
                 }
             }
         }
         for (name, _, length) in &plan.norms {
             let Some(tensor) = tensors.get(name) else {
-                return Err(Error::checkpoint(&self.index, format!("tensor {name} is missing")));
+                return Err(Error::checkpoint(self.index, format!("tensor {name} is missing")));
             };
             if tensor.shape != [*length] {
-                let came = format!("tensor {name} has shape {:?}, config.json asks for [{length}]", tensor.shape);
-                return Err(Error::checkpoint(&self.index, came));
+                let message = format!("tensor {name} has shape {:?}, config.json asks for [{length}]", tensor.shape);
+                return Err(Error::checkpoint(&*tensor.file, message));
             }
-            if crate::checkpoint::Number::parse(&tensor.dtype).is_none() {
-                let what = format!("dtype {} of tensor {name}", tensor.dtype);
-                return Err(Error::unsupported(what, "allowed for norms are F32, F16 and BF16"));
+            if Number::parse(&tensor.dtype).is_none() {
+                let what = format!("dtype {} of tensor {name} in {}", tensor.dtype, tensor.file);
+                return Err(Error::unsupported(what, "allowed are F32, F16 and BF16"));
             }
         }
         plan.matrices.iter().map(|m| scheme.find(&m.name, m.shape, &tensors, &metadata)).collect()
     }
-}
 
-impl Shard {
-    /// Reads the file into `fill`.
+    /// Reads all files into `fill`, which gets the matrices of `plan`, stored as `stored`, as `kept`. What is changed
+    /// on the way is kept by the source under `name`, if there is one and the source can.
     ///
     /// # Errors
-    /// What kept it from being read.
+    /// What kept a file from being read, or its weights from being written.
     pub(super) async fn read(
         &self,
         source: &impl Source,
-        _form: Form,
+        plan: &Plan,
+        stored: Vec<Matrix>,
+        kept: &[Kept],
+        name: Option<&str>,
+        fill: &mut Fill<'_>,
+    ) -> Result<()> {
+        let forms: BTreeMap<String, Kept> = plan.matrices.iter().map(|m| m.name.clone()).zip(kept.iter().copied()).collect();
+        let wanted = plan.matrices.iter().zip(stored).zip(kept);
+        let wanted = wanted.map(|((m, matrix), &to)| Wanted { name: m.name.clone(), matrix, to }).collect();
+        let mut pass = Pass::new(wanted, plan.norms.iter().map(|(name, _, _)| name.clone()));
+        for shard in &self.list {
+            match name.filter(|_| shard.ready.is_none()) {
+                Some(name) => shard.read_and_keep(source, name, &forms, &mut pass, fill).await?,
+                None => shard.read(source, &mut pass, &mut Tee::<Nothing>::without(fill)).await?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What writes nothing.
+type Nothing = fn(&[u8]) -> Ready<Result<()>>;
+
+impl Shard {
+    /// Reads the file into `fill`, and what it becomes into the source's keeping, where it has room for it.
+    async fn read_and_keep(
+        &self,
+        source: &impl Source,
+        name: &str,
+        forms: &BTreeMap<String, Kept>,
         pass: &mut Pass,
         fill: &mut Fill<'_>,
     ) -> Result<()> {
-        let scattered = pass.most_held(&self.header) > MOST_HELD;
-        let local = if scattered { source.local(&self.path).await? } else { None };
-        let by_matrix = local.is_some();
-        let mut cursor = match local {
-            Some(file) => Cursor::local(&self.path, file),
-            None => Cursor::Stream(Reader::new(&self.path, source.open(&self.path).await?)),
+        let Some(mut form) = source.begin_form(&self.path, name).await? else {
+            return self.read(source, pass, &mut Tee::<Nothing>::without(fill)).await;
         };
-        fill.meter.begin(&self.path, cursor.size(), by_matrix);
-        pass.file(&mut cursor, &self.header, by_matrix, fill).await
+        let planned = rewritten(&self.path, &self.header, forms, |tensor| pass.is_plain(tensor))?;
+        let rewrite = Rewrite::begin(&self.path, &planned, async |bytes: &[u8]| form.append(bytes).await).await;
+        let mut tee = Tee::with(fill, rewrite);
+        self.read(source, pass, &mut tee).await?;
+        let mut kept = tee.finish();
+        if kept.is_ok() {
+            kept = self.publish(source, form).await;
+        }
+        if let Err(error) = kept {
+            let message = format!("the {name} form of {} is not kept: {error}", self.path);
+            fill.meter.notice(message);
+        }
+        Ok(())
+    }
+
+    /// The file's new form is complete: the file itself will not be needed again.
+    async fn publish<S: Source>(&self, source: &S, form: S::Form<'_>) -> Result<()> {
+        form.finish().await?;
+        if let Some(mut header) = source.begin_form(&self.path, HEADER).await? {
+            header.append(&self.header.json).await?;
+            header.finish().await?;
+            source.forget(&self.path).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the file into `sink`.
+    async fn read<A: AsyncFnMut(&[u8]) -> Result<()>>(
+        &self,
+        source: &impl Source,
+        pass: &mut Pass,
+        sink: &mut Tee<'_, '_, A>,
+    ) -> Result<()> {
+        let by_matrix = pass.most_held(self.header()) > MOST_HELD;
+        let local = match &self.ready {
+            Some((file, _)) => Some(file.clone()),
+            None if by_matrix => source.fetch(&self.path).await?,
+            None => source.local(&self.path).await?,
+        };
+        let (mut cursor, cached) = match local {
+            Some(file) => (Cursor::local(&self.path, file), true),
+            None => (Cursor::Stream(Reader::new(&self.path, source.open(&self.path).await?)), false),
+        };
+        // What was planned for is what comes: the file may have changed since.
+        if Header::read(&mut cursor).await? != *self.header() {
+            return Err(Error::checkpoint(&self.path, "has changed while the model was being loaded"));
+        }
+        sink.begin(&self.path, cursor.size(), cached);
+        pass.file(&mut cursor, self.header(), by_matrix && cached, sink).await
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pplx_embed::hub::{Folder, Http, Repository};
+use pplx_embed::hub::{self, Folder, Http, Remote, Repository, Retry};
 use pplx_embed::model::{Dtype, Held, LoadOptions, Model};
 use pplx_embed::{Error, Result};
 
@@ -108,7 +108,7 @@ pub(crate) struct Common {
     /// Where to run.
     #[arg(long, default_value = "auto")]
     device: Device,
-    /// How weights are held: auto (as they are stored), f32 or f16.
+    /// How weights are held: auto (as they are stored, if there is memory for it), f32, f16, q8 or q4.
     #[arg(long, default_value = "auto")]
     weights: String,
 }
@@ -133,7 +133,7 @@ impl Origin {
             endpoint: Some(self.endpoint.clone()),
             id: self.model.clone(),
             revision: Some(self.revision.clone()),
-            token: std::env::var("HF_TOKEN").ok().filter(|t| !t.is_empty()),
+            token: hub::token(),
         }
     }
 }
@@ -146,12 +146,19 @@ impl Common {
             return Err(Error::Unsupported { what: "device cpu".into(), message });
         }
         let weights = Held::from_str(&self.weights)?;
-        let mut options = LoadOptions { id: self.origin.model.clone(), revision: None, weights };
+        let mut options = LoadOptions { id: self.origin.model.clone(), weights, ..LoadOptions::default() };
         if let Some(folder) = self.origin.folder() {
             return pollster::block_on(Model::load(&folder, options, console));
         }
         let repository = self.origin.repository();
         options.revision.clone_from(&repository.revision);
-        pollster::block_on(Model::load(&Http::new(&repository)?, options, console))
+        pollster::block_on(async {
+            let remote = Remote::open(&repository, Http::default(), Retry::default()).await?;
+            // The same commit, fetched before by another tool.
+            match remote.commit().and_then(|commit| hub::local_copy(&self.origin.model, Some(commit))) {
+                Some(folder) => Model::load(&Folder::new(folder), options, console).await,
+                None => Model::load(&remote, options, console).await,
+            }
+        })
     }
 }

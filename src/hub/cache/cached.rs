@@ -1,0 +1,386 @@
+//! A model's files, from the cache where it has them and from a server where it has not.
+
+use std::sync::Arc;
+
+use super::STEP;
+use super::filling::{Filling, Keeping};
+use super::refs::{self, Ref};
+use super::shelf::{Look, Shelf};
+use super::store::{Store, Writer};
+use crate::error::{Error, Result};
+use crate::hub::repository::Place;
+use crate::hub::{
+    Entry, Hasher, LocalFile, Lock, Remote, RemoteStream, Repository, Retry, Source, Stream, Transport, Verified,
+};
+use crate::watch::{Progress, Watch};
+
+/// A model's files on a server, and what a [`Store`] keeps of them.
+///
+/// A file that was loaded before comes from the store, and nothing of it is asked for again; a file of which a part was
+/// loaded, before a crash or a cancelled call, is completed first. Where the server has commits, a complete model loads
+/// without a network too. Whatever goes wrong with the store is told as [`Progress::Notice`]; files are then read
+/// as if there were none.
+pub struct Cached<'a, T, S> {
+    remote: Origin<T>,
+    pub(super) shelf: Option<Shelf<'a, S>>,
+}
+
+enum Origin<T> {
+    Online(Remote<T>),
+    /// Why the server cannot be asked.
+    Offline(Error),
+}
+
+/// Where a file was found.
+enum Found<T: Transport> {
+    Local(LocalFile),
+    /// It is to be read without being kept; its stream, where that is open already.
+    Uncached(Option<RemoteStream<T>>),
+    Absent(Absent<T>),
+}
+
+/// A file that is to be loaded, and the right to.
+struct Absent<T: Transport> {
+    file: String,
+    key: String,
+    entry: Entry,
+    size: u64,
+    /// Bytes of it that are kept.
+    have: u64,
+    lock: Arc<Lock>,
+    /// Its stream from byte 0, where that is open already.
+    stream: Option<RemoteStream<T>>,
+}
+
+/// What went wrong while a file was completed.
+enum Fault {
+    /// The store's part in it.
+    Store(Error),
+    Other(Error),
+}
+
+impl<'a, T: Transport, S: Store> Cached<'a, T, S> {
+    /// The files of `repository`, kept in `store`, if there is one. Where the server cannot be reached, the model as it
+    /// was when it was last loaded to the end.
+    ///
+    /// # Errors
+    /// As [`Remote::open`].
+    pub async fn open(
+        repository: &Repository,
+        transport: T,
+        retry: Retry,
+        store: Option<S>,
+        watch: &'a dyn Watch,
+    ) -> Result<Self> {
+        let Place { endpoint, id, revision: asked } = &repository.place()?;
+        let known = match &store {
+            Some(store) => refs::find(store, endpoint, id, asked).await,
+            None => Ok(None),
+        };
+        let (store, known) = match known {
+            Ok(known) => (store, known),
+            Err(error) => {
+                watch.progress(Progress::Notice { message: format!("not cached: {error}") });
+                (None, None)
+            }
+        };
+        // Who has the model need not wait long to hear that it can only be had from the cache.
+        let complete = known.as_ref().is_some_and(|known| known.complete);
+        let opening = Retry { attempts: if complete { retry.attempts.min(2) } else { retry.attempts }, ..retry };
+        let remote = match (Remote::open(repository, transport, opening).await, &known) {
+            (Ok(remote), _) => Origin::Online(remote.retrying(retry)),
+            (Err(error), Some(known)) if known.complete && unreachable(&error) => {
+                let message = format!("{error}; using revision {} from the cache", known.revision);
+                watch.progress(Progress::Notice { message });
+                Origin::Offline(error)
+            }
+            (Err(error), _) => return Err(error),
+        };
+        let mut cached = Self { remote, shelf: None };
+        if let Some(store) = store {
+            let revision = match &cached.remote {
+                Origin::Online(remote) => Some(remote.commit().unwrap_or(asked)),
+                Origin::Offline(_) => None,
+            };
+            let same = known.filter(|known| revision.is_none_or(|revision| known.revision == revision));
+            let known = same.unwrap_or_else(|| Ref::new(endpoint, id, revision.unwrap_or(asked)));
+            match Shelf::new(store, known, asked, watch).await {
+                Ok(shelf) => cached.shelf = Some(shelf),
+                Err(Error::Aborted) => return Err(Error::Aborted),
+                Err(error) => watch.progress(Progress::Notice { message: format!("not cached: {error}") }),
+            }
+        }
+        Ok(cached)
+    }
+
+    /// The commit that is being read; `None` where the server has no commits.
+    pub fn commit(&self) -> Option<String> {
+        match &self.remote {
+            Origin::Online(remote) => remote.commit().map(String::from),
+            Origin::Offline(_) => self.shelf.as_ref().map(Shelf::revision),
+        }
+    }
+
+    /// To be called when the model was loaded to the end: from then on it can be loaded without a network, and what the
+    /// same branch meant before is removed. What goes wrong is told as a notice.
+    pub async fn loaded(&self) {
+        if let Some(shelf) = &self.shelf
+            && let Err(error) = shelf.loaded().await
+        {
+            shelf.refused("the model", &error);
+        }
+    }
+
+    /// `file` for reading at any place, if it is in the cache.
+    ///
+    /// # Errors
+    /// None so far: where the cache cannot be read there is nothing in it.
+    pub async fn local(&self, file: &str) -> Result<Option<LocalFile>> {
+        let Some((shelf, known)) = self.shelf.as_ref().and_then(|s| Some((s, s.file(file)?))) else { return Ok(None) };
+        // What the server says now is what counts, where it says anything.
+        let entry = match &self.remote {
+            Origin::Online(remote) => remote.entry(file).and_then(|entry| refs::key("", entry)),
+            Origin::Offline(_) => None,
+        };
+        if entry.is_some_and(|key| key != known.key) {
+            return Ok(None);
+        }
+        Ok(shelf.whole(file, &known.key, Some(known.size)).await.unwrap_or_default())
+    }
+
+    /// Loads `file` into the cache, if it is not there yet, and gives it for reading at any place; `None` if it cannot
+    /// be kept.
+    ///
+    /// # Errors
+    /// As [`Source::open`], and what kept it from being loaded.
+    pub async fn fetch(&self, file: &str) -> Result<Option<LocalFile>> {
+        match self.find(file).await? {
+            Found::Local(local) => Ok(Some(local)),
+            Found::Uncached(_) => Ok(None),
+            Found::Absent(absent) => self.complete(absent).await,
+        }
+    }
+
+    async fn find(&self, file: &str) -> Result<Found<T>> {
+        let Some(shelf) = &self.shelf else { return Ok(Found::Uncached(None)) };
+        let remote = match &self.remote {
+            Origin::Online(remote) => remote,
+            Origin::Offline(why) => return self.find_offline(shelf, file, why).await,
+        };
+        let (entry, stream) = match (remote.manifest(), remote.entry(file)) {
+            (Some(_), Some(entry)) => (entry.clone(), None),
+            // Asking for what is not there gives the right error.
+            (Some(_), None) => return Ok(Found::Uncached(None)),
+            (None, _) => {
+                let stream = remote.open_at(file, 0).await?;
+                (stream.entry().clone(), Some(stream))
+            }
+        };
+        let url = format!("{}/{}/{}/{file}", remote.endpoint(), remote.id(), remote.revision());
+        let (Some(size), Some(key)) = (entry.size, refs::key(&url, &entry)) else {
+            let message = format!("not cached: {file}: its server says neither its digest nor its version");
+            shelf.refused_for(message);
+            return Ok(Found::Uncached(stream));
+        };
+        let look = async {
+            shelf.note(file, &key, size).await?;
+            let look = shelf.look(file, &key, size).await?;
+            let fits = match &look {
+                Look::Ready(_) => true,
+                Look::Absent { have, .. } => shelf.fits(file, size.saturating_sub(*have)).await?,
+            };
+            Ok((look, fits))
+        };
+        match look.await {
+            Ok((Look::Ready(local), _)) => Ok(Found::Local(local)),
+            Ok((Look::Absent { have, lock }, true)) => {
+                let (file, lock) = (file.into(), Arc::new(lock));
+                Ok(Found::Absent(Absent { file, key, entry, size, have, lock, stream }))
+            }
+            Ok((Look::Absent { .. }, false)) => Ok(Found::Uncached(stream)),
+            Err(Error::Aborted) => Err(Error::Aborted),
+            Err(error) => {
+                shelf.refused(file, &error);
+                Ok(Found::Uncached(stream))
+            }
+        }
+    }
+
+    /// What was loaded before is all there is.
+    async fn find_offline(&self, shelf: &Shelf<'a, S>, file: &str, why: &Error) -> Result<Found<T>> {
+        let place = || "the cache, and its server cannot be reached".into();
+        let known = shelf.file(file).ok_or_else(|| Error::NotFound { file: file.into(), place: place() })?;
+        let local = shelf.whole(file, &known.key, Some(known.size)).await.unwrap_or_default();
+        local.map(Found::Local).ok_or_else(|| Error::Network {
+            url: file.into(),
+            status: None,
+            message: format!("is not in the cache, and its server cannot be reached: {why}"),
+        })
+    }
+
+    /// Reads `file` without keeping it.
+    async fn uncached(&self, file: &str, stream: Option<RemoteStream<T>>) -> Result<CachedStream<'a, T, S>> {
+        let stream = match (&self.remote, stream) {
+            (_, Some(stream)) => stream,
+            (Origin::Online(remote), None) => remote.open_at(file, 0).await?,
+            (Origin::Offline(why), None) => return Err(Error::io(file, why)),
+        };
+        let entry = stream.entry().clone();
+        Ok(CachedStream(Bytes::Plain(Verified::new(file, stream, &entry))))
+    }
+
+    /// Loads what is missing, without handing it on. What was kept before is hashed with it: if that was damaged, all
+    /// is loaded once more. `None` if it could not be kept.
+    async fn complete(&self, mut absent: Absent<T>) -> Result<Option<LocalFile>> {
+        let Some(shelf) = &self.shelf else { return Ok(None) };
+        loop {
+            let resumed = absent.have > 0;
+            match self.fill(shelf, &mut absent).await {
+                Ok(()) => {
+                    return Ok(shelf.whole(&absent.file, &absent.key, Some(absent.size)).await.unwrap_or_default());
+                }
+                Err(Fault::Other(Error::Integrity { .. })) if resumed => {
+                    if let Err(error) = shelf.store.remove(&refs::part(&absent.key)).await {
+                        shelf.refused(&absent.file, &error);
+                        return Ok(None);
+                    }
+                    absent.have = 0;
+                }
+                Err(Fault::Other(error)) => return Err(error),
+                Err(Fault::Store(error)) => {
+                    shelf.refused(&absent.file, &error);
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    async fn fill(&self, shelf: &Shelf<'a, S>, absent: &mut Absent<T>) -> Result<(), Fault> {
+        let mut filling = self.filling(shelf, absent).await?;
+        if filling.read == filling.size {
+            return filling.finish().await.map_err(Fault::Other);
+        }
+        // Once it is not kept it need not come, either.
+        while filling.keeping.is_some() {
+            if shelf.watch.cancelled() {
+                return Err(Fault::Other(Error::Aborted));
+            }
+            if filling.next().await.map_err(Fault::Other)?.is_none() {
+                break;
+            }
+            let (file, loaded) = (filling.file.clone(), filling.read);
+            shelf.watch.progress(Progress::Download { file, loaded, total: Some(filling.size) });
+        }
+        Ok(())
+    }
+
+    /// What is kept of a file, hashed, and the rest of it on its way.
+    async fn filling(&self, shelf: &Shelf<'a, S>, absent: &mut Absent<T>) -> Result<Filling<'a, T, S>, Fault> {
+        let Origin::Online(remote) = &self.remote else {
+            return Err(Fault::Other(Error::io(&absent.file, "its server cannot be reached")));
+        };
+        let (size, part) = (absent.size, refs::part(&absent.key));
+        let mut hasher = absent.entry.digest.and_then(|digest| Hasher::new(digest, Some(size)));
+        if absent.have > size || (absent.have > 0 && hasher.is_none()) {
+            shelf.store.remove(&part).await.map_err(Fault::Store)?;
+            absent.have = 0;
+        }
+        let have = absent.have;
+        if let Some(hasher) = hasher.as_mut().filter(|_| have > 0) {
+            let gone = || Error::io(&part, "is gone");
+            let kept = shelf.store.open(&part).await.and_then(|kept| kept.ok_or_else(gone)).map_err(Fault::Store)?;
+            let mut at = 0;
+            while at < have {
+                if shelf.watch.cancelled() {
+                    return Err(Fault::Other(Error::Aborted));
+                }
+                let bytes = kept.read_at(at, STEP.min(have - at) as usize).await.map_err(Fault::Store)?;
+                hasher.update(&bytes);
+                at += bytes.len() as u64;
+            }
+        }
+        let writer = shelf.store.append(&part).await.map_err(Fault::Store)?;
+        if writer.size() != have {
+            return Err(Fault::Store(Error::io(part, format!("has {} bytes, had {have}", writer.size()))));
+        }
+        let stream = match absent.stream.take().filter(|_| have == 0) {
+            None if have < size || size == 0 => Some(remote.open_at(&absent.file, have).await.map_err(Fault::Other)?),
+            stream => stream,
+        };
+        let (store, key, lock) = (Arc::clone(&shelf.store), absent.key.clone(), Arc::clone(&absent.lock));
+        let keeping = Some(Keeping { store, key, writer, unflushed: 0, _lock: lock });
+        let (file, watch) = (absent.file.clone(), shelf.watch);
+        Ok(Filling { file, size, remote: stream, hasher, read: have, keeping, watch })
+    }
+}
+
+impl<'a, T: Transport, S: Store> Source for Cached<'a, T, S> {
+    type Stream = CachedStream<'a, T, S>;
+
+    async fn open(&self, file: &str) -> Result<CachedStream<'a, T, S>> {
+        let (mut absent, shelf) = match (self.find(file).await?, &self.shelf) {
+            (Found::Local(local), _) => return Ok(CachedStream(Bytes::Local { local, at: 0 })),
+            (Found::Uncached(stream), _) => return self.uncached(file, stream).await,
+            (Found::Absent(absent), Some(shelf)) => (absent, shelf),
+            (Found::Absent(absent), None) => return self.uncached(file, absent.stream).await,
+        };
+        // What was kept may have been damaged, which only the end tells. So it is not handed on before.
+        if absent.have > 0 && absent.entry.digest.is_some() {
+            return match self.complete(absent).await? {
+                Some(local) => Ok(CachedStream(Bytes::Local { local, at: 0 })),
+                None => self.uncached(file, None).await,
+            };
+        }
+        match self.filling(shelf, &mut absent).await {
+            Ok(filling) => Ok(CachedStream(Bytes::Filling(filling))),
+            Err(Fault::Other(error)) => Err(error),
+            Err(Fault::Store(error)) => {
+                shelf.refused(file, &error);
+                self.uncached(file, absent.stream).await
+            }
+        }
+    }
+}
+
+/// Whether a server that answers so may be another time what it was: nothing is said of the model.
+fn unreachable(error: &Error) -> bool {
+    match error {
+        Error::Network { status, .. } => status.is_none_or(|status| status == 429 || status >= 500),
+        _ => false,
+    }
+}
+
+/// A file's bytes, wherever they come from.
+pub struct CachedStream<'a, T: Transport, S: Store>(Bytes<'a, T, S>);
+
+enum Bytes<'a, T: Transport, S: Store> {
+    Local { local: LocalFile, at: u64 },
+    Plain(Verified<RemoteStream<T>>),
+    Filling(Filling<'a, T, S>),
+}
+
+impl<T: Transport, S: Store> Stream for CachedStream<'_, T, S> {
+    fn size(&self) -> Option<u64> {
+        match &self.0 {
+            Bytes::Local { local, .. } => Some(local.size()),
+            Bytes::Plain(stream) => stream.size(),
+            Bytes::Filling(stream) => stream.size(),
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<Vec<u8>>> {
+        match &mut self.0 {
+            Bytes::Local { local, at } => {
+                let step = STEP.min(local.size() - *at);
+                if step == 0 {
+                    return Ok(None);
+                }
+                let bytes = local.read_at(*at, step as usize).await?;
+                *at += step;
+                Ok(Some(bytes))
+            }
+            Bytes::Plain(stream) => stream.next().await,
+            Bytes::Filling(stream) => stream.next().await,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What is made of a model's files: their quantised forms, ready for a device.
+
+use super::cached::Cached;
+use super::refs::{self, blob};
+use super::shelf::Shelf;
+use super::store::{Mode, Store, Writer};
+use crate::error::{Error, Result};
+use crate::hub::{LocalFile, Lock, Transport};
+
+impl<T: Transport, S: Store> Cached<'_, T, S> {
+    /// The key of `file`, which the keys of what is made of it begin with; `None` if it is not in the cache.
+    pub fn key(&self, file: &str) -> Option<String> {
+        Some(self.shelf.as_ref()?.file(file)?.key)
+    }
+
+    /// What was made of a file and finished under `key`.
+    ///
+    /// # Errors
+    /// None so far: where the cache cannot be read there is nothing in it.
+    pub async fn derived(&self, key: &str) -> Result<Option<LocalFile>> {
+        let Some((shelf, file)) = self.shelf.as_ref().and_then(|s| Some((s, s.origin(key)?))) else { return Ok(None) };
+        Ok(shelf.whole(&format!("{file} ({key})"), key, None).await.unwrap_or_default())
+    }
+
+    /// Begins what is to be found under `key` from then on: the key of a file, `-`, and a name of the form, such as
+    /// `{sha256}-q4-g64-v1`. `None` where there is no cache, or somebody else is making the same.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for a key that does not begin with that of a file of this model.
+    pub async fn begin_derived(&self, key: &str) -> Result<Option<Derived<'_, S>>> {
+        let Some(shelf) = &self.shelf else { return Ok(None) };
+        let allowed = || Error::argument("key", format!("{key:?}, allowed is the key of a file, '-' and a name"));
+        let file = shelf.origin(key).ok_or_else(allowed)?;
+        match begin(shelf, key, &file).await {
+            Ok(derived) => Ok(derived),
+            Err(error) => {
+                shelf.refused(key, &error);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Removes `file` itself from the cache, once what was made of it is there. Whoever opens it loads it again.
+    ///
+    /// # Errors
+    /// None so far: what cannot be removed stays.
+    pub async fn forget_raw(&self, file: &str) -> Result<()> {
+        let Some((shelf, known)) = self.shelf.as_ref().and_then(|s| Some((s, s.file(file)?))) else { return Ok(()) };
+        if known.derived.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = shelf.store.remove(&blob(&known.key)).await {
+            shelf.refused(file, &error);
+        }
+        Ok(())
+    }
+}
+
+async fn begin<'c, S: Store>(shelf: &'c Shelf<'_, S>, key: &str, file: &str) -> Result<Option<Derived<'c, S>>> {
+    let part = refs::part(key);
+    let Some(lock) = shelf.store.lock(&part, Mode::Exclusive, None).await? else { return Ok(None) };
+    // What a crash left cannot be taken up: nobody knows what is wrong with it.
+    shelf.store.remove(&part).await?;
+    let writer = shelf.store.append(&part).await?;
+    Ok(Some(Derived { shelf, key: key.into(), file: file.into(), writer: Some(writer), _lock: lock }))
+}
+
+/// Something being made of a file. Dropped before it is finished, it is removed.
+pub struct Derived<'c, S: Store> {
+    shelf: &'c Shelf<'c, S>,
+    key: String,
+    file: String,
+    /// `None` once it is finished.
+    writer: Option<S::Writer>,
+    _lock: Lock,
+}
+
+impl<S: Store> Derived<'_, S> {
+    /// Adds `bytes`.
+    ///
+    /// # Errors
+    /// [`Error::StorageFull`], or what kept them from being written. Drop it then, and go on without.
+    pub async fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.writer {
+            Some(writer) => writer.append(bytes).await,
+            None => Err(Error::io(&self.key, "is finished")),
+        }
+    }
+
+    /// Publishes it, all at once, and gives it for reading.
+    ///
+    /// # Errors
+    /// As [`Derived::append`].
+    pub async fn finish(mut self) -> Result<LocalFile> {
+        let gone = || Error::io(&self.key, "is gone");
+        let writer = self.writer.take().ok_or_else(gone)?;
+        writer.close().await?;
+        self.shelf.store.rename(&refs::part(&self.key), &blob(&self.key)).await?;
+        let noted = self.shelf.change(|state| {
+            if let Some(file) = state.files.get_mut(&self.file)
+                && !file.derived.contains(&self.key)
+            {
+                file.derived.push(self.key.clone());
+            }
+        });
+        noted.await?;
+        self.shelf.whole(&self.key, &self.key, None).await?.ok_or_else(gone)
+    }
+}
+
+impl<S: Store> Drop for Derived<'_, S> {
+    fn drop(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            writer.discard();
+        }
+    }
+}

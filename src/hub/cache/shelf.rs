@@ -1,0 +1,175 @@
+//! One model's place in the store.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use super::refs::{self, FileRef, Ref};
+use super::store::{Mode, Store};
+use super::{manage, refs::blob};
+use crate::error::{Error, Result};
+use crate::hub::{LocalFile, Lock};
+use crate::watch::{Progress, Watch};
+
+/// Files of at least so many bytes are worth asking the browser to keep them.
+const LARGE: u64 = 64 << 20;
+
+/// The part of a store that belongs to one revision of one model, while it is being loaded.
+pub(super) struct Shelf<'a, S> {
+    pub(super) store: Arc<S>,
+    pub(super) watch: &'a dyn Watch,
+    /// Nobody removes the model while this is held.
+    lock: Arc<Lock>,
+    state: RefCell<Ref>,
+    /// The revision as it was asked for.
+    asked: String,
+    /// False once a file could not be kept.
+    whole: Cell<bool>,
+    persistent: Cell<bool>,
+}
+
+/// Where a file is.
+pub(super) enum Look {
+    /// In the cache.
+    Ready(LocalFile),
+    /// Nowhere, but for its first `have` bytes; under the lock it may be written.
+    Absent { have: u64, lock: Lock },
+}
+
+impl<'a, S: Store> Shelf<'a, S> {
+    /// The place of `revision`, which was asked for as `asked`. `known` is what the cache knew of it so far.
+    pub(super) async fn new(store: S, known: Ref, asked: &str, watch: &'a dyn Watch) -> Result<Self> {
+        let lock = store.lock(&known.name(), Mode::Shared, Some(&|| watch.cancelled())).await?.ok_or(Error::Aborted)?;
+        Ok(Self {
+            store: Arc::new(store),
+            watch,
+            lock: Arc::new(lock),
+            state: RefCell::new(known),
+            asked: asked.into(),
+            whole: Cell::new(true),
+            persistent: Cell::new(false),
+        })
+    }
+
+    /// Says that something is not kept, and why.
+    pub(super) fn refused(&self, file: &str, why: &Error) {
+        self.refused_for(format!("not cached: {file}: {why}"));
+    }
+
+    pub(super) fn refused_for(&self, message: String) {
+        self.whole.set(false);
+        self.watch.progress(Progress::Notice { message });
+    }
+
+    /// The commit that is being read.
+    pub(super) fn revision(&self) -> String {
+        self.state.borrow().revision.clone()
+    }
+
+    /// What is known of `file`.
+    pub(super) fn file(&self, file: &str) -> Option<FileRef> {
+        self.state.borrow().files.get(file).cloned()
+    }
+
+    /// The path of the file that `key` was made of.
+    pub(super) fn origin(&self, key: &str) -> Option<String> {
+        let state = self.state.borrow();
+        let origin =
+            state.files.iter().find(|(_, f)| key.strip_prefix(&f.key).is_some_and(|form| form.starts_with('-')));
+        origin.map(|(path, _)| path.clone())
+    }
+
+    /// Notes that `file` is kept as `key`.
+    pub(super) async fn note(&self, file: &str, key: &str, size: u64) -> Result<()> {
+        if self.file(file).is_some_and(|known| known.key == key) {
+            return Ok(());
+        }
+        self.change(|state| {
+            // What was complete with another content is not with this one.
+            state.complete &= !state.files.contains_key(file);
+            state.files.insert(file.into(), FileRef { key: key.into(), size, derived: Vec::new() });
+        })
+        .await
+    }
+
+    /// Changes what is known, and writes it down.
+    pub(super) async fn change(&self, change: impl FnOnce(&mut Ref)) -> Result<()> {
+        let mut state = self.state.borrow().clone();
+        change(&mut state);
+        if !state.names.contains(&self.asked) {
+            state.names.push(self.asked.clone());
+        }
+        state.save(&*self.store).await?;
+        self.state.replace(state);
+        Ok(())
+    }
+
+    /// The whole file that is kept as `key`, if it is: one of another size was damaged by a crash, and is removed.
+    pub(super) async fn whole(&self, file: &str, key: &str, size: Option<u64>) -> Result<Option<LocalFile>> {
+        let Some(found) = self.store.open(&blob(key)).await? else { return Ok(None) };
+        if size.is_none_or(|size| found.size() == size) {
+            return Ok(Some(found.held(file, Arc::clone(&self.lock))));
+        }
+        drop(found);
+        self.store.remove(&blob(key)).await.map(|()| None)
+    }
+
+    /// Finds `file`, or the right to write it: if somebody else is loading it, waits until they have ended.
+    pub(super) async fn look(&self, file: &str, key: &str, size: u64) -> Result<Look> {
+        if let Some(whole) = self.whole(file, key, Some(size)).await? {
+            return Ok(Look::Ready(whole));
+        }
+        let part = refs::part(key);
+        let mut lock = self.store.lock(&part, Mode::Exclusive, None).await?;
+        if lock.is_none() {
+            let message = format!("{file} is being loaded by another tab or process; waiting for it");
+            self.watch.progress(Progress::Notice { message });
+            lock = self.store.lock(&part, Mode::Exclusive, Some(&|| self.watch.cancelled())).await?;
+        }
+        let Some(lock) = lock else { return Err(Error::Aborted) };
+        if let Some(whole) = self.whole(file, key, Some(size)).await? {
+            return Ok(Look::Ready(whole));
+        }
+        let have = self.store.open(&part).await?.map_or(0, |part| part.size());
+        Ok(Look::Absent { have, lock })
+    }
+
+    /// Whether `missing` more bytes of `file` fit. Before the first large file, asks that the cache be kept.
+    pub(super) async fn fits(&self, file: &str, missing: u64) -> Result<bool> {
+        if missing >= LARGE && !self.persistent.replace(true) {
+            self.store.persist().await;
+        }
+        match self.store.room().await? {
+            Some(room) if room < missing => {
+                let (needed, free) = (in_words(missing), in_words(room));
+                self.refused_for(format!("not cached: {file} needs {needed}, {free} are free"));
+                Ok(false)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// Notes that the model was loaded to the end. What the same name meant before is removed.
+    pub(super) async fn loaded(&self) -> Result<()> {
+        let whole = self.whole.get();
+        self.change(|state| {
+            state.complete |= whole;
+            state.used = refs::now();
+        })
+        .await?;
+        if self.state.borrow().complete {
+            let state = self.state.borrow().clone();
+            manage::supersede(&*self.store, &state, &self.asked).await?;
+        }
+        Ok(())
+    }
+}
+
+/// `2.4 GB`, `17.0 MB`, `512 bytes`.
+pub(super) fn in_words(bytes: u64) -> String {
+    let of = |unit: u64| bytes as f64 / unit as f64;
+    match bytes {
+        0..1_000_000 => format!("{bytes} bytes"),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", of(1_000_000)),
+        _ => format!("{:.1} GB", of(1_000_000_000)),
+    }
+}

@@ -1,0 +1,268 @@
+//! One file on its way.
+
+use std::sync::Arc;
+
+use async_lock::SemaphoreGuardArc;
+
+use super::Stream;
+use super::headers::{ContentRange, is_strong, number, tag};
+use super::manifest::Entry;
+use super::remote::Shared;
+use super::retry::{Fault, Tries};
+use super::transport::{Answer, Transport};
+use crate::error::{Error, Result};
+
+/// A file on its way; where the connection breaks it is taken up again. Dropping it ends the transfer.
+pub struct RemoteStream<T: Transport> {
+    shared: Arc<Shared<T>>,
+    file: String,
+    url: String,
+    entry: Entry,
+    /// Whether the manifest lists the file.
+    listed: bool,
+    /// The next byte to hand out.
+    position: u64,
+    /// Whether the server is asked to begin there; else what comes before is passed over.
+    ranged: bool,
+    body: Option<Body<T::Body>>,
+    tries: Tries,
+    ended: bool,
+}
+
+/// An open body, and its place among those that may be open.
+struct Body<B> {
+    stream: B,
+    /// Bytes to pass over.
+    skip: u64,
+    _slot: SemaphoreGuardArc,
+}
+
+impl<T: Transport> RemoteStream<T> {
+    pub(super) async fn open(
+        shared: &Arc<Shared<T>>,
+        file: &str,
+        url: String,
+        listed: Option<Entry>,
+        position: u64,
+    ) -> Result<Self> {
+        let tries = Tries::new(shared.retry);
+        let mut stream = Self {
+            shared: Arc::clone(shared),
+            file: file.into(),
+            url,
+            listed: listed.is_some(),
+            entry: listed.unwrap_or_default(),
+            position,
+            ranged: true,
+            body: None,
+            tries,
+            ended: false,
+        };
+        if stream.entry.size.is_some_and(|size| position > size) {
+            return Err(stream.behind_the_end());
+        }
+        while !stream.is_complete() && stream.body.is_none() {
+            if let Err(fault) = stream.connect().await {
+                stream.pause(fault).await?;
+            }
+        }
+        Ok(stream)
+    }
+
+    /// Size, digest and tag of the whole file, as the manifest and the answer's headers told.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// The next byte that [`Stream::next`] gives.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    fn is_complete(&self) -> bool {
+        self.ended || self.entry.size == Some(self.position)
+    }
+
+    /// Waits as long as is fit after `fault`, or gives up.
+    async fn pause(&mut self, fault: Fault) -> Result<()> {
+        self.body = None;
+        let wait = self.tries.failed(fault)?;
+        self.shared.transport.wait(wait).await
+    }
+
+    /// Asks for what is left.
+    async fn connect(&mut self) -> Result<(), Fault> {
+        let slot = self.shared.slots.acquire_arc().await;
+        let range = format!("bytes={}-", self.position);
+        let mut headers = Vec::new();
+        if self.ranged && self.position > 0 {
+            headers.push(("Range", range.as_str()));
+            headers.extend(self.entry.tag.as_deref().filter(|t| is_strong(t)).map(|tag| ("If-Range", tag)));
+        }
+        let asked_for_range = !headers.is_empty();
+        let answer = self.shared.ask(&self.url, &headers).await?;
+        let (begin, size) = match answer.status {
+            200 => (0, answer.body.size()),
+            206 if asked_for_range => (self.position, self.part(&answer)?),
+            416 if asked_for_range => return self.no_such_range(&answer),
+            404 if !self.listed => return Err(Fault::lasting(self.not_found())),
+            _ => return Err(Fault::lasting(self.shared.refused(&self.url, &answer))),
+        };
+        // Development servers answer with their start page where there is no file. No file of a model is HTML.
+        if answer.header("content-type").is_some_and(|t| t.to_ascii_lowercase().starts_with("text/html")) {
+            if !self.listed {
+                return Err(Fault::lasting(self.not_found()));
+            }
+            let message = "a web page came in place of the file".into();
+            return Err(Fault::passing(Error::Network { url: self.url.clone(), status: Some(200), message }));
+        }
+        self.same_file(&answer, size)?;
+        self.body = Some(Body { stream: answer.body, skip: self.position - begin, _slot: slot });
+        Ok(())
+    }
+
+    /// The size of the whole file in a 206, if it is the part asked for.
+    fn part(&mut self, answer: &Answer<T::Body>) -> Result<Option<u64>, Fault> {
+        let length = answer.header("content-length").and_then(number);
+        let encoded = answer.header("content-encoding").is_some_and(|e| !e.eq_ignore_ascii_case("identity"));
+        let whole = match answer.header("content-range").map(ContentRange::parse) {
+            _ if encoded => None,
+            Some(Some(ContentRange { bytes: Some((first, last)), total })) => {
+                let brings = last - first;
+                let right = first == self.position && length.is_none_or(|n| n.checked_sub(1) == Some(brings));
+                right.then_some(total)
+            }
+            Some(_) => None,
+            // A server of another origin need not show a page this header; it shows the length.
+            None => {
+                let total = length.and_then(|n| n.checked_add(self.position));
+                (self.entry.digest.is_some() && total == self.entry.size).then_some(total)
+            }
+        };
+        whole.ok_or_else(|| {
+            // Perhaps it can at least do the whole.
+            self.ranged = false;
+            let came = answer.header("content-range").unwrap_or("no Content-Range");
+            let asked = format!("asked for bytes {} on, {came:.100} came", self.position);
+            Fault::passing(self.integrity(asked))
+        })
+    }
+
+    /// There is nothing at the position, which may be because it is the end.
+    fn no_such_range(&mut self, answer: &Answer<T::Body>) -> Result<(), Fault> {
+        let range = answer.header("content-range").and_then(ContentRange::parse);
+        if self.entry.size.is_none() && range.and_then(|r| r.total) == Some(self.position) {
+            self.entry.size = Some(self.position);
+            return Ok(());
+        }
+        if self.listed {
+            // The manifest says that there is.
+            self.ranged = false;
+            return Err(Fault::passing(self.shared.refused(&self.url, answer)));
+        }
+        Err(Fault::lasting(self.behind_the_end()))
+    }
+
+    /// Whether an answer is about the file that it was before.
+    fn same_file(&mut self, answer: &Answer<T::Body>, size: Option<u64>) -> Result<(), Fault> {
+        if let Some(came) = size {
+            let expected = *self.entry.size.get_or_insert(came);
+            if came != expected {
+                let error = self.integrity(format!("the server has {came} bytes, expected {expected}"));
+                // Of a listed file the commit cannot change, but an answer can be wrong once.
+                return Err(if self.listed { Fault::passing(error) } else { Fault::lasting(error) });
+            }
+            if self.position > expected {
+                return Err(Fault::lasting(self.behind_the_end()));
+            }
+        }
+        // A listed file has a digest; what servers of copies call it may differ.
+        let came = tag(answer.header("etag"), answer.header("last-modified")).filter(|_| !self.listed);
+        if let Some(came) = came {
+            let expected = self.entry.tag.get_or_insert_with(|| came.clone());
+            if came != *expected {
+                let message = format!("changed while it was read: is {came}, expected {expected}");
+                return Err(Fault::lasting(self.integrity(message)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The next chunk of the open body; `None` at its end.
+    async fn receive(&mut self) -> Result<Option<Vec<u8>>, Fault> {
+        let Some(body) = &mut self.body else { return Ok(None) };
+        while let Some(mut chunk) = body.stream.next().await? {
+            let skip = body.skip.min(chunk.len() as u64);
+            body.skip -= skip;
+            if skip < chunk.len() as u64 {
+                chunk.drain(..skip as usize);
+                return Ok(Some(chunk));
+            }
+        }
+        if body.skip > 0 || self.entry.size.is_some() {
+            let message = "the server sent no more".into();
+            return Err(Fault::passing(Error::Network { url: self.url.clone(), status: None, message }));
+        }
+        Ok(None)
+    }
+
+    /// A body that broke off for good.
+    fn broke_off(&self, error: Error) -> Error {
+        let Error::Network { message, .. } = error else { return error };
+        let of = self.entry.size.map_or(String::new(), |size| format!(" of {size}"));
+        Error::io(&self.file, format!("broke off after {}{of} bytes: {message}", self.position))
+    }
+
+    fn not_found(&self) -> Error {
+        Error::NotFound { file: self.file.clone(), place: self.url.clone() }
+    }
+
+    fn behind_the_end(&self) -> Error {
+        let size = self.entry.size.map_or("fewer".into(), |size| size.to_string());
+        self.integrity(format!("has {size} bytes, was to be read from byte {} on", self.position))
+    }
+
+    fn integrity(&self, message: String) -> Error {
+        Error::Integrity { file: self.file.clone(), message }
+    }
+}
+
+impl<T: Transport> Stream for RemoteStream<T> {
+    /// Of the whole file, wherever in it the stream began.
+    fn size(&self) -> Option<u64> {
+        self.entry.size
+    }
+
+    async fn next(&mut self) -> Result<Option<Vec<u8>>> {
+        loop {
+            if self.is_complete() {
+                self.body = None;
+                return Ok(None);
+            }
+            let fault = if self.body.is_none() {
+                match self.connect().await {
+                    Ok(()) => continue,
+                    Err(fault) => fault,
+                }
+            } else {
+                match self.receive().await {
+                    Ok(Some(chunk)) => {
+                        let came = self.position.saturating_add(chunk.len() as u64);
+                        if let Some(size) = self.entry.size.filter(|&size| came > size) {
+                            return Err(self.integrity(format!("the server sends more than the {size} bytes expected")));
+                        }
+                        self.position = came;
+                        self.tries.progress();
+                        return Ok(Some(chunk));
+                    }
+                    Ok(None) => {
+                        self.ended = true;
+                        continue;
+                    }
+                    Err(fault) => fault.told(|error| self.broke_off(error)),
+                }
+            };
+            self.pause(fault).await?;
+        }
+    }
+}
