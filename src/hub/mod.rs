@@ -64,6 +64,14 @@ pub trait Source {
     /// [`Error::NotFound`] if there is no such file; otherwise what kept it from being opened.
     async fn open(&self, file: &str) -> Result<Self::Stream>;
 
+    /// As [`Source::open`], for who wants its beginning only: nothing of it is kept, and it is not verified.
+    ///
+    /// # Errors
+    /// As [`Source::open`].
+    async fn peek(&self, file: &str) -> Result<Self::Stream> {
+        self.open(file).await
+    }
+
     /// `file` for reading at any place, if it lies on this machine.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::STEP;
+use super::derived::Derived;
 use super::filling::{Filling, Keeping};
 use super::refs::{self, Ref};
 use super::shelf::{Look, Shelf};
@@ -269,7 +270,16 @@ impl<'a, T: Transport, S: Store> Cached<'a, T, S> {
                 break;
             }
             let (file, loaded) = (filling.file.clone(), filling.read);
-            shelf.watch.progress(Progress::Download { file, loaded, total: Some(filling.size) });
+            shelf.watch.progress(Progress::Download {
+                file,
+                loaded,
+                total: Some(filling.size),
+                all_loaded: loaded,
+                all_total: filling.size,
+                cached: false,
+                bytes_per_second: None,
+                seconds_left: None,
+            });
         }
         Ok(())
     }
@@ -316,6 +326,18 @@ impl<'a, T: Transport, S: Store> Cached<'a, T, S> {
 
 impl<'a, T: Transport, S: Store> Source for Cached<'a, T, S> {
     type Stream = CachedStream<'a, T, S>;
+    type Form<'b>
+        = Derived<'b, S>
+    where
+        Self: 'b;
+
+    async fn peek(&self, file: &str) -> Result<CachedStream<'a, T, S>> {
+        match self.find(file).await? {
+            Found::Local(local) => Ok(CachedStream(Bytes::Local { local, at: 0 })),
+            Found::Uncached(stream) => self.uncached(file, stream).await,
+            Found::Absent(absent) => self.uncached(file, absent.stream).await,
+        }
+    }
 
     async fn open(&self, file: &str) -> Result<CachedStream<'a, T, S>> {
         let (mut absent, shelf) = match (self.find(file).await?, &self.shelf) {
@@ -339,6 +361,32 @@ impl<'a, T: Transport, S: Store> Source for Cached<'a, T, S> {
                 self.uncached(file, absent.stream).await
             }
         }
+    }
+
+    async fn local(&self, file: &str) -> Result<Option<LocalFile>> {
+        self.local(file).await
+    }
+
+    async fn fetch(&self, file: &str) -> Result<Option<LocalFile>> {
+        self.fetch(file).await
+    }
+
+    async fn form(&self, file: &str, form: &str) -> Result<Option<LocalFile>> {
+        match self.key(file) {
+            Some(key) => self.derived(&format!("{key}-{form}")).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn begin_form(&self, file: &str, form: &str) -> Result<Option<Derived<'_, S>>> {
+        match self.key(file) {
+            Some(key) => self.begin_derived(&format!("{key}-{form}")).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn forget(&self, file: &str) -> Result<()> {
+        self.forget_raw(file).await
     }
 }
 

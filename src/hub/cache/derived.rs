@@ -5,7 +5,7 @@ use super::refs::{self, blob};
 use super::shelf::Shelf;
 use super::store::{Mode, Store, Writer};
 use crate::error::{Error, Result};
-use crate::hub::{LocalFile, Lock, Transport};
+use crate::hub::{Form, LocalFile, Lock, Transport};
 
 impl<T: Transport, S: Store> Cached<'_, T, S> {
     /// The key of `file`, which the keys of what is made of it begin with; `None` if it is not in the cache.
@@ -105,6 +105,16 @@ impl<S: Store> Derived<'_, S> {
         });
         noted.await?;
         self.shelf.whole(&self.key, &self.key, None).await?.ok_or_else(gone)
+    }
+}
+
+impl<S: Store> Form for Derived<'_, S> {
+    async fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.append(bytes).await
+    }
+
+    async fn finish(self) -> Result<()> {
+        self.finish().await.map(drop)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::checkpoint::{
     Files, Header, Kept, Matrix, Number, Pass, Rewrite, Scheme, Tensor, Wanted, plain_name, rewritten,
 };
 use crate::error::{Error, Result};
-use crate::hub::{Cursor, Form as _, LocalFile, NoStream, Reader, Source};
+use crate::hub::{Cursor, Form as _, NoStream, Reader, Source};
 
 /// Bytes of unfinished matrices that reading a file in order may hold back; beyond that it is read matrix by matrix.
 const MOST_HELD: u64 = 40 << 20;
@@ -29,8 +29,8 @@ pub(super) struct Shards {
 struct Shard {
     path: String,
     header: Header,
-    /// Where it lies on this machine in the form it is to be held in.
-    ready: Option<(LocalFile, Header)>,
+    /// The name under which it is kept on this machine in the form it is to be held in, and the header of that.
+    ready: Option<(&'static str, Header)>,
 }
 
 impl Shard {
@@ -53,7 +53,7 @@ impl Shards {
                 Some(kept) if kept.size() <= MAX_HEADER => {
                     Header::parse(path, &kept.read_at(0, kept.size() as usize).await?)?
                 }
-                _ => Header::read(&mut Cursor::Stream(Reader::new(path, source.open(path).await?))).await?,
+                _ => Header::read(&mut Cursor::Stream(Reader::new(path, source.peek(path).await?))).await?,
             };
             list.push(Shard { path: path.into(), header, ready: None });
         }
@@ -64,11 +64,11 @@ impl Shards {
     ///
     /// # Errors
     /// What kept one from being read.
-    pub(super) async fn look(&mut self, source: &impl Source, name: &str) -> Result<()> {
+    pub(super) async fn look(&mut self, source: &impl Source, name: &'static str) -> Result<()> {
         for shard in &mut self.list {
             if let Some(file) = source.form(&shard.path, name).await? {
-                let header = Header::read(&mut Cursor::<NoStream>::local(&shard.path, file.clone())).await?;
-                shard.ready = Some((file, header));
+                let header = Header::read(&mut Cursor::<NoStream>::local(&shard.path, file)).await?;
+                shard.ready = Some((name, header));
             }
         }
         Ok(())
@@ -191,7 +191,7 @@ impl Shard {
     ) -> Result<()> {
         let by_matrix = pass.most_held(self.header()) > MOST_HELD;
         let local = match &self.ready {
-            Some((file, _)) => Some(file.clone()),
+            Some((name, _)) => source.form(&self.path, name).await?,
             None if by_matrix => source.fetch(&self.path).await?,
             None => source.local(&self.path).await?,
         };
