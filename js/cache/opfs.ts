@@ -23,11 +23,11 @@ const LINK = ".link";
 const TRIES = 40;
 const PAUSE = 50;
 
-export async function open(root: string, name: string): Promise<Files> {
+export async function open(root: string, name: string, create: boolean): Promise<Files> {
   const storage = globalThis.navigator?.storage;
   if (!storage?.getDirectory) throw new Error("there is no OPFS");
   const top = await storage.getDirectory();
-  const folder = await (await top.getDirectoryHandle(root, { create: true })).getDirectoryHandle(name, { create: true });
+  const folder = await (await top.getDirectoryHandle(root, { create })).getDirectoryHandle(name, { create });
   return new OpfsFiles(folder as Folder);
 }
 

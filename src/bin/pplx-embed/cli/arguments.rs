@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pplx_embed::hub::{self, Folder, Http, Remote, Repository, Retry};
+use pplx_embed::hub::cache::{Cached, Directory};
+use pplx_embed::hub::{self, Folder, Http, Repository, Retry};
 use pplx_embed::model::{Dtype, Held, LoadOptions, Model};
 use pplx_embed::{Error, Result};
 
@@ -24,13 +25,17 @@ pub(crate) enum Command {
     Embed(Embed),
     /// Load a model and say what it is and what it runs on.
     Info(Info),
+    /// See what is kept of models from the Hub, or remove it.
+    Cache(Cache),
 }
 
 impl Command {
-    pub(crate) fn common(&self) -> &Common {
+    /// Whether results and errors are to be JSON.
+    pub(crate) fn json(&self) -> bool {
         match self {
-            Self::Embed(command) => &command.common,
-            Self::Info(command) => &command.common,
+            Self::Embed(command) => command.common.json,
+            Self::Info(command) => command.common.json,
+            Self::Cache(command) => command.json,
         }
     }
 }
@@ -63,6 +68,57 @@ pub(crate) struct Info {
 }
 
 #[derive(Args)]
+pub(crate) struct Cache {
+    #[command(subcommand)]
+    pub(crate) action: CacheAction,
+    #[command(flatten)]
+    pub(crate) place: CachePlace,
+    /// Results and errors as JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum CacheAction {
+    /// Say which models are kept, and how many bytes they take.
+    List,
+    /// Remove a model.
+    Delete {
+        /// Its id on the Hub.
+        id: String,
+        /// Only this commit, branch or tag of it.
+        #[arg(long)]
+        revision: Option<String>,
+        /// Only what came from this address.
+        #[arg(long)]
+        endpoint: Option<String>,
+    },
+    /// Remove every model.
+    Clear,
+    /// Say where the cache is.
+    Path,
+}
+
+#[derive(Args)]
+pub(crate) struct CachePlace {
+    /// Where models from the Hub are kept. By default, $PPLX_EMBED_CACHE, or pplx-embed in the platform's folder for
+    /// caches.
+    #[arg(long, global = true)]
+    cache_dir: Option<PathBuf>,
+}
+
+impl CachePlace {
+    /// The cache.
+    pub(crate) fn open(&self) -> Result<Directory> {
+        let path = self.cache_dir.clone().or_else(Directory::default_path).ok_or_else(|| Error::InvalidArgument {
+            argument: "--cache-dir".into(),
+            message: "is not given, and this platform has no folder for caches".into(),
+        })?;
+        Directory::new(path)
+    }
+}
+
+#[derive(Args)]
 pub(crate) struct Common {
     /// A model's folder, or its id on the Hub.
     #[arg(long)]
@@ -79,6 +135,11 @@ pub(crate) struct Common {
     /// The address of the Hub.
     #[arg(long, env = "HF_ENDPOINT", default_value = "https://huggingface.co")]
     endpoint: String,
+    #[command(flatten)]
+    place: CachePlace,
+    /// Do not read or keep files of a model from the Hub.
+    #[arg(long)]
+    no_cache: bool,
     /// No progress and no notes on standard error.
     #[arg(long)]
     pub(crate) quiet: bool,
@@ -115,12 +176,18 @@ impl Common {
         };
         options.revision.clone_from(&repository.revision);
         pollster::block_on(async {
-            let remote = Remote::open(&repository, Http::default(), Retry::default()).await?;
+            let store = match self.no_cache {
+                true => None,
+                false => self.place.open().inspect_err(|e| console.note(&format!("note: not cached: {e}"))).ok(),
+            };
+            let source = Cached::open(&repository, Http::default(), Retry::default(), store, console).await?;
             // The same commit, fetched before by another tool.
-            match remote.commit().and_then(|commit| hub::local_copy(&self.model, Some(commit))) {
-                Some(folder) => Model::load(&Folder::new(folder), options, console).await,
-                None => Model::load(&remote, options, console).await,
+            if let Some(folder) = source.commit().and_then(|commit| hub::local_copy(&self.model, Some(&commit))) {
+                return Model::load(&Folder::new(folder), options, console).await;
             }
+            let model = Model::load(&source, options, console).await?;
+            source.loaded().await;
+            Ok(model)
         })
     }
 }

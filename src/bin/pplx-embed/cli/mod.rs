@@ -1,6 +1,7 @@
 //! The commands.
 
 mod arguments;
+mod cache;
 mod embed;
 mod info;
 mod input;
@@ -18,11 +19,12 @@ pub(crate) fn main() -> ExitCode {
     let result = match &arguments.command {
         Command::Embed(command) => embed::run(command),
         Command::Info(command) => info::run(command),
+        Command::Cache(command) => cache::run(command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            progress::error(&error, arguments.command.common().json);
+            progress::error(&error, arguments.command.json());
             ExitCode::from(if matches!(error, Error::InvalidArgument { .. }) { 2 } else { 1 })
         }
     }
