@@ -125,7 +125,7 @@ mod tests {
     }
 
     fn bytes<const N: usize>(hex: &str) -> [u8; N] {
-        std::array::from_fn(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap())
+        std::array::from_fn(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap_or_default())
     }
 
     /// `printf 'hello world\n' | git hash-object --stdin`, and the same with sha256sum.
