@@ -228,7 +228,8 @@ export class SyncWriting implements Writing {
   append(bytes: Uint8Array): void {
     for (let done = 0; done < bytes.length; ) {
       const count = this.#handle.write(bytes.subarray(done), { at: this.size });
-      if (count === 0) throw new DOMException("no more bytes fit", "QuotaExceededError");
+      // Chromium throws where no more fits, or gives -8 as an unsigned number.
+      if (count === 0 || count > bytes.length - done) throw new DOMException("no more bytes fit", "QuotaExceededError");
       done += count;
       this.size += count;
     }
