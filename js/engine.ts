@@ -1,5 +1,6 @@
 // The wasm module in this thread: the page's own, or the worker's.
 
+import { askToPersist, Host } from "./cache/host.js";
 import { PplxEmbedError } from "./errors.js";
 import type { EmbedRequest, Engine, Hooks, LoadRequest, RawEmbeddings } from "./protocol.js";
 import type { LoadOptions, ModelInfo } from "./types.js";
@@ -19,13 +20,16 @@ export class LocalEngine implements Engine {
   #model: WebModel | undefined;
   #closed = false;
 
-  constructor(fetch?: LoadOptions["fetch"]) {
+  readonly #persist: () => void;
+
+  constructor(fetch?: LoadOptions["fetch"], persist = askToPersist) {
     this.#fetch = fetch;
+    this.#persist = persist;
   }
 
-  async load({ wasmUrl, ...request }: LoadRequest, hooks: Hooks): Promise<ModelInfo> {
-    const wasm = await module(wasmUrl);
-    const model = await guarded(() => wasm.load({ ...request, ...outside(hooks), fetch: this.#fetch }));
+  async load({ wasmUrl, cache, ...request }: LoadRequest, hooks: Hooks): Promise<ModelInfo> {
+    const [wasm, store] = await Promise.all([module(wasmUrl), this.#store(cache, hooks)]);
+    const model = await guarded(() => wasm.load({ ...request, ...outside(hooks), fetch: this.#fetch, store }));
     if (this.#closed) {
       model.free();
       throw new PplxEmbedError("disposed", "the model was disposed of");
@@ -40,6 +44,17 @@ export class LocalEngine implements Engine {
     const model = this.#model;
     if (!model) throw new PplxEmbedError("disposed", "the model was disposed of");
     return guarded(() => model.embed(texts as string[], { ...request, ...outside(hooks) }));
+  }
+
+  /** Where files are kept; a browser that keeps none, in private windows for one, is no reason not to load. */
+  async #store(cache: string | undefined, { signal, onProgress }: Hooks): Promise<Host | undefined> {
+    if (cache === undefined) return undefined;
+    try {
+      return await Host.open(cache, signal, this.#persist);
+    } catch (error) {
+      onProgress?.({ stage: "notice", message: `not cached: ${error instanceof Error ? error.message : String(error)}` });
+      return undefined;
+    }
   }
 
   close(): void {

@@ -14,6 +14,7 @@
  *
  * @packageDocumentation
  */
+export { cache, type CachedModel, type CacheEstimate, type CacheOptions, type DeleteOptions } from "./cache/manage.js";
 export type { Embeddings } from "./embeddings.js";
 export { type ErrorCode, PplxEmbedError } from "./errors.js";
 export { load } from "./load.js";

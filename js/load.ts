@@ -1,3 +1,4 @@
+import { cacheName } from "./cache/manage.js";
 import { cancellable } from "./cancel.js";
 import * as check from "./check.js";
 import { LocalEngine } from "./engine.js";
@@ -36,7 +37,6 @@ export async function load(id: string, options?: LoadOptions): Promise<Model> {
   const o = check.options(options, OPTIONS);
   if (typeof id !== "string") throw invalid("id", id, "a string");
   check.choice("device", o.device, ["auto", "webgpu", undefined], ["cpu"]);
-  check.choice("cache", o.cache, [false, undefined], [o.cache]);
   const request: LoadRequest = {
     id,
     revision: check.primitive("revision", o.revision, "string") ?? "main",
@@ -44,6 +44,7 @@ export async function load(id: string, options?: LoadOptions): Promise<Model> {
     token: check.primitive("token", o.token, "string"),
     weights: check.choice("weights", o.weights, ["auto", "f32", "f16", undefined], ["q8", "q4"]),
     wasmUrl: check.address("wasmUrl", o.wasmUrl),
+    cache: cacheOf(o.cache),
   };
   const signal = check.signal(o.signal);
   const onProgress = check.listener(o.onProgress);
@@ -62,6 +63,14 @@ export async function load(id: string, options?: LoadOptions): Promise<Model> {
     engine.close();
     throw PplxEmbedError.from(error);
   }
+}
+
+/** The name of the cache that is meant, if one is. */
+function cacheOf(given: LoadOptions["cache"]): string | undefined {
+  if (given === false) return undefined;
+  if (given === undefined || given === true) return cacheName(undefined);
+  if (typeof given !== "object" || given === null) throw invalid("cache", given, "true, false or { name }");
+  return cacheName(check.options(given, ["name"]).name);
 }
 
 function requireWebGpu(): void {

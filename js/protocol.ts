@@ -10,6 +10,8 @@ export interface LoadRequest {
   token: string | undefined;
   weights: string | undefined;
   wasmUrl: string | undefined;
+  /** The name of the cache; undefined for none. */
+  cache: string | undefined;
 }
 
 /** What it needs to embed texts. */
@@ -50,8 +52,9 @@ export type ToWorker =
   | { type: "embed"; call: number; request: EmbedRequest; texts: readonly string[] }
   | { type: "abort"; call: number };
 
-/** From the worker: `done` or `failed` ends a call. */
+/** From the worker: `done` or `failed` ends a call; `persist` asks for what only a page can ask the browser for. */
 export type FromWorker =
+  | { type: "persist" }
   | { type: "progress"; call: number; progress: Progress }
   | { type: "done"; call: number; result: ModelInfo | RawEmbeddings }
   | { type: "failed"; call: number; code: string; message: string };

@@ -1,5 +1,6 @@
 // The page's side of a model in a worker.
 
+import { askToPersist } from "./cache/host.js";
 import { PplxEmbedError } from "./errors.js";
 import type { EmbedRequest, Engine, FromWorker, Hooks, LoadRequest, RawEmbeddings, ToWorker } from "./protocol.js";
 import type { ModelInfo } from "./types.js";
@@ -69,6 +70,7 @@ export class WorkerEngine implements Engine {
 
   #hear(message: FromWorker): void {
     this.#answered = true;
+    if (message.type === "persist") return askToPersist();
     const call = this.#calls.get(message.call);
     if (message.type === "progress") call?.hooks.onProgress?.(message.progress);
     else if (message.type === "done") call?.resolve(message.result);

@@ -34,6 +34,8 @@ export type Progress =
       bytesPerSecond?: number | undefined;
       secondsLeft?: number | undefined;
     }
+  /** Something the user may want to know, and no reason to stop: that the model is not cached, for example. */
+  | { stage: "notice"; message: string }
   /** Shaders are being compiled and checked on the adapter. */
   | { stage: "compile" }
   /** Texts go through the model: the vectors of `texts` are ready, `tokens` of `total` tokens are done. */
@@ -65,8 +67,13 @@ export interface LoadOptions {
    * thread; together with `worker: true` it is an error.
    */
   fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined;
-  /** Not in this version; the browser's HTTP cache is used as the server's headers say. */
-  cache?: false | undefined;
+  /**
+   * Whether the model's files are kept on this device, to load without a download the next time, without a network if
+   * need be, and to go on where a download broke off. Default: true; `{ name }` keeps them apart from those of other
+   * names. Files are checked against the digests that the Hub has of them. Without room they are not kept, and
+   * `onProgress` hears a notice. See {@link cache} for what is kept and how to remove it.
+   */
+  cache?: boolean | { name?: string | undefined } | undefined;
   /**
    * Whether the model runs in a worker of its own, which keeps the page smooth and gives all memory back when the
    * model is disposed of. Default: true. In this thread (false) the memory that WebAssembly took for the embedding

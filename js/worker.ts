@@ -4,7 +4,7 @@ import { LocalEngine } from "./engine.js";
 import { PplxEmbedError } from "./errors.js";
 import type { FromWorker, Hooks, ToWorker } from "./protocol.js";
 
-const engine = new LocalEngine();
+const engine = new LocalEngine(undefined, () => post({ type: "persist" }));
 const running = new Map<number, AbortController>();
 const page = globalThis as unknown as MessagePort;
 

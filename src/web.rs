@@ -13,7 +13,8 @@ use wasm_bindgen_futures::future_to_promise;
 use web_sys::AbortSignal;
 
 use crate::error::{Error, Result};
-use crate::hub::{Remote, Repository, Retry, Web};
+use crate::hub::cache::{Browser, Cached};
+use crate::hub::{Repository, Retry, Web};
 use crate::model::{Data, EmbedOptions, Embeddings, LoadOptions, Model};
 use crate::watch::{Progress, Watch};
 
@@ -34,8 +35,8 @@ pub fn start(on_panic: Function) {
     }));
 }
 
-/// Loads a model. Options: `id`, and optionally `endpoint`, `revision`, `token`, `weights`, `fetch`, `signal`,
-/// `onProgress`.
+/// Loads a model. Options: `id`, and optionally `endpoint`, `revision`, `token`, `weights`, `fetch`, `store` (a `Host` of
+/// `js/cache/`), `signal`, `onProgress`.
 #[wasm_bindgen]
 pub async fn load(options: JsValue) -> Result<WebModel, JsValue> {
     load_model(&options).await.map(|model| WebModel(Rc::new(model))).map_err(thrown)
@@ -54,8 +55,10 @@ async fn load_model(options: &JsValue) -> Result<Model> {
     };
     let fetch = object(options, "fetch", "a function")?;
     let transport = Web::new(fetch, page.signal.clone());
-    let source = Remote::open(&repository, transport, Retry::default()).await?;
+    let store = option(options, "store")?.map(|host| Browser::new(host.unchecked_into()));
+    let source = Cached::open(&repository, transport, Retry::default(), store, &page).await?;
     let model = Model::load(&source, LoadOptions { id, revision, weights }, &page).await?;
+    source.loaded().await;
     if page.cancelled() { Err(Error::Aborted) } else { Ok(model) }
 }
 
@@ -136,12 +139,14 @@ fn give(embeddings: &Embeddings) -> Result<JsValue, JsValue> {
 struct Page {
     signal: Option<AbortSignal>,
     on_progress: Option<Function>,
+    /// The file that is being downloaded, and the bytes that the listener has heard of.
+    heard: RefCell<(String, u64)>,
 }
 
 impl Page {
     fn of(options: &JsValue) -> Result<Self> {
         let signal = object(options, "signal", "an AbortSignal")?;
-        Ok(Self { signal, on_progress: object(options, "onProgress", "a function")? })
+        Ok(Self { signal, on_progress: object(options, "onProgress", "a function")?, heard: RefCell::default() })
     }
 }
 
@@ -151,6 +156,14 @@ impl Watch for Page {
     }
 
     fn progress(&self, progress: Progress) {
+        // A download that was completed first is then read, from the start: the listener need not hear it twice.
+        if let Progress::Download { file, loaded, .. } = &progress {
+            let heard = self.heard.replace((file.clone(), *loaded));
+            if heard.0 == *file && heard.1 > *loaded {
+                self.heard.replace(heard);
+                return;
+            }
+        }
         if let (Some(listener), Ok(progress)) = (&self.on_progress, plain(&progress)) {
             // What a listener throws is no reason to stop the call; the facade reports it.
             let _ = listener.call1(&JsValue::UNDEFINED, &progress);

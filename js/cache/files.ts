@@ -51,7 +51,7 @@ export async function openFiles(name: string): Promise<Files> {
   const reasons: string[] = [];
   for (const place of [opfs, pieces]) {
     try {
-      return await place.open(ROOT, name);
+      return await place.open(ROOT, name, true);
     } catch (error) {
       reasons.push(error instanceof Error ? error.message : String(error));
     }
@@ -59,8 +59,8 @@ export async function openFiles(name: string): Promise<Files> {
   throw new Error(`this browser keeps no files for this page (${reasons.join("; ")})`);
 }
 
-/** Every cache that is in either place: one page may find OPFS, another, of the same origin, not. */
+/** The cache that is called `name`, wherever it is: one page may find OPFS, another, of the same origin, not. */
 export async function everyFiles(name: string): Promise<Files[]> {
-  const places = await Promise.allSettled([opfs, pieces].map((place) => place.open(ROOT, name)));
+  const places = await Promise.allSettled([opfs, pieces].map((place) => place.open(ROOT, name, false)));
   return places.flatMap((place) => (place.status === "fulfilled" ? [place.value] : []));
 }

@@ -3,6 +3,11 @@
 import { type Files, openFiles, type Reading, type Writing } from "./files.js";
 import { lock, type Release } from "./locks.js";
 
+/** Asks the browser not to remove what this origin keeps when space runs low. Workers cannot ask. */
+export function askToPersist(): void {
+  globalThis.navigator?.storage?.persist?.().catch(() => {});
+}
+
 export class Host {
   readonly #name: string;
   readonly #files: Files;

@@ -23,11 +23,11 @@ const LINK = ".link";
 const TRIES = 40;
 const PAUSE = 50;
 
-export async function open(root: string, name: string): Promise<Files> {
+export async function open(root: string, name: string, create: boolean): Promise<Files> {
   const storage = globalThis.navigator?.storage;
   if (!storage?.getDirectory) throw new Error("there is no OPFS");
   const top = await storage.getDirectory();
-  const folder = await (await top.getDirectoryHandle(root, { create: true })).getDirectoryHandle(name, { create: true });
+  const folder = await (await top.getDirectoryHandle(root, { create })).getDirectoryHandle(name, { create });
   return new OpfsFiles(folder as Folder);
 }
 
@@ -228,7 +228,8 @@ export class SyncWriting implements Writing {
   append(bytes: Uint8Array): void {
     for (let done = 0; done < bytes.length; ) {
       const count = this.#handle.write(bytes.subarray(done), { at: this.size });
-      if (count === 0) throw new DOMException("no more bytes fit", "QuotaExceededError");
+      // Chromium throws where no more fits, or gives -8 as an unsigned number.
+      if (count === 0 || count > bytes.length - done) throw new DOMException("no more bytes fit", "QuotaExceededError");
       done += count;
       this.size += count;
     }

@@ -11,8 +11,9 @@ interface Index {
   sizes: number[];
 }
 
-export async function open(root: string, name: string): Promise<Files> {
+export async function open(root: string, name: string, create: boolean): Promise<Files> {
   if (!globalThis.caches) throw new Error("there is no Cache API");
+  if (!create && !(await caches.has(`${root}/${name}`))) throw new Error("there is no such cache");
   return new PieceFiles(await caches.open(`${root}/${name}`));
 }
 
@@ -33,8 +34,10 @@ class PieceFiles implements Files {
     const put = async (bytes: Uint8Array) => {
       await this.#put(`piece/${index.pieces}/${index.sizes.length}`, bytes);
       index.sizes.push(bytes.length);
-      await this.#put(`file/${name}`, new TextEncoder().encode(JSON.stringify(index)));
+      await this.#putIndex(name, index);
     };
+    // Before its first piece, so that no piece is without an index.
+    if (index.sizes.length === 0) await this.#putIndex(name, index);
     return new PieceWriting(index, put, () => this.remove(name));
   }
 
@@ -42,7 +45,7 @@ class PieceFiles implements Files {
     const old = await this.#index(name);
     const index: Index = { pieces: crypto.randomUUID(), sizes: [bytes.length] };
     await this.#put(`piece/${index.pieces}/0`, bytes);
-    await this.#put(`file/${name}`, new TextEncoder().encode(JSON.stringify(index)));
+    await this.#putIndex(name, index);
     if (old) await this.#drop(old);
   }
 
@@ -50,7 +53,7 @@ class PieceFiles implements Files {
     const index = await this.#index(from);
     if (!index) throw new Error(`${from} is not there`);
     await this.remove(to);
-    await this.#put(`file/${to}`, new TextEncoder().encode(JSON.stringify(index)));
+    await this.#putIndex(to, index);
     await this.#cache.delete(address(`file/${from}`));
   }
 
@@ -83,6 +86,10 @@ class PieceFiles implements Files {
     const response = await this.#cache.match(address(`piece/${index.pieces}/${number}`));
     if (!response) throw new Error(`piece ${number} of ${index.sizes.length} is gone`);
     return response.blob();
+  }
+
+  #putIndex(name: string, index: Index): Promise<void> {
+    return this.#put(`file/${name}`, new TextEncoder().encode(JSON.stringify(index)));
   }
 
   async #put(path: string, bytes: Uint8Array): Promise<void> {

@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 
 /// Most redirects followed.
 const MOST_REDIRECTS: usize = 10;
+/// The header in which a Hub names the commit of a file.
+const COMMIT: &str = "x-repo-commit";
 /// How often a wait looks whether the caller has cancelled.
 const SLICE: Duration = Duration::from_millis(50);
 
@@ -68,6 +70,7 @@ impl Transport for Http {
         let network = |message: String| Error::Network { url: url.into(), status: None, message };
         let mut target = url.to_owned();
         let mut trusted = true;
+        let mut commit = None;
         for _ in 0..=MOST_REDIRECTS {
             check(&self.cancelled)?;
             let mut request = self.agent.get(&target);
@@ -90,9 +93,12 @@ impl Transport for Http {
             };
             let mut answer = Answer { status, headers, body };
             if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+                answer.headers.extend(commit);
                 answer.body.size = if encoded { None } else { answer.header("content-length").and_then(number) };
                 return Ok(answer);
             }
+            // The Hub says it where it sends on to another host, which does not know.
+            commit = commit.or_else(|| Some((COMMIT.to_owned(), answer.header(COMMIT)?.to_owned())));
             let to = answer.header("location").and_then(|location| join(&target, location));
             target = to.ok_or_else(|| network(format!("the server answered {status} without a usable Location")))?;
             trusted = trusted && origin(&target) == origin(url);

@@ -6,7 +6,7 @@ use async_lock::Semaphore;
 
 use super::headers::{join, next_link, origin, retry_after};
 use super::manifest::{Entry, Manifest};
-use super::repository::{Place, Repository, refused};
+use super::repository::{HUB, Place, Repository, refused};
 use super::retry::{Fault, Retry, Tries};
 use super::transfer::RemoteStream;
 use super::transport::{Answer, Transport};
@@ -132,9 +132,19 @@ impl<T: Transport> Shared<T> {
     /// a failure passed for one, it would switch the checks off.
     async fn manifest(&self) -> Result<Option<Manifest>> {
         let url = self.place.revision_api();
-        let Page::Json(json, _) = self.page(&url, true).await? else { return Ok(None) };
-        let odd = |url: &str, message: String| Error::Network { url: url.into(), status: Some(200), message };
-        let Some(commit) = Manifest::parse_commit(&json).map_err(|e| odd(&url, e))? else { return Ok(None) };
+        let odd = |url: &str, message: String| Error::Network { url: url.into(), status: None, message };
+        let commit = match self.page(&url, true).await? {
+            Page::Json(json, _) => Manifest::parse_commit(&json).map_err(|e| odd(&url, e))?,
+            Page::Other => None,
+        };
+        let Some(commit) = commit else {
+            let hub = self.place.endpoint == HUB;
+            return if hub {
+                Err(odd(&url, "the Hub answered something that is not its own".into()))
+            } else {
+                Ok(None)
+            };
+        };
         let mut manifest = Manifest { commit, ..Manifest::default() };
         let mut url = self.place.tree_api(&manifest.commit);
         for _ in 0..MOST_PAGES {

@@ -4,7 +4,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::error::{Error, Result};
 
-const HUB: &str = "https://huggingface.co";
+/// Where the Hugging Face Hub is.
+pub(super) const HUB: &str = "https://huggingface.co";
 /// Most characters of a server's own words that an error repeats.
 const SERVER_WORDS: usize = 300;
 /// What is encoded in a segment of a path: all but RFC 3986's unreserved characters.

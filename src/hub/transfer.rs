@@ -116,6 +116,11 @@ impl<T: Transport> RemoteStream<T> {
             let message = "a web page came in place of the file".into();
             return Err(Fault::passing(Error::Network { url: self.url.clone(), status: Some(200), message }));
         }
+        if !self.listed && answer.header("x-repo-commit").is_some() {
+            // An answer that went wrong must not pass for a host that has no manifest.
+            let message = "the server is a Hub, but did not say so when it was asked what the model consists of".into();
+            return Err(Fault::lasting(Error::Network { url: self.url.clone(), status: None, message }));
+        }
         self.same_file(&answer, size)?;
         self.body = Some(Body { stream: answer.body, skip: self.position - begin, _slot: slot });
         Ok(())

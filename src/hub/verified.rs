@@ -14,6 +14,8 @@ pub struct Verified<S> {
     size: Option<u64>,
     hasher: Option<Hasher>,
     read: u64,
+    /// What was wrong, once something was: it is said again to whoever asks again.
+    failed: Option<String>,
 }
 
 impl<S: Stream> Verified<S> {
@@ -21,14 +23,15 @@ impl<S: Stream> Verified<S> {
     pub fn new(file: impl Into<String>, stream: S, entry: &Entry) -> Self {
         let size = entry.size.or_else(|| stream.size());
         let hasher = entry.digest.and_then(|digest| Hasher::new(digest, size));
-        Self { file: file.into(), stream, size, hasher, read: 0 }
+        Self { file: file.into(), stream, size, hasher, read: 0, failed: None }
     }
 
-    fn wrong(&self, message: String) -> Error {
+    fn wrong(&mut self, message: String) -> Error {
+        self.failed = Some(message.clone());
         Error::Integrity { file: self.file.clone(), message }
     }
 
-    /// Whether all came, once it did.
+    /// Whether what came is the file.
     fn check(&mut self) -> Result<()> {
         if let Some(size) = self.size.filter(|&size| size != self.read) {
             return Err(self.wrong(format!("has {} bytes, expected {size}", self.read)));
@@ -44,6 +47,9 @@ impl<S: Stream> Stream for Verified<S> {
     }
 
     async fn next(&mut self) -> Result<Option<Vec<u8>>> {
+        if let Some(message) = self.failed.clone() {
+            return Err(self.wrong(message));
+        }
         let Some(chunk) = self.stream.next().await? else {
             return self.check().map(|()| None);
         };
@@ -98,5 +104,81 @@ impl Hasher {
             State::GitSha1(hasher) => Digest::GitSha1(hasher.finalize().into()),
         };
         if got == self.want { Ok(()) } else { Err(format!("is {got}, expected {}", self.want)) }
+    }
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use super::{Digest, Entry, Hasher, Stream, Verified};
+    use crate::error::Result;
+
+    struct Chunks(Vec<Vec<u8>>);
+
+    impl Stream for Chunks {
+        fn size(&self) -> Option<u64> {
+            None
+        }
+
+        async fn next(&mut self) -> Result<Option<Vec<u8>>> {
+            Ok(if self.0.is_empty() { None } else { Some(self.0.remove(0)) })
+        }
+    }
+
+    fn bytes<const N: usize>(hex: &str) -> [u8; N] {
+        std::array::from_fn(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap_or_default())
+    }
+
+    /// `printf 'hello world\n' | git hash-object --stdin`, and the same with sha256sum.
+    fn hello() -> [Digest; 2] {
+        [
+            Digest::GitSha1(bytes("3b18e512dba79e4c8300dd08aeb37f8e728b8dad")),
+            Digest::Sha256(bytes("a948904f2f0f479b8f8197694b30184b0d2ed1c1cd2a1ec0fb85d299a192a447")),
+        ]
+    }
+
+    fn verified(digest: Digest, size: Option<u64>, chunks: &[&str]) -> Verified<Chunks> {
+        let chunks = Chunks(chunks.iter().map(|c| c.as_bytes().to_vec()).collect());
+        Verified::new("a.txt", chunks, &Entry { size, digest: Some(digest), tag: None })
+    }
+
+    #[test]
+    fn git_and_sha256sum_agree() {
+        for digest in hello() {
+            let mut stream = verified(digest, Some(12), &["hello ", "world\n"]);
+            for want in [Some(6), Some(6), None, None] {
+                assert_eq!(pollster::block_on(stream.next()).unwrap().map(|c| c.len()), want);
+            }
+        }
+        assert!(Hasher::new(hello()[0], None).is_none());
+    }
+
+    #[test]
+    fn a_wrong_byte_keeps_the_last_chunk_back_for_good() {
+        for digest in hello() {
+            let mut stream = verified(digest, Some(12), &["hello ", "World\n"]);
+            assert!(pollster::block_on(stream.next()).is_ok());
+            for _ in 0..3 {
+                let error = pollster::block_on(stream.next()).unwrap_err();
+                assert_eq!(error.code(), "integrity");
+                assert!(error.to_string().contains(&format!("expected {digest}")), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn too_few_and_too_many_bytes() {
+        for (chunks, words) in [(vec!["hello"], "has 5 bytes, expected 12"), (vec!["hello world\n", "!"], "has 13")] {
+            let mut stream = verified(hello()[1], Some(12), &chunks);
+            assert!(pollster::block_on(stream.next()).is_ok());
+            let error = pollster::block_on(stream.next()).unwrap_err();
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn without_a_size_the_end_tells() {
+        let mut stream = verified(hello()[1], None, &["hello world"]);
+        assert!(pollster::block_on(stream.next()).is_ok());
+        assert_eq!(pollster::block_on(stream.next()).unwrap_err().code(), "integrity");
     }
 }

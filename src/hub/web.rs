@@ -17,7 +17,7 @@ const CHUNK: u32 = 4 << 20;
 /// Longest that an answer, or the next piece of a body, is waited for.
 const STALL: Duration = Duration::from_secs(30);
 /// The headers that this crate reads. A page sees them of another origin only if that allows it.
-const HEADERS: [&str; 11] = [
+const HEADERS: [&str; 12] = [
     "content-encoding",
     "content-length",
     "content-range",
@@ -29,6 +29,7 @@ const HEADERS: [&str; 11] = [
     "retry-after",
     "x-error-code",
     "x-error-message",
+    "x-repo-commit",
 ];
 
 /// HTTP in a page or a worker.

@@ -25,10 +25,10 @@ export function executable() {
   throw new Error(`no Chromium: set CHROMIUM to one, or install one of ${NAMES.join(", ")}`);
 }
 
-/** A browser and a server, for a file of tests. */
-export async function start() {
+/** A browser and a server, for a file of tests. What is at `hub` is also at /hub of the server. */
+export async function start({ hub } = {}) {
   const [server, browser] = await Promise.all([
-    serveTests(),
+    serveTests({ hub }),
     chromium.launch({ executablePath: executable(), args: FLAGS, chromiumSandbox: false }),
   ]);
   return {

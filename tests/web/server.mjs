@@ -3,6 +3,7 @@
 //   /fixtures/{name}/resolve/{revision}/{file}          tests/fixtures/checkpoints/{name}/{file}
 //   /fault/{fault}/{name}/resolve/{revision}/{file}     the same, with one of FAULTS
 //   /noworker/...                                       dist/ without worker.js
+//   /hub/...                                            what another server has at ..., its redirects followed
 //   /blank.html, /page.js                               an empty page, and the script of the tests' pages
 import { createReadStream, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -87,8 +88,25 @@ const FAULTS = {
   },
 };
 
+/** Passes a request on, and the answer back as it comes. A connection that breaks there breaks here. */
+async function proxy(request, response, headers, url) {
+  const { range, authorization } = request.headers;
+  const [gone, given] = [new AbortController(), Object.entries({ range, authorization }).filter(([, v]) => v)];
+  response.on("close", () => gone.abort());
+  try {
+    const answer = await fetch(url, { headers: Object.fromEntries(given), signal: gone.signal });
+    // The browser's own cache must not answer in place of the one that is tested.
+    const more = { ...Object.fromEntries(answer.headers), "Cache-Control": "no-store" };
+    response.writeHead(answer.status, { ...headers, ...more });
+    for await (const chunk of answer.body) response.write(chunk);
+    response.end();
+  } catch {
+    response.destroy();
+  }
+}
+
 /** Serves on a free port. `log` has `{ path, authorization }` of what was asked of the Hub; `open` counts answers. */
-export async function serveTests() {
+export async function serveTests({ hub: upstream } = {}) {
   const log = [];
   const state = { open: 0 };
 
@@ -120,6 +138,8 @@ export async function serveTests() {
       const match = /^\/(?:fixtures|fault\/([^/]+))\/(.+)\/resolve\/[^/]+\/(.+)$/.exec(request.url);
       if (match) {
         hub(request, response, headers, ...match.slice(1));
+      } else if (upstream && request.url.startsWith("/hub/")) {
+        void proxy(request, response, headers, upstream + request.url.slice("/hub".length));
       } else if (request.url === "/blank.html") {
         response.writeHead(200, { ...headers, "Content-Type": "text/html" });
         response.end('<!doctype html><title>test</title>');

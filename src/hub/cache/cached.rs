@@ -125,8 +125,9 @@ impl<'a, T: Transport, S: Store> Cached<'a, T, S> {
     /// To be called when the model was loaded to the end: from then on it can be loaded without a network, and what the
     /// same branch meant before is removed. What goes wrong is told as a notice.
     pub async fn loaded(&self) {
+        let online = matches!(self.remote, Origin::Online(_));
         if let Some(shelf) = &self.shelf
-            && let Err(error) = shelf.loaded().await
+            && let Err(error) = shelf.loaded(online).await
         {
             shelf.refused("the model", &error);
         }
@@ -171,7 +172,7 @@ impl<'a, T: Transport, S: Store> Cached<'a, T, S> {
         let (entry, stream) = match (remote.manifest(), remote.entry(file)) {
             (Some(_), Some(entry)) => (entry.clone(), None),
             // Asking for what is not there gives the right error.
-            (Some(_), None) => return Ok(Found::Uncached(None)),
+            (Some(_), None) => return remote.open_at(file, 0).await.map(|stream| Found::Uncached(Some(stream))),
             (None, _) => {
                 let stream = remote.open_at(file, 0).await?;
                 (stream.entry().clone(), Some(stream))
@@ -179,8 +180,7 @@ impl<'a, T: Transport, S: Store> Cached<'a, T, S> {
         };
         let url = format!("{}/{}/{}/{file}", remote.endpoint(), remote.id(), remote.revision());
         let (Some(size), Some(key)) = (entry.size, refs::key(&url, &entry)) else {
-            let message = format!("not cached: {file}: its server says neither its digest nor its version");
-            shelf.refused_for(message);
+            shelf.unknown();
             return Ok(Found::Uncached(stream));
         };
         let look = async {

@@ -60,6 +60,14 @@ impl<'a, S: Store> Shelf<'a, S> {
         self.watch.progress(Progress::Notice { message });
     }
 
+    /// Says, once, that the server does not tell what its files are.
+    pub(super) fn unknown(&self) {
+        if self.whole.replace(false) {
+            let message = "not cached: the server gives neither digests nor versions of its files".into();
+            self.watch.progress(Progress::Notice { message });
+        }
+    }
+
     /// The commit that is being read.
     pub(super) fn revision(&self) -> String {
         self.state.borrow().revision.clone()
@@ -148,19 +156,17 @@ impl<'a, S: Store> Shelf<'a, S> {
         }
     }
 
-    /// Notes that the model was loaded to the end. What the same name meant before is removed.
-    pub(super) async fn loaded(&self) -> Result<()> {
+    /// Notes that the model was loaded to the end. What the same name meant before is removed, if the server said
+    /// just now what it means.
+    pub(super) async fn loaded(&self, online: bool) -> Result<()> {
         let whole = self.whole.get();
         self.change(|state| {
             state.complete |= whole;
             state.used = refs::now();
         })
         .await?;
-        if self.state.borrow().complete {
-            let state = self.state.borrow().clone();
-            manage::supersede(&*self.store, &state, &self.asked).await?;
-        }
-        Ok(())
+        let state = self.state.borrow().clone();
+        if online && state.complete { manage::supersede(&*self.store, &state, &self.asked).await } else { Ok(()) }
     }
 }
 

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pplx_embed::hub::{self, Folder, Http, Remote, Repository, Retry};
+use pplx_embed::hub::cache::{Cached, Directory};
+use pplx_embed::hub::{self, Folder, Http, Repository, Retry};
 use pplx_embed::model::{Dtype, Held, LoadOptions, Model};
 use pplx_embed::{Error, Result};
 
@@ -26,15 +27,18 @@ pub(crate) enum Command {
     Info(Info),
     /// Write a model's folder anew with its weights in 4 or 8 bits.
     Quantize(Quantize),
+    /// See what is kept of models from the Hub, or remove it.
+    Cache(Cache),
 }
 
 impl Command {
-    /// Results and errors are JSON.
+    /// Whether results and errors are to be JSON.
     pub(crate) fn json(&self) -> bool {
         match self {
             Self::Embed(command) => command.common.origin.json,
             Self::Info(command) => command.common.origin.json,
             Self::Quantize(command) => command.origin.json,
+            Self::Cache(command) => command.json,
         }
     }
 }
@@ -81,6 +85,57 @@ pub(crate) struct Quantize {
     pub(crate) output: PathBuf,
 }
 
+#[derive(Args)]
+pub(crate) struct Cache {
+    #[command(subcommand)]
+    pub(crate) action: CacheAction,
+    #[command(flatten)]
+    pub(crate) place: CachePlace,
+    /// Results and errors as JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum CacheAction {
+    /// Say which models are kept, and how many bytes they take.
+    List,
+    /// Remove a model.
+    Delete {
+        /// Its id on the Hub.
+        id: String,
+        /// Only this commit, branch or tag of it.
+        #[arg(long)]
+        revision: Option<String>,
+        /// Only what came from this address.
+        #[arg(long)]
+        endpoint: Option<String>,
+    },
+    /// Remove every model.
+    Clear,
+    /// Say where the cache is.
+    Path,
+}
+
+#[derive(Args)]
+pub(crate) struct CachePlace {
+    /// Where models from the Hub are kept. By default, $PPLX_EMBED_CACHE, or pplx-embed in the platform's folder for
+    /// caches.
+    #[arg(long, global = true)]
+    cache_dir: Option<PathBuf>,
+}
+
+impl CachePlace {
+    /// The cache.
+    pub(crate) fn open(&self) -> Result<Directory> {
+        let path = self.cache_dir.clone().or_else(Directory::default_path).ok_or_else(|| Error::InvalidArgument {
+            argument: "--cache-dir".into(),
+            message: "is not given, and this platform has no folder for caches".into(),
+        })?;
+        Directory::new(path)
+    }
+}
+
 /// Where a model is, and how to speak of it.
 #[derive(Args)]
 pub(crate) struct Origin {
@@ -93,6 +148,11 @@ pub(crate) struct Origin {
     /// The address of the Hub.
     #[arg(long, env = "HF_ENDPOINT", default_value = "https://huggingface.co")]
     endpoint: String,
+    #[command(flatten)]
+    place: CachePlace,
+    /// Do not read or keep files of a model from the Hub.
+    #[arg(long)]
+    no_cache: bool,
     /// No progress and no notes on standard error.
     #[arg(long)]
     pub(crate) quiet: bool,
@@ -127,14 +187,19 @@ impl Origin {
         path.is_dir().then(|| Folder::new(path))
     }
 
-    /// The model on the Hub.
-    pub(crate) fn repository(&self) -> Repository {
-        Repository {
+    /// The model on the Hub, with the cache where there is one.
+    pub(crate) async fn open<'a>(&self, console: &'a Console) -> Result<Cached<'a, Http, Directory>> {
+        let repository = Repository {
             endpoint: Some(self.endpoint.clone()),
             id: self.model.clone(),
             revision: Some(self.revision.clone()),
             token: hub::token(),
-        }
+        };
+        let store = match self.no_cache {
+            true => None,
+            false => self.place.open().inspect_err(|e| console.note(&format!("note: not cached: {e}"))).ok(),
+        };
+        Cached::open(&repository, Http::default(), Retry::default(), store, console).await
     }
 }
 
@@ -150,15 +215,16 @@ impl Common {
         if let Some(folder) = self.origin.folder() {
             return pollster::block_on(Model::load(&folder, options, console));
         }
-        let repository = self.origin.repository();
-        options.revision.clone_from(&repository.revision);
         pollster::block_on(async {
-            let remote = Remote::open(&repository, Http::default(), Retry::default()).await?;
+            let source = self.origin.open(console).await?;
+            options.revision = source.commit().or(Some(self.origin.revision.clone()));
             // The same commit, fetched before by another tool.
-            match remote.commit().and_then(|commit| hub::local_copy(&self.origin.model, Some(commit))) {
-                Some(folder) => Model::load(&Folder::new(folder), options, console).await,
-                None => Model::load(&remote, options, console).await,
+            if let Some(folder) = source.commit().and_then(|commit| hub::local_copy(&self.origin.model, Some(&commit))) {
+                return Model::load(&Folder::new(folder), options, console).await;
             }
+            let model = Model::load(&source, options, console).await?;
+            source.loaded().await;
+            Ok(model)
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The commands.
 
 mod arguments;
+mod cache;
 mod embed;
 mod info;
 mod input;
@@ -20,6 +21,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Embed(command) => embed::run(command),
         Command::Info(command) => info::run(command),
         Command::Quantize(command) => quantize::run(command),
+        Command::Cache(command) => cache::run(command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -37,6 +37,9 @@ impl Console {
 
 impl Watch for Console {
     fn progress(&self, progress: Progress) {
+        if let Progress::Notice { message } = &progress {
+            return self.note(&format!("note: {message}"));
+        }
         if !self.live {
             return;
         }

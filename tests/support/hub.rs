@@ -1,0 +1,123 @@
+//! The Hub of `tests/hub/server.mjs`, as long as a test runs, and ways to ask it.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own share")]
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use pplx_embed::hub::{Answer, Http, Remote, Repository, Retry, Transport};
+use pplx_embed::{Error, Result};
+use serde_json::{Value, json};
+
+/// The token of every request.
+pub const TOKEN: &str = "hf_secret";
+
+/// A Hub and its CDN, in a process of their own.
+pub struct Hub {
+    process: Child,
+    /// Its address.
+    pub endpoint: String,
+}
+
+impl Hub {
+    /// Serves `tests/fixtures/checkpoints`, three files on a page.
+    pub fn start() -> Self {
+        let mut command = Command::new("node");
+        command.args(["tests/hub/server.mjs", "--page", "3"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let addresses: Value = serde_json::from_str(&line).unwrap();
+        Self { process, endpoint: addresses["hub"].as_str().unwrap().into() }
+    }
+
+    /// Changes how it behaves from now on; see there.
+    pub fn control(&self, change: &Value) {
+        ureq::post(&format!("{}/control", self.endpoint)).send(change.to_string()).unwrap();
+    }
+
+    /// The faults of the next requests.
+    pub fn faults(&self, faults: &[Value]) {
+        self.control(&json!({ "faults": faults }));
+    }
+
+    /// What was asked of it, oldest first.
+    pub fn requests(&self) -> Vec<Request> {
+        let mut answer = ureq::get(&format!("{}/log", self.endpoint)).call().unwrap();
+        let log: Value = serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap();
+        let text = |value: &Value| value.as_str().map(String::from);
+        let request = |r: &Value| Request {
+            origin: text(&r["origin"]).unwrap(),
+            path: text(&r["path"]).unwrap(),
+            authorization: text(&r["headers"]["authorization"]),
+            range: text(&r["headers"]["range"]),
+            if_range: text(&r["headers"]["if-range"]),
+        };
+        log["requests"].as_array().unwrap().iter().map(request).collect()
+    }
+
+    /// The model `id` on it.
+    pub fn repository(&self, id: &str) -> Repository {
+        Repository { endpoint: Some(self.endpoint.clone()), id: id.into(), revision: None, token: Some(TOKEN.into()) }
+    }
+
+    /// The same on a host that has no manifests.
+    pub fn plain(&self, id: &str) -> Repository {
+        Repository { endpoint: Some(format!("{}/plain", self.endpoint)), ..self.repository(id) }
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        drop(self.process.wait());
+    }
+}
+
+/// What a request said.
+#[derive(Debug)]
+pub struct Request {
+    pub origin: String,
+    pub path: String,
+    pub authorization: Option<String>,
+    pub range: Option<String>,
+    pub if_range: Option<String>,
+}
+
+/// HTTP that writes down how long it should wait, and does not.
+pub struct Hasty {
+    http: Http,
+    pub waits: Arc<Mutex<Vec<Duration>>>,
+}
+
+impl Hasty {
+    /// Gives a connection up after `stall`.
+    pub fn new(stall: Duration) -> Self {
+        Self { http: Http::new(stall), waits: Arc::default() }
+    }
+}
+
+impl Transport for Hasty {
+    type Body = <Http as Transport>::Body;
+
+    async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Answer<Self::Body>> {
+        self.http.get(url, headers).await
+    }
+
+    async fn wait(&self, time: Duration) -> Result<()> {
+        self.waits.lock().unwrap().push(time);
+        Ok(())
+    }
+}
+
+/// Opens `repository`, without waiting between tries.
+pub fn open(repository: &Repository) -> Result<Remote<Hasty>, Error> {
+    open_with(repository, Duration::from_secs(10))
+}
+
+/// The same, with a stall time.
+pub fn open_with(repository: &Repository, stall: Duration) -> Result<Remote<Hasty>, Error> {
+    pollster::block_on(Remote::open(repository, Hasty::new(stall), Retry::default()))
+}
