@@ -285,10 +285,6 @@ impl Block {
         };
         let scale = each(|i| f16_below(exact.scale[i]));
         let (below, above) = (with_bias(scale), with_bias(each(|i| f16_next(scale[i]))));
-        // F16's steps are coarse among its subnormals: codes would not stay the same.
-        if scale.iter().any(|&s| s < F16_NORMAL) {
-            return below.or(&above, &self.error(&below, top), &self.error(&above, top));
-        }
         // What is lost, were the codes to stay the same, is a quadratic form of the two differences.
         let loss = |a: &Affine| {
             each(|i| {
@@ -296,7 +292,14 @@ impl Block {
                 ds * ds * fit.squares[i] + 2.0 * ds * db * fit.codes[i] + n * db * db
             })
         };
-        below.or(&above, &loss(&below), &loss(&above))
+        let (mut lost_below, mut lost_above) = (loss(&below), loss(&above));
+        // Among F16's subnormals steps are so coarse that they would not: there the errors themselves are compared.
+        if scale.iter().any(|&s| s < F16_NORMAL) {
+            let (error_below, error_above) = (self.error(&below, top), self.error(&above, top));
+            lost_below = each(|i| pick(scale[i] < F16_NORMAL, error_below[i], lost_below[i]));
+            lost_above = each(|i| pick(scale[i] < F16_NORMAL, error_above[i], lost_above[i]));
+        }
+        below.or(&above, &lost_below, &lost_above)
     }
 
     /// The sum of squared errors with the best codes.
