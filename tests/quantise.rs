@@ -201,7 +201,7 @@ fn what_cannot_be_held_is_refused_by_the_tensors_name() {
             assert_eq!(out, before);
         }
     }
-    assert!(quantiser.rows("w", &vec![f32::MAX; 32], 32, &mut out).is_err());
+    assert!(quantiser.rows("w", &[f32::MAX; 32], 32, &mut out).is_err());
     for (values, k) in [(33, 33), (32, 64), (64, 0), (48, 16)] {
         assert_eq!(quantiser.rows("w", &vec![0.0; values], k, &mut out).unwrap_err().code(), "invalid-argument");
     }

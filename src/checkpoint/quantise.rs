@@ -84,13 +84,13 @@ impl Quantiser {
     /// [`Error::Unsupported`] naming the tensor if a weight is not finite or beyond what F16 scales and biases reach.
     /// `out` is then as it was.
     pub fn rows(self, name: &str, values: &[f32], k: usize, out: &mut Rows) -> Result<Loss> {
-        if k == 0 || k % self.group as usize != 0 {
+        if k == 0 || !k.is_multiple_of(self.group as usize) {
             return Err(Error::argument(
                 "k",
                 format!("{k}, allowed are multiples of {} for tensor {name}", self.group),
             ));
         }
-        if values.len() % k != 0 {
+        if !values.len().is_multiple_of(k) {
             let message = format!("{} of tensor {name}, allowed are whole rows of {k}", values.len());
             return Err(Error::argument("values", message));
         }
