@@ -19,6 +19,19 @@ const tables = {
     );
     return table(["shape", "weights", "memory", "tokens", "1 - cosine", "equal int8 codes", "seconds (2 CPU cores)"], rows);
   },
+  quantise() {
+    const { quantise } = read("quantise");
+    const distributions = [...new Set(quantise.map((r) => r.distribution))];
+    const settings = [...new Set(quantise.map((r) => `${r.bits} ${r.group}`))];
+    const percent = (error, bits) => (100 * error).toFixed(bits === 4 ? 2 : 3);
+    const rows = settings.map((setting) => {
+      const [bits, group] = setting.split(" ").map(Number);
+      const of = (distribution) => quantise.find((r) => r.distribution === distribution && r.bits === bits && r.group === group);
+      const errors = distributions.map((d) => `${percent(of(d).ours.error, bits)} % (${percent(of(d).mlx.error, bits)})`);
+      return [bits, group, ...errors, of("normal").ours.ns.toFixed(1)];
+    });
+    return table(["bits", "group", ...distributions, "ns a weight"], rows);
+  },
 };
 
 const readme = new URL("../README.md", import.meta.url);

@@ -13,6 +13,8 @@
 //! It runs on one thread while weights stream in, so it is written for SIMD: [`LANES`] groups lie side by side, and
 //! every step is the same arithmetic on all of them. No result depends on the lane, nor on the machine.
 
+mod halves;
+
 use super::Rows;
 use crate::error::{Error, Result};
 
@@ -26,14 +28,6 @@ const MAX_GROUP: usize = 128;
 /// Adding and subtracting it rounds numbers below 2^22 to integers, half to even; with it added, the low bits of the
 /// sum are the integer.
 const ROUND: f32 = 12_582_912.0;
-/// The same for multiples of 2^-24, F16's smallest step.
-const ROUND_SUBNORMAL: f32 = 0.75;
-/// The smallest normal F16, 2^-14.
-const F16_NORMAL: f32 = 6.103_515_6e-5;
-/// The step between F16 numbers below it.
-const F16_STEP: f32 = 5.960_464_5e-8;
-/// The largest F16.
-const F16_MAX: f32 = 65_504.0;
 /// MLX's smallest scale.
 const MLX_EPS: f32 = 1e-7;
 
@@ -82,13 +76,13 @@ impl Quantiser {
     /// [`Error::Unsupported`] naming the tensor if a weight is not finite or beyond what F16 scales and biases reach.
     /// `out` is then as it was.
     pub fn rows(self, name: &str, values: &[f32], k: usize, out: &mut Rows) -> Result<Loss> {
-        if k == 0 || k % self.group as usize != 0 {
+        if k == 0 || !k.is_multiple_of(self.group as usize) {
             return Err(Error::argument(
                 "k",
                 format!("{k}, allowed are multiples of {} for tensor {name}", self.group),
             ));
         }
-        if values.len() % k != 0 {
+        if !values.len().is_multiple_of(k) {
             let message = format!("{} of tensor {name}, allowed are whole rows of {k}", values.len());
             return Err(Error::argument("values", message));
         }
@@ -107,7 +101,7 @@ impl Quantiser {
             for (i, group) in groups.iter_mut().enumerate() {
                 *group = [stored.scale[i], stored.bias[i]];
                 // One weight that is no number makes its group's sum none.
-                fits &= block.sum[i].is_finite() && group.iter().all(|x| x.abs() <= F16_MAX);
+                fits &= block.sum[i].is_finite() && group.iter().all(|x| x.abs() <= halves::MAX);
             }
             loss.add(Loss { squares: total(&block.squares), error: total(&error) });
         }
@@ -199,7 +193,9 @@ struct Fit {
     squares: Lanes,
 }
 
+// The passes are functions of their own because wasm engines optimise what is called often, not what runs long.
 impl Block {
+    #[inline(never)]
     fn of(values: &[f32], n: usize) -> Self {
         let zeros = [0.0; LANES];
         let mut weights = [zeros; MAX_GROUP];
@@ -238,7 +234,7 @@ impl Block {
         let ours = self.stored(&self.fit(&first.or_better(&second).or_better(&third).affine, top), top);
 
         let mlx: [[f32; 2]; LANES] = std::array::from_fn(|i| mlx_affine(self.low[i], self.high[i], top));
-        let mlx = Affine { scale: each(|i| to_f16(mlx[i][0])), bias: each(|i| to_f16(mlx[i][1])) };
+        let mlx = Affine { scale: each(|i| halves::nearest(mlx[i][0])), bias: each(|i| halves::nearest(mlx[i][1])) };
         let (error, mlx_error) = (self.error(&ours, top), self.error(&mlx, top));
         (ours.or(&mlx, &error, &mlx_error), each(|i| pick(mlx_error[i] < error[i], mlx_error[i], error[i])))
     }
@@ -272,15 +268,11 @@ impl Block {
     fn stored(&self, fit: &Fit, top: f32) -> Affine {
         let (n, exact) = (self.n as f32, &fit.affine);
         let with_bias = |scale: Lanes| {
-            let bias = each(|i| to_f16(self.middle[i] + (self.sum[i] - scale[i] * fit.codes[i]) / n));
+            let bias = each(|i| halves::nearest(self.middle[i] + (self.sum[i] - scale[i] * fit.codes[i]) / n));
             Affine { scale, bias }
         };
-        let scale = each(|i| f16_below(exact.scale[i]));
-        let (below, above) = (with_bias(scale), with_bias(each(|i| f16_next(scale[i]))));
-        // F16's steps are coarse among its subnormals: codes would not stay the same.
-        if scale.iter().any(|&s| s < F16_NORMAL) {
-            return below.or(&above, &self.error(&below, top), &self.error(&above, top));
-        }
+        let scale = each(|i| halves::below(exact.scale[i]));
+        let (below, above) = (with_bias(scale), with_bias(each(|i| halves::next(scale[i]))));
         // What is lost, were the codes to stay the same, is a quadratic form of the two differences.
         let loss = |a: &Affine| {
             each(|i| {
@@ -288,7 +280,14 @@ impl Block {
                 ds * ds * fit.squares[i] + 2.0 * ds * db * fit.codes[i] + n * db * db
             })
         };
-        below.or(&above, &loss(&below), &loss(&above))
+        let (mut lost_below, mut lost_above) = (loss(&below), loss(&above));
+        // Among F16's subnormals steps are so coarse that they would not: there the errors themselves are compared.
+        if scale.iter().any(|&s| s < halves::NORMAL) {
+            let (error_below, error_above) = (self.error(&below, top), self.error(&above, top));
+            lost_below = each(|i| pick(scale[i] < halves::NORMAL, error_below[i], lost_below[i]));
+            lost_above = each(|i| pick(scale[i] < halves::NORMAL, error_above[i], lost_above[i]));
+        }
+        below.or(&above, &lost_below, &lost_above)
     }
 
     /// The sum of squared errors with the best codes.
@@ -376,48 +375,4 @@ fn clamp(x: f32, top: f32) -> f32 {
 
 fn round(x: f32) -> f32 {
     (x + ROUND) - ROUND
-}
-
-/// The nearest number that F16 holds, half to even; beyond its range, one beyond [`F16_MAX`].
-fn to_f16(x: f32) -> f32 {
-    let bits = x.to_bits();
-    let normal = f32::from_bits(bits.wrapping_add(0xfff + (bits >> 13 & 1)) & !0x1fff);
-    pick(x.abs() < F16_NORMAL, (x + ROUND_SUBNORMAL) - ROUND_SUBNORMAL, normal)
-}
-
-/// The largest number that F16 holds and that is not above `x`, which is not negative.
-fn f16_below(x: f32) -> f32 {
-    let near = to_f16(x);
-    let below = pick(near > F16_NORMAL, f32::from_bits(near.to_bits().wrapping_sub(0x2000)), near - F16_STEP);
-    pick(near > x, below, near)
-}
-
-/// The F16 number after `x`, which is one and not negative.
-fn f16_next(x: f32) -> f32 {
-    pick(x < F16_NORMAL, x + F16_STEP, f32::from_bits(x.to_bits().wrapping_add(0x2000)))
-}
-
-#[cfg(test)]
-mod tests {
-    use half::f16;
-
-    use super::{f16_below, f16_next, to_f16};
-
-    #[test]
-    fn halves_are_rounded_and_counted_as_the_half_crate_does() {
-        for bits in 0..0x7c00u16 {
-            let (x, after) = (f16::from_bits(bits).to_f32(), f16::from_bits(bits + 1).to_f32());
-            assert_eq!((f16_below(x), to_f16(x), to_f16(-x)), (x, x, -x));
-            if !after.is_finite() {
-                continue;
-            }
-            assert_eq!(f16_next(x), after);
-            let between = 0.5 * (x + after);
-            for x in [between, between.next_down(), between.next_up(), after.next_down(), x.next_up()] {
-                assert_eq!(to_f16(x), f16::from_f32(x).to_f32(), "{x:e}");
-                assert_eq!(f16_below(x), f16::from_bits(bits).to_f32(), "{x:e}");
-            }
-        }
-        assert!(to_f16(65_520.0) > 65_504.0 && to_f16(1e30) > 65_504.0);
-    }
 }

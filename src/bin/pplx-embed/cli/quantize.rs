@@ -37,9 +37,12 @@ pub(crate) fn run(command: &Quantize) -> Result<()> {
     if command.output.exists() {
         return Err(argument("--output", format!("{} is there already", command.output.display())));
     }
-    let mut partial = command.output.clone().into_os_string();
+    let Some(name) = command.output.file_name() else {
+        return Err(argument("--output", format!("{} is not the name of a folder", command.output.display())));
+    };
+    let mut partial = name.to_owned();
     partial.push(".partial");
-    let folder = Partial::create(partial.into())?;
+    let folder = Partial::create(command.output.with_file_name(partial))?;
     let console = Console::new(command.origin.quiet);
     let done = match command.origin.folder() {
         Some(source) => pollster::block_on(write(&source, &folder.0, &recipe, None, &console)),
@@ -236,7 +239,7 @@ fn card(usual: Quantiser, done: &Done, base: Option<&str>, source_card: &[u8]) -
     }
     let errors: Vec<String> =
         (done.losses.iter()).map(|(bits, loss)| format!("| {bits} | {:.3} % |\n", 100.0 * loss.relative())).collect();
-    let name = base.unwrap_or("the model");
+    let name = base.unwrap_or("A model");
     let others = match &done.overrides {
         overrides if overrides.is_empty() => String::new(),
         overrides => {
@@ -246,7 +249,7 @@ fn card(usual: Quantiser, done: &Done, base: Option<&str>, source_card: &[u8]) -
     };
     format!(
         "---\n{}\n---\n# {name} in {bits} bits\n\n\
-         The weights of {name} as affine codes of {bits} bits, with a scale and a bias in F16 for each {group} of them.{others} \
+         Its weights are affine codes of {bits} bits, with a scale and a bias in F16 for each {group} of them.{others} \
          Norms are as they were. The layout is MLX's. Written by `pplx-embed quantize --bits {bits} --group-size {group}`.\n\n\
          ```js\nimport {{ load }} from \"pplx-embed-web\";\nconst model = await load(\"OWNER/NAME\");   // where this folder is on the Hub\n```\n\n\
          Root mean square of the weights' errors, in parts of that of the weights:\n\n\
