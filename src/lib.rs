@@ -27,10 +27,12 @@ pub mod cpu;
 mod error;
 pub mod gpu;
 pub mod hub;
+mod meter;
 pub mod model;
 mod watch;
 #[cfg(target_arch = "wasm32")]
 mod web;
 
 pub use error::{Error, Result};
+pub use meter::Meter;
 pub use watch::{Progress, Watch};

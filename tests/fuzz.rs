@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 use pplx_embed::checkpoint::{Header, Index};
-use pplx_embed::hub::{Reader, Stream};
+use pplx_embed::hub::{Cursor, Reader, Stream};
 use pplx_embed::model::{Config, Tokenizer};
 use pplx_embed::{Error, Result};
 use proptest::prelude::*;

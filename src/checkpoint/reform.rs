@@ -78,7 +78,7 @@ impl Reform {
 }
 
 /// The weights that codes stand for, `q * scale + bias`.
-pub fn widen(rows: &Rows, bits: u32, group: usize, columns: usize) -> Vec<f32> {
+pub(super) fn widen(rows: &Rows, bits: u32, group: usize, columns: usize) -> Vec<f32> {
     let groups = columns.div_ceil(group);
     let row_bytes = columns * bits as usize / 8;
     let mut out = Vec::with_capacity(rows.groups.len() / groups.max(1) * columns);

@@ -68,8 +68,10 @@ pub fn rewritten(
 
 /// Writes what a pass hands it. Keeps a matrix's scales and biases until its codes are written, and counts what was
 /// lost.
-pub struct Rewrite<A> {
+pub struct Rewrite<A, P> {
     writer: ShardWriter<A>,
+    /// Hears how many bytes of the old file were read.
+    at: P,
     /// Of each module, its name in the file.
     names: BTreeMap<String, String>,
     parts: [Vec<u8>; 2],
@@ -77,16 +79,17 @@ pub struct Rewrite<A> {
     losses: BTreeMap<u32, Loss>,
 }
 
-impl<A: AsyncFnMut(&[u8]) -> Result<()>> Rewrite<A> {
-    /// Begins `file` with `tensors`, as [`rewritten`] gives them, through `append`, which adds bytes to its end.
+impl<A: AsyncFnMut(&[u8]) -> Result<()>, P: FnMut(u64) -> Result<()>> Rewrite<A, P> {
+    /// Begins `file` with `tensors`, as [`rewritten`] gives them, through `append`, which adds bytes to its end. `at` hears how many bytes of the old file were
+    /// read, and may end the pass by an error.
     ///
     /// # Errors
     /// As [`ShardWriter::begin`].
-    pub async fn begin(file: &str, tensors: &[Tensor], append: A) -> Result<Self> {
+    pub async fn begin(file: &str, tensors: &[Tensor], append: A, at: P) -> Result<Self> {
         let modules = tensors.iter().filter_map(|t| t.name.strip_suffix(".weight"));
         let names = modules.map(|path| (plain_name(path).into(), path.into())).collect();
         let writer = ShardWriter::begin(file, tensors, append).await?;
-        Ok(Self { writer, names, parts: [Vec::new(), Vec::new()], losses: BTreeMap::new() })
+        Ok(Self { writer, at, names, parts: [Vec::new(), Vec::new()], losses: BTreeMap::new() })
     }
 
     /// Ends the file, and says what was lost, by the bits of the codes.
@@ -104,7 +107,7 @@ impl<A: AsyncFnMut(&[u8]) -> Result<()>> Rewrite<A> {
     }
 }
 
-impl<A: AsyncFnMut(&[u8]) -> Result<()>> Sink for Rewrite<A> {
+impl<A: AsyncFnMut(&[u8]) -> Result<()>, P: FnMut(u64) -> Result<()>> Sink for Rewrite<A, P> {
     async fn plain(&mut self, _name: &str, tensor: &Tensor, bytes: &[u8]) -> Result<()> {
         self.writer.write(&tensor.name, bytes).await
     }
@@ -129,8 +132,8 @@ impl<A: AsyncFnMut(&[u8]) -> Result<()>> Sink for Rewrite<A> {
         Ok(())
     }
 
-    fn at(&mut self, _position: u64) -> Result<()> {
-        Ok(())
+    fn at(&mut self, position: u64) -> Result<()> {
+        (self.at)(position)
     }
 }
 

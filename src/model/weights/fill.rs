@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{Norm, Place, Plan};
-use super::{Weights, meter::Meter};
+use super::Weights;
 use crate::checkpoint::{Kept, Loss, Number, Rewrite, Rows, Sink, Tensor};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
+use crate::meter::Meter;
 
 /// Bytes written before staging memory is given back.
 const FLUSH: u64 = 16 << 20;
@@ -69,10 +70,13 @@ impl Fill<'_> {
     }
 }
 
+/// The meter hears instead.
+pub(super) type Unheard = fn(u64) -> Result<()>;
+
 /// Fills weights, and writes them down too, where there is something to write them to.
 pub(super) struct Tee<'f, 'a, A> {
     fill: &'f mut Fill<'a>,
-    rewrite: Option<Result<Rewrite<A>>>,
+    rewrite: Option<Result<Rewrite<A, Unheard>>>,
 }
 
 impl<'f, 'a, A: AsyncFnMut(&[u8]) -> Result<()>> Tee<'f, 'a, A> {
@@ -80,7 +84,7 @@ impl<'f, 'a, A: AsyncFnMut(&[u8]) -> Result<()>> Tee<'f, 'a, A> {
         Self { fill, rewrite: None }
     }
 
-    pub(super) fn with(fill: &'f mut Fill<'a>, rewrite: Result<Rewrite<A>>) -> Self {
+    pub(super) fn with(fill: &'f mut Fill<'a>, rewrite: Result<Rewrite<A, Unheard>>) -> Self {
         Self { fill, rewrite: Some(rewrite) }
     }
 
@@ -98,7 +102,7 @@ impl<'f, 'a, A: AsyncFnMut(&[u8]) -> Result<()>> Tee<'f, 'a, A> {
     }
 
     /// Writes on, unless that has failed before: weights are filled all the same.
-    async fn write(&mut self, write: impl AsyncFnOnce(&mut Rewrite<A>) -> Result<()>) {
+    async fn write(&mut self, write: impl AsyncFnOnce(&mut Rewrite<A, Unheard>) -> Result<()>) {
         if let Some(Ok(rewrite)) = &mut self.rewrite
             && let Err(error) = write(rewrite).await
         {

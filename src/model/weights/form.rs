@@ -7,7 +7,7 @@ use crate::checkpoint::{Kept, Matrix, Number};
 use crate::error::{Error, Result};
 
 /// Weights that share a scale and a bias when this package quantises.
-pub const GROUP: u32 = 64;
+pub(super) const GROUP: u32 = 64;
 
 /// How weights are to be held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

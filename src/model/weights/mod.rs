@@ -2,7 +2,6 @@
 
 mod fill;
 mod form;
-mod meter;
 mod plan;
 mod room;
 mod shard;
@@ -10,7 +9,6 @@ mod table;
 
 use fill::Fill;
 pub use form::Held;
-use meter::Meter;
 use plan::{Norm, Place, Plan};
 use room::Room;
 use shard::Shards;
@@ -20,6 +18,7 @@ use super::Config;
 use crate::error::Result;
 use crate::gpu::{Gpu, Linear, WeightType};
 use crate::hub::Source;
+use crate::meter::Meter;
 use crate::watch::Watch;
 
 /// One layer's weights.

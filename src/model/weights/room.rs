@@ -44,7 +44,7 @@ impl Room {
                 Some(memory) if i < last && bytes > memory => {
                     format!("{} would take {}, of about {}", form.name(), gigabytes(bytes), gigabytes(memory))
                 }
-                _ => match allocate(gpu, config, plan, &kept).await {
+                _ => match gpu.allocate(|| buffers(gpu, config, plan, &kept), Weights::destroy).await {
                     Ok(mut weights) => {
                         weights.note = refused.map(|why| format!("{}: {why}", form.name()));
                         return Ok(Self { form, kept, weights });
@@ -88,18 +88,7 @@ fn forms(form: Form, plan: &Plan, stored: &[Matrix]) -> Vec<Kept> {
     kept
 }
 
-/// Buffers for everything, and the device's word that there is room for them.
-async fn allocate(gpu: &Gpu, config: &Config, plan: &Plan, kept: &[Kept]) -> Result<Weights> {
-    let weights = buffers(gpu, config, plan, kept)?;
-    match gpu.settle().await {
-        Ok(()) => Ok(weights),
-        Err(error) => {
-            weights.destroy();
-            Err(error)
-        }
-    }
-}
-
+/// Buffers for everything.
 fn buffers(gpu: &Gpu, config: &Config, plan: &Plan, kept: &[Kept]) -> Result<Weights> {
     let norm = |length: u32| gpu.storage("norm", u64::from(length) * 4);
     // The plan begins with the embedding table; seven matrices a layer follow.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Ready;
 
-use super::fill::{Fill, Tee};
+use super::fill::{Fill, Tee, Unheard};
 use super::plan::Plan;
 use crate::checkpoint::{
     Files, Header, Kept, Matrix, Number, Pass, Rewrite, Scheme, Tensor, Wanted, plain_name, rewritten,
@@ -157,7 +157,8 @@ impl Shard {
             return self.read(source, pass, &mut Tee::<Nothing>::without(fill)).await;
         };
         let planned = rewritten(&self.path, &self.header, forms, |tensor| pass.is_plain(tensor))?;
-        let rewrite = Rewrite::begin(&self.path, &planned, async |bytes: &[u8]| form.append(bytes).await).await;
+        let append = async |bytes: &[u8]| form.append(bytes).await;
+        let rewrite = Rewrite::begin(&self.path, &planned, append, (|_| Ok(())) as Unheard).await;
         let mut tee = Tee::with(fill, rewrite);
         self.read(source, pass, &mut tee).await?;
         let mut kept = tee.finish();

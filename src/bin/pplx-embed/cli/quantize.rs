@@ -5,10 +5,12 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use pplx_embed::checkpoint::{self, Files, Header, Loss, Quantiser, Recipe, ShardWriter, Tensor};
-use pplx_embed::hub::{self, Http, Reader, Source};
+use pplx_embed::checkpoint::{
+    Files, Header, Kept, Loss, Number, Pass, Quantiser, Rewrite, Scheme, Tensor, Wanted, plain_name, rewritten,
+};
+use pplx_embed::hub::{self, Cursor, Reader, Source};
 use pplx_embed::model::Config;
-use pplx_embed::{Error, Result};
+use pplx_embed::{Error, Meter, Result};
 use serde_json::{Map, Value, json};
 
 use super::arguments::Quantize;
@@ -32,8 +34,6 @@ const INDEX: &str = "model.safetensors.index.json";
 pub(crate) fn run(command: &Quantize) -> Result<()> {
     let argument = |name: &str, message: String| Error::InvalidArgument { argument: name.into(), message };
     let usual = Quantiser::new(command.bits, command.group_size)?;
-    let embedding = (EMBEDDING.to_owned(), Quantiser::new(8, command.group_size)?);
-    let recipe = Recipe { usual, overrides: vec![embedding] };
     if command.output.exists() {
         return Err(argument("--output", format!("{} is there already", command.output.display())));
     }
@@ -45,10 +45,13 @@ pub(crate) fn run(command: &Quantize) -> Result<()> {
     let folder = Partial::create(command.output.with_file_name(partial))?;
     let console = Console::new(command.origin.quiet);
     let done = match command.origin.folder() {
-        Some(source) => pollster::block_on(write(&source, &folder.0, &recipe, None, &console)),
+        Some(source) => pollster::block_on(write(&source, &folder.0, usual, None, &console)),
         None => {
-            let source = Http::new(&command.origin.repository())?;
-            pollster::block_on(write(&source, &folder.0, &recipe, Some(&command.origin.model), &console))
+            let write = async {
+                let source = command.origin.open(&console).await?;
+                write(&source, &folder.0, usual, Some(&command.origin.model), &console).await
+            };
+            pollster::block_on(write)
         }
     };
     console.done();
@@ -96,7 +99,7 @@ struct Done {
 async fn write(
     source: &impl Source,
     folder: &Path,
-    recipe: &Recipe,
+    usual: Quantiser,
     base: Option<&str>,
     console: &Console,
 ) -> Result<Done> {
@@ -115,7 +118,7 @@ async fn write(
     let mut done = Done::default();
     let files = Files::find(source).await?;
     for file in files.paths() {
-        shard(source, file, folder, recipe, &mut done, console).await?;
+        shard(source, file, folder, usual, &mut done, console).await?;
     }
     if let Files::Sharded(index) = &files {
         if let Some(name) = index.tensors().find(|name| !done.files.contains_key(*name)) {
@@ -126,7 +129,7 @@ async fn write(
         save(folder, INDEX, pretty(&index).as_bytes())?;
     }
 
-    let quantization = quantization(recipe.usual, &done.overrides);
+    let quantization = quantization(usual, &done.overrides);
     for field in ["quantization", "quantization_config"] {
         config.insert(field.into(), quantization.clone());
     }
@@ -140,7 +143,7 @@ async fn write(
         save(folder, file, &bytes)?;
     }
     let source_card = hub::read_optional(source, "README.md", MAX_FILE).await?.unwrap_or_default();
-    save(folder, "README.md", card(recipe.usual, &done, base, &source_card).as_bytes())?;
+    save(folder, "README.md", card(usual, &done, base, &source_card).as_bytes())?;
     Ok(done)
 }
 
@@ -149,45 +152,85 @@ async fn shard(
     source: &impl Source,
     file: &str,
     folder: &Path,
-    recipe: &Recipe,
+    usual: Quantiser,
     done: &mut Done,
     console: &Console,
 ) -> Result<()> {
-    let mut reader = Reader::new(file, source.open(file).await?);
-    let header = Header::read(&mut reader).await?;
-    let planned = recipe.plan(file, &header.tensors)?;
+    let mut cursor = Cursor::Stream(Reader::new(file, source.open(file).await?));
+    let header = Header::read(&mut cursor).await?;
+    let forms = forms(&header, usual);
+    let planned = rewritten(file, &header, &forms, |_| true)?;
+    let tensors: BTreeMap<String, Tensor> =
+        header.tensors.iter().map(|t| (plain_name(&t.name).to_owned(), t.clone())).collect();
+    let mut wanted = Vec::new();
+    for (name, &to) in &forms {
+        let shape = &tensors[&format!("{name}.weight")].shape;
+        let matrix = Scheme::default().find(name, [shape[0], shape[1]], &tensors, &header.metadata)?;
+        wanted.push(Wanted { name: name.clone(), matrix, to });
+    }
+    let mut pass = Pass::new(wanted, tensors.into_keys());
+
     let path = folder.join(file);
     let io = |e: std::io::Error| Error::Io { file: path.display().to_string(), message: e.to_string() };
     let mut out = BufWriter::with_capacity(1 << 20, File::create_new(&path).map_err(io)?);
-    let mut writer = ShardWriter::begin(file, &planned, async |bytes: &[u8]| out.write_all(bytes).map_err(io)).await?;
-    for tensor in &header.tensors {
-        let loss = checkpoint::rewrite(&mut reader, tensor, recipe, console, &mut writer).await?;
-        done.count(tensor, recipe, loss);
+    let mut meter = Meter::new(console, header.file_bytes());
+    meter.begin(file, cursor.size(), false);
+    let append = async |bytes: &[u8]| out.write_all(bytes).map_err(io);
+    let mut rewrite = Rewrite::begin(file, &planned, append, |position| meter.at(position)).await?;
+    pass.file(&mut cursor, &header, false, &mut rewrite).await?;
+    for (bits, loss) in rewrite.finish()? {
+        done.losses.entry(bits).or_default().add(loss);
     }
-    writer.finish()?;
     out.into_inner().map_err(|e| io(e.into_error()))?.sync_all().map_err(io)?;
-    done.source_bytes += header.data_bytes;
-    for tensor in planned {
-        done.bytes += tensor.bytes;
-        if let Some(other) = done.files.insert(tensor.name.clone(), file.into()) {
-            let message = format!("tensor {} is in {other} too", tensor.name);
-            return Err(Error::InvalidCheckpoint { file: file.into(), message });
+    done.count(file, &header, &forms, planned, usual)
+}
+
+/// The matrices that are quantised, and how: as in mlx-lm those of linear and embedding modules whose rows are whole
+/// groups.
+fn forms(header: &Header, usual: Quantiser) -> BTreeMap<String, Kept> {
+    let form = |tensor: &Tensor| {
+        let path = plain_name(&tensor.name).strip_suffix(".weight").filter(|path| !path.is_empty())?;
+        Number::parse(&tensor.dtype)?;
+        let bits = if path == EMBEDDING { 8 } else { usual.bits() };
+        match tensor.shape[..] {
+            [n, k] if n > 0 && k > 0 && k % u64::from(usual.group()) == 0 => {
+                Some((path.to_owned(), Kept::Affine { bits, group: usual.group() }))
+            }
+            _ => None,
         }
-    }
-    Ok(())
+    };
+    header.tensors.iter().filter_map(form).collect()
 }
 
 impl Done {
-    fn count(&mut self, tensor: &Tensor, recipe: &Recipe, loss: Loss) {
-        let Some(quantiser) = recipe.quantiser(tensor) else {
-            self.kept += 1;
-            return;
-        };
-        self.quantised += 1;
-        self.losses.entry(quantiser.bits()).or_default().add(loss);
-        if let Some(path) = checkpoint::module(tensor).filter(|_| quantiser != recipe.usual) {
-            self.overrides.insert(path.into(), quantiser);
+    /// Counts a file in.
+    fn count(
+        &mut self,
+        file: &str,
+        header: &Header,
+        forms: &BTreeMap<String, Kept>,
+        planned: Vec<Tensor>,
+        usual: Quantiser,
+    ) -> Result<()> {
+        self.source_bytes += header.data_bytes;
+        self.quantised += forms.len();
+        self.kept += header.tensors.len() - forms.len();
+        for tensor in &header.tensors {
+            let path = tensor.name.strip_suffix(".weight").unwrap_or_default();
+            if let Some(&Kept::Affine { bits, group }) = forms.get(plain_name(path))
+                && bits != usual.bits()
+            {
+                self.overrides.insert(path.into(), Quantiser::new(bits, group)?);
+            }
         }
+        for tensor in planned {
+            self.bytes += tensor.bytes;
+            if let Some(other) = self.files.insert(tensor.name.clone(), file.into()) {
+                let message = format!("tensor {} is in {other} too", tensor.name);
+                return Err(Error::InvalidCheckpoint { file: file.into(), message });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -215,9 +258,11 @@ async fn copy_modules(source: &impl Source, folder: &Path, modules: &[u8]) -> Re
         if path.starts_with('.') || !path.chars().all(plain) {
             return Err(invalid(format!("path {path:?} is not the name of a folder")));
         }
-        let file = format!("{path}/config.json");
-        if let Some(bytes) = hub::read_optional(source, &file, MAX_FILE).await? {
-            save(folder, &file, &bytes)?;
+        // A Dense module has weights of its own; they are small, and stay as they are.
+        for file in ["config.json", "model.safetensors"].map(|file| format!("{path}/{file}")) {
+            if let Some(bytes) = hub::read_optional(source, &file, MAX_FILE).await? {
+                save(folder, &file, &bytes)?;
+            }
         }
     }
     Ok(())

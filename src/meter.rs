@@ -12,8 +12,8 @@ const WINDOW: f64 = 5.0;
 /// Least seconds between two reports of one file.
 const EVERY: f64 = 0.05;
 
-/// Reports a load's progress.
-pub(super) struct Meter<'a> {
+/// Reports the progress of reading weight files.
+pub struct Meter<'a> {
     watch: &'a dyn Watch,
     /// Of all weight files.
     total: u64,
@@ -30,18 +30,18 @@ pub(super) struct Meter<'a> {
 
 impl<'a> Meter<'a> {
     /// For files of `total` bytes in all.
-    pub(super) fn new(watch: &'a dyn Watch, total: u64) -> Self {
+    pub fn new(watch: &'a dyn Watch, total: u64) -> Self {
         let (file, recent) = (String::new(), VecDeque::new());
         Self { watch, total, before: 0, file, size: None, cached: false, position: 0, recent, reported: None }
     }
 
     /// Something the user may want to know.
-    pub(super) fn notice(&self, message: String) {
+    pub fn notice(&self, message: String) {
         self.watch.progress(Progress::Notice { message });
     }
 
     /// A file of `size` bytes begins; `cached` if it lies on this machine.
-    pub(super) fn begin(&mut self, file: &str, size: Option<u64>, cached: bool) {
+    pub fn begin(&mut self, file: &str, size: Option<u64>, cached: bool) {
         self.before += self.position;
         (self.file, self.size, self.cached, self.position) = (file.into(), size, cached, 0);
         self.reported = None;
@@ -51,7 +51,7 @@ impl<'a> Meter<'a> {
     ///
     /// # Errors
     /// [`Error::Aborted`] once the caller has cancelled.
-    pub(super) fn at(&mut self, position: u64) -> Result<()> {
+    pub fn at(&mut self, position: u64) -> Result<()> {
         if self.watch.cancelled() {
             return Err(Error::Aborted);
         }
