@@ -109,10 +109,6 @@ for (const [place, options, prepare] of PLACES) {
       assert.equal(await inCache(page, "delete", "demo", { endpoint: "/hub/", revision }), bytes);
       assert.deepEqual(await inCache(page, "list"), []);
       assert.equal((await inCache(page, "estimate")).bytes, 0);
-      assert.deepEqual(await loading(page, options), cold);
-      assert.equal(askedForWeights().length, 1);
-      assert.equal(await inCache(page, "clear"), bytes);
-      assert.deepEqual(await inCache(page, "list"), []);
     });
   });
 
@@ -214,6 +210,7 @@ test("cache: false touches nothing, names keep models apart, and no storage is n
     assert.equal(await page.evaluate(async () => (await (await import("/page.js")).cache.list()).length), 0);
     assert.equal((await inCache(page, "list", { name: "other" })).length, 1);
     assert.ok((await inCache(page, "clear", { name: "other" })) > weights.size);
+    assert.deepEqual(await inCache(page, "list", { name: "other" }), []);
 
     await noOpfs(page);
     await page.addInitScript(() => Object.defineProperty(globalThis, "caches", { value: undefined }));
