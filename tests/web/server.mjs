@@ -1,4 +1,4 @@
-// The demo's server, and beside it a Hub that misbehaves:
+// The demo's server, and beside it a plain host of models that misbehaves; tests/hub/server.mjs is the Hub:
 //
 //   /fixtures/{name}/resolve/{revision}/{file}          tests/fixtures/checkpoints/{name}/{file}
 //   /fault/{fault}/{name}/resolve/{revision}/{file}     the same, with one of FAULTS
@@ -12,6 +12,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
 import { serve } from "../../scripts/serve.mjs";
+import { serveHub } from "../hub/server.mjs";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const WEIGHTS = "model.safetensors";
@@ -33,6 +34,7 @@ const tensor = (header) => header[Object.keys(header).find((name) => name !== "_
 const FAULTS = {
   "500": ({ file, send }) => file === "config.json" && send(500, "it broke"),
   "401": ({ send }) => send(401, "", { "X-Error-Message": "Access to this model is restricted" }),
+  "busy": ({ send }) => send(429, "", { "Retry-After": "200" }),
   // Nothing is sent back at all.
   "hang-up": ({ file, response }) => file === WEIGHTS && (response.destroy(), true),
   // Less than the Content-Length says.
@@ -87,12 +89,15 @@ const FAULTS = {
   },
 };
 
-/** Serves on a free port. `log` has `{ path, authorization }` of what was asked of the Hub; `open` counts answers. */
+/**
+ * Serves on free ports. `log` has `{ path, authorization }` of what was asked of the plain host; `open` counts its
+ * answers; `hub` is a Hub with a CDN.
+ */
 export async function serveTests() {
   const log = [];
   const state = { open: 0 };
 
-  function hub(request, response, headers, fault, name, file) {
+  function host(request, response, headers, fault, name, file) {
     const [id, path] = [name, file].map(decodeURIComponent);
     log.push({ path: request.url, authorization: request.headers.authorization });
     state.open++;
@@ -114,12 +119,14 @@ export async function serveTests() {
     createReadStream(join(ROOT, file)).pipe(response);
   }
 
+  const hubs = await serveHub({ page: 3 });
   const { url, close } = await serve({
     port: 0,
+    connect: [hubs.hub, hubs.cdn],
     intercept(request, response, headers) {
       const match = /^\/(?:fixtures|fault\/([^/]+))\/(.+)\/resolve\/[^/]+\/(.+)$/.exec(request.url);
       if (match) {
-        hub(request, response, headers, ...match.slice(1));
+        host(request, response, headers, ...match.slice(1));
       } else if (request.url === "/blank.html") {
         response.writeHead(200, { ...headers, "Content-Type": "text/html" });
         response.end('<!doctype html><title>test</title>');
@@ -133,5 +140,5 @@ export async function serveTests() {
       return true;
     },
   });
-  return { url, close, log, state };
+  return { url, close: () => Promise.all([close(), hubs.close()]), log, state, hub: hubs };
 }
