@@ -465,6 +465,47 @@ fn redirects_without_end_or_to_nowhere_are_errors() {
     }
 }
 
+/// `pplx-embed info` of a model on the hub, with a home of Hugging Face's tools.
+fn command_line(hub: &Hub, home: &Path, token: Option<&str>) -> std::process::Output {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pplx-embed"));
+    command.args(["info", "--json", "--quiet", "--model", SMALL, "--endpoint", &hub.endpoint]);
+    command.env("HF_HOME", home).env_remove("HF_TOKEN");
+    if let Some(token) = token {
+        command.env("HF_TOKEN", token);
+    }
+    command.output().unwrap()
+}
+
+#[test]
+fn the_command_line_finds_the_token_and_what_other_tools_have_fetched() {
+    let hub = Hub::start();
+    let home = std::env::temp_dir().join(format!("pplx-embed-hub-{}", std::process::id()));
+    let commit = open(&hub.repository(SMALL)).unwrap().commit().unwrap().to_owned();
+    let snapshot = home.join("hub").join(format!("models--{SMALL}")).join("snapshots").join(&commit);
+    std::fs::create_dir_all(snapshot.join("1_Pooling")).unwrap();
+    std::fs::write(home.join("token"), "hf_of_another_hub").unwrap();
+    let info = |token: Option<&str>| {
+        hub.control(&json!({ "log": [] }));
+        let output = command_line(&hub, &home, token);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let requests = hub.requests();
+        let want = token.map(|token| format!("Bearer {token}"));
+        assert!(requests.iter().all(|r| r.origin == "cdn" || r.authorization == want), "{requests:?}");
+        requests.iter().filter(|r| r.path.contains("/resolve/")).count()
+    };
+    // While another tool's download is under way, and when it is done.
+    let (weights, others): (Vec<_>, Vec<_>) = files(SMALL).into_iter().partition(|(file, _)| file == WEIGHTS);
+    for (file, bytes) in others {
+        std::fs::write(snapshot.join(file), bytes).unwrap();
+    }
+    assert!(info(None) >= 4);
+    for (file, bytes) in weights {
+        std::fs::write(snapshot.join(file), bytes).unwrap();
+    }
+    assert_eq!(info(Some(TOKEN)), 0);
+    std::fs::remove_dir_all(home).unwrap();
+}
+
 /// A fault of any kind, of any request.
 fn fault() -> impl Strategy<Value = Value> {
     let at = prop_oneof![Just(0_u32), 0..2000_u32, 0..400_000_u32];
