@@ -172,7 +172,7 @@ impl Common {
             endpoint: Some(self.endpoint.clone()),
             id: self.model.clone(),
             revision: Some(self.revision.clone()),
-            token: hub::token(),
+            token: hub::token(Some(&self.endpoint)),
         };
         options.revision.clone_from(&repository.revision);
         pollster::block_on(async {
