@@ -18,7 +18,7 @@ const OPTIONS = [
  *
  * @param id - `owner/name` on the Hugging Face Hub, or whatever `endpoint` serves.
  * @throws {@link PplxEmbedError}: `"no-adapter"` without WebGPU, `"not-found"`, `"network"`, `"io"`,
- * `"invalid-argument"`, `"invalid-config"`, `"invalid-tokenizer"`, `"invalid-checkpoint"`, `"unsupported"`,
+ * `"integrity"`, `"invalid-argument"`, `"invalid-config"`, `"invalid-tokenizer"`, `"invalid-checkpoint"`, `"unsupported"`,
  * `"out-of-memory"`, `"wrong-kernel"`, `"aborted"`, `"start"`.
  *
  * @example

@@ -89,7 +89,7 @@ function rangeOf(header, size) {
   return range;
 }
 
-async function answer(request, response, root) {
+async function answer(request, response, root, more) {
   if (request.method !== "GET" && request.method !== "HEAD") {
     throw new HttpError(405, "method not allowed", { Allow: "GET, HEAD" });
   }
@@ -100,7 +100,7 @@ async function answer(request, response, root) {
   const etag = `"${info.size.toString(16)}-${Math.floor(info.mtimeMs).toString(16)}"`;
   const headers = { ETag: etag, "Content-Type": TYPES[extname(file)] ?? "application/octet-stream" };
   if (request.headers["if-none-match"] === etag) {
-    response.writeHead(304, { ...HEADERS, ...headers }).end();
+    response.writeHead(304, { ...more, ...headers }).end();
     return;
   }
   const sameFile = (request.headers["if-range"] ?? etag) === etag;
@@ -108,22 +108,25 @@ async function answer(request, response, root) {
   const { start, end } = range ?? { start: 0, end: info.size - 1 };
   headers["Content-Length"] = end - start + 1;
   if (range) headers["Content-Range"] = `bytes ${start}-${end}/${info.size}`;
-  response.writeHead(range ? 206 : 200, { ...HEADERS, ...headers });
+  response.writeHead(range ? 206 : 200, { ...more, ...headers });
   if (request.method === "HEAD" || info.size === 0) response.end();
   else await pipeline(createReadStream(file, { start, end }), response);
 }
 
 /**
  * Serves until `close()`. `port: 0` takes a free one; `root` is the repository, or a folder laid out like it. A test's
- * `intercept(request, response, headers)` is asked first, and returns true where it answers.
+ * `intercept(request, response, headers)` is asked first, and returns true where it answers. `connect` are origins that
+ * the pages may reach besides their own.
  */
-export async function serve({ port = 8080, host = "127.0.0.1", root = ROOT, intercept } = {}) {
+export async function serve({ port = 8080, host = "127.0.0.1", root = ROOT, intercept, connect = [] } = {}) {
+  const policy = [HEADERS["Content-Security-Policy"], ...connect].join(" "); // connect-src is its last part
+  const common = { ...HEADERS, "Content-Security-Policy": policy };
   const server = createServer((request, response) => {
-    if (intercept?.(request, response, HEADERS)) return;
-    answer(request, response, root).catch((error) => {
+    if (intercept?.(request, response, common)) return;
+    answer(request, response, root, common).catch((error) => {
       if (response.headersSent) return response.destroy(); // the reader went away, or the file did
       const { status = 500, headers = {}, message } = error;
-      response.writeHead(status, { ...HEADERS, ...headers, "Content-Type": TYPES[".txt"] });
+      response.writeHead(status, { ...common, ...headers, "Content-Type": TYPES[".txt"] });
       response.end(`${status} ${message}\n`);
     });
   });

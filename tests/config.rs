@@ -92,7 +92,7 @@ fn what_is_contradictory_absurd_or_unsupported_is_named() {
         ("layer_types", json!(["sliding_attention"]), "unsupported", "sliding"),
         ("rope_parameters", json!({"rope_type": "yarn"}), "unsupported", "yarn"),
         ("rope_scaling", json!({"type": "linear"}), "unsupported", "linear"),
-        ("quantization_config", json!({"quant_method": "gptq"}), "unsupported", "quantised"),
+        ("quantization_config", json!({"quant_method": "hqq"}), "unsupported", "hqq"),
     ] {
         let mut config = real();
         config[field] = value.clone();

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 use pplx_embed::checkpoint::{Header, Index};
-use pplx_embed::hub::{Cursor, Reader, Stream};
+use pplx_embed::hub::headers::{ContentRange, join, next_link, retry_after};
+use pplx_embed::hub::{Cursor, Manifest, Reader, Stream};
 use pplx_embed::model::{Config, Tokenizer};
 use pplx_embed::{Error, Result};
 use proptest::prelude::*;
@@ -159,6 +160,53 @@ proptest! {
                 Err(error) => prop_assert_eq!(error.code(), "invalid-tokenizer"),
             },
             Err(error) => prop_assert_eq!(error.code(), "invalid-tokenizer"),
+        }
+    }
+
+    /// Whatever a server writes, nothing panics, and what is understood is consistent.
+    #[test]
+    fn foreign_text_is_understood_or_refused(text in "[ -~]{0,40}|\\PC{0,20}|bytes [0-9]{0,22}-[0-9]{0,22}/[0-9*]{0,22}|<[ -~]{0,20}>; ?rel=\"?[a-z ]{0,9}") {
+        if let Some(ContentRange { bytes: Some((first, last)), total }) = ContentRange::parse(&text) {
+            prop_assert!(first <= last && total.is_none_or(|total| last < total));
+        }
+        if let Some(link) = next_link(&text) {
+            prop_assert!(text.contains(link));
+        }
+        let _ = retry_after(Some(&text), Some(&text));
+        if let Some(url) = join("https://hub.example/a", &text) {
+            prop_assert!(url.to_ascii_lowercase().starts_with("http"), "{}", url);
+        }
+    }
+
+    #[test]
+    fn foreign_manifests_are_understood_or_refused(text in "\\PC{0,60}|[\\[\\]{}\",:a-z0-9]{0,60}") {
+        let mut manifest = Manifest::default();
+        if manifest.add_page(text.as_bytes()).is_ok() {
+            prop_assert!(manifest.files.values().all(|e| e.size.is_some() && e.digest.is_some()));
+        }
+        if let Ok(Some(commit)) = Manifest::parse_commit(text.as_bytes()) {
+            prop_assert_eq!(commit.len(), 40);
+        }
+    }
+
+    /// A page of the Hub with one byte changed, or cut: the files are safe names with a size and a digest.
+    #[test]
+    fn broken_manifests_are_understood_or_refused(at in 0_usize..500, byte in any::<u8>(), cut in any::<bool>()) {
+        let oid = "0".repeat(64);
+        let lfs = json!({ "oid": oid, "size": 4, "pointerSize": 134 });
+        let page = json!([
+            { "type": "file", "oid": &oid[..40], "size": 7, "path": "1_Pooling/config.json" },
+            { "type": "file", "oid": &oid[..40], "size": 4, "path": "model.safetensors", "lfs": lfs },
+        ]);
+        let mut page = page.to_string().into_bytes();
+        let at = at % page.len();
+        if cut { page.truncate(at) } else { page[at] = byte }
+        let mut manifest = Manifest::default();
+        if manifest.add_page(&page).is_ok() {
+            for (file, entry) in &manifest.files {
+                prop_assert!(!file.starts_with('/') && !file.split('/').any(|part| part == ".." || part.is_empty()));
+                prop_assert!(entry.size.is_some() && entry.digest.is_some());
+            }
         }
     }
 }

@@ -25,6 +25,11 @@ export interface Files {
 /** A file being read. */
 export interface Reading {
   readonly size: number;
+  /**
+   * Fills `into`, which may be memory of the wasm module, with the bytes from `at` on, and gives how many they were;
+   * undefined where that cannot be done at once.
+   */
+  readInto(at: number, into: Uint8Array): number | undefined;
   /** The bytes from `at` on: `length` of them, or as many as there are. */
   read(at: number, length: number): Uint8Array | Promise<Uint8Array>;
   close(): void;

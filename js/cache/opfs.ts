@@ -180,9 +180,13 @@ class SyncReading implements Reading {
     this.size = handle.getSize();
   }
 
+  readInto(at: number, into: Uint8Array): number {
+    return this.#handle.read(into, { at });
+  }
+
   read(at: number, length: number): Uint8Array {
     const bytes = new Uint8Array(length);
-    return bytes.subarray(0, this.#handle.read(bytes, { at }));
+    return bytes.subarray(0, this.readInto(at, bytes));
   }
 
   close(): void {
@@ -200,6 +204,8 @@ class BlobReading implements Reading {
   get size(): number {
     return this.#file.size;
   }
+
+  readInto(): undefined {}
 
   async read(at: number, length: number): Promise<Uint8Array> {
     return new Uint8Array(await this.#file.slice(at, at + length).arrayBuffer());

@@ -128,6 +128,8 @@ class PieceReading implements Reading {
     this.size = total(index);
   }
 
+  readInto(): undefined {}
+
   async read(at: number, length: number): Promise<Uint8Array> {
     const parts: Blob[] = [];
     let start = 0;

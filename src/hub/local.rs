@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use hf_hub::{Cache, Repo, RepoType};
 
-use super::Repository;
+use super::repository::{HUB, Repository};
 
-/// The access token: `HF_TOKEN`, or else the one that `hf auth login` has kept.
-pub fn token() -> Option<String> {
+/// The access token for `endpoint` (`None` is the Hugging Face Hub): `HF_TOKEN`, or else, for that Hub alone, the one
+/// that `hf auth login` has kept.
+pub fn token(endpoint: Option<&str>) -> Option<String> {
     let given = std::env::var("HF_TOKEN").ok().map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
-    given.or_else(|| cache()?.token())
+    let of_hub = endpoint.is_none_or(|endpoint| endpoint.trim_end_matches('/') == HUB);
+    given.or_else(|| cache().filter(|_| of_hub)?.token())
 }
 
 /// The folder of Hugging Face's cache that has `revision` (a branch, tag or commit; `None` is `main`) of the model

@@ -86,7 +86,11 @@ impl<T: Transport> RemoteStream<T> {
     /// Waits as long as is fit after `fault`, or gives up.
     async fn pause(&mut self, fault: Fault) -> Result<()> {
         self.body = None;
-        let wait = self.tries.failed(fault)?;
+        // A transport knows addresses only.
+        let wait = self.tries.failed(fault.told(|error| match error {
+            Error::Io { message, .. } => Error::io(&self.file, message),
+            error => error,
+        }))?;
         self.shared.transport.wait(wait).await
     }
 

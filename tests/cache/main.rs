@@ -1,6 +1,6 @@
 //! The cache: what was loaded once is not asked for again, whatever happened in between.
 #![cfg(not(target_arch = "wasm32"))]
-#![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "a test stops at the first surprise")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 mod derived;
 mod net;
@@ -21,38 +21,38 @@ use pplx_embed::{Error, Progress, Watch};
 use proptest::prelude::*;
 
 /// A folder for a cache, removed at the end.
-pub struct Place(PathBuf);
+pub(crate) struct Place(PathBuf);
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Self(std::env::temp_dir().join(format!("pplx-embed-cache-{}-{number}", std::process::id())))
     }
 
-    pub fn store(&self) -> Directory {
+    pub(crate) fn store(&self) -> Directory {
         Directory::new(&self.0).unwrap()
     }
 
     /// The files in `folder`, by name.
-    pub fn files(&self, folder: &str) -> Vec<PathBuf> {
+    pub(crate) fn files(&self, folder: &str) -> Vec<PathBuf> {
         let mut files: Vec<PathBuf> =
             fs::read_dir(self.0.join(folder)).map_or(Vec::new(), |f| f.map(|e| e.unwrap().path()).collect());
         files.sort();
         files
     }
 
-    pub fn parts(&self) -> Vec<PathBuf> {
+    pub(crate) fn parts(&self) -> Vec<PathBuf> {
         self.files("blobs").into_iter().filter(|p| p.extension().is_some_and(|e| e == "part")).collect()
     }
 
-    pub fn ref_path(&self) -> PathBuf {
+    pub(crate) fn ref_path(&self) -> PathBuf {
         let refs = self.files("refs");
         assert_eq!(refs.len(), 1, "{refs:?}");
         refs[0].clone()
     }
 
-    pub fn kept(&self) -> Vec<cache::Kept> {
+    pub(crate) fn kept(&self) -> Vec<cache::Kept> {
         block_on(cache::list(&self.store())).unwrap()
     }
 }
@@ -65,8 +65,8 @@ impl Drop for Place {
 
 /// Hears of notices, and cancels when told to.
 #[derive(Default)]
-pub struct Ear {
-    pub notices: RefCell<Vec<String>>,
+pub(crate) struct Ear {
+    pub(crate) notices: RefCell<Vec<String>>,
     cancel_at: Option<u64>,
     cancelled: AtomicBool,
 }
@@ -95,12 +95,12 @@ impl Ear {
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-pub async fn open<'a, S: Store>(net: &Net, store: S, ear: &'a Ear) -> Result<Cached<'a, Net, S>, Error> {
+pub(crate) async fn open<'a, S: Store>(net: &Net, store: S, ear: &'a Ear) -> Result<Cached<'a, Net, S>, Error> {
     Cached::open(&net.repository(), net.clone(), RETRY, Some(store), ear).await
 }
 
 /// Reads every file, as a loader does, and says that all was loaded.
-pub async fn read_all<S: Store>(source: &Cached<'_, Net, S>) -> Result<Files, Error> {
+pub(crate) async fn read_all<S: Store>(source: &Cached<'_, Net, S>) -> Result<Files, Error> {
     let mut files = Files::new();
     for file in SMALL.into_iter().chain([WEIGHTS]) {
         files.insert(file.into(), pplx_embed::hub::read(source, file, 1 << 24).await?);

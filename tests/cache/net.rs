@@ -8,36 +8,36 @@ use pplx_embed::Error;
 use pplx_embed::hub::{Answer, Repository, Retry, Stream, Transport};
 use sha1::Digest as _;
 
-pub const ENDPOINT: &str = "https://hub.test";
-pub const ID: &str = "owner/name";
-pub const WEIGHTS: &str = "model.safetensors";
-pub const SMALL: [&str; 3] = ["1_Pooling/config.json", "config.json", "empty.json"];
-pub const RETRY: Retry = Retry { attempts: 1, base: Duration::ZERO, most: Duration::ZERO };
+pub(crate) const ENDPOINT: &str = "https://hub.test";
+pub(crate) const ID: &str = "owner/name";
+pub(crate) const WEIGHTS: &str = "model.safetensors";
+pub(crate) const SMALL: [&str; 3] = ["1_Pooling/config.json", "config.json", "empty.json"];
+pub(crate) const RETRY: Retry = Retry { attempts: 1, base: Duration::ZERO, most: Duration::ZERO };
 
 #[derive(Clone)]
-pub struct Net(Arc<Mutex<State>>);
+pub(crate) struct Net(Arc<Mutex<State>>);
 
 #[derive(Clone)]
-pub struct State {
+pub(crate) struct State {
     /// Of each commit, the last being `main`.
-    pub commits: Vec<(String, BTreeMap<String, Vec<u8>>)>,
+    pub(crate) commits: Vec<(String, BTreeMap<String, Vec<u8>>)>,
     /// Without commits and digests, but for the tag of each file.
-    pub plain: bool,
-    pub tag: Option<String>,
+    pub(crate) plain: bool,
+    pub(crate) tag: Option<String>,
     /// Nothing can be reached.
-    pub down: bool,
+    pub(crate) down: bool,
     /// Bodies break off at this byte of the file.
-    pub cut: Option<u64>,
+    pub(crate) cut: Option<u64>,
     /// What is sent in place of each of the weights' bytes is one more.
-    pub lie: bool,
+    pub(crate) lie: bool,
     /// Between two pieces of a body.
-    pub pause: Duration,
+    pub(crate) pause: Duration,
     /// What was asked for: the file, and from which byte on.
-    pub log: Vec<(String, u64)>,
+    pub(crate) log: Vec<(String, u64)>,
 }
 
 /// Bytes in no simple pattern.
-pub fn noise(length: usize, seed: u64) -> Vec<u8> {
+pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let step = |_| {
         state ^= state << 13;
@@ -49,34 +49,34 @@ pub fn noise(length: usize, seed: u64) -> Vec<u8> {
 }
 
 /// A model whose weights are `length` bytes.
-pub fn model(length: usize, seed: u64) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn model(length: usize, seed: u64) -> BTreeMap<String, Vec<u8>> {
     let small = [b"{\"pooling\":1}".to_vec(), b"{\"model_type\":\"qwen3\"}".to_vec(), Vec::new()];
     let files = SMALL.iter().map(|s| (*s).to_owned()).zip(small);
     files.chain([(WEIGHTS.to_owned(), noise(length, seed))]).collect()
 }
 
 impl Net {
-    pub fn new(length: usize) -> Self {
+    pub(crate) fn new(length: usize) -> Self {
         let commits = vec![("1".repeat(40), model(length, 1))];
         let (tag, pause) = (Some("\"v1\"".into()), Duration::ZERO);
         let state = State { commits, plain: false, tag, down: false, cut: None, lie: false, pause, log: Vec::new() };
         Self(Arc::new(Mutex::new(state)))
     }
 
-    pub fn set(&self, change: impl FnOnce(&mut State)) {
+    pub(crate) fn set(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.0.lock().unwrap());
     }
 
     /// What was asked for since the last call, without the API.
-    pub fn take_log(&self) -> Vec<(String, u64)> {
+    pub(crate) fn take_log(&self) -> Vec<(String, u64)> {
         std::mem::take(&mut self.0.lock().unwrap().log)
     }
 
-    pub fn repository(&self) -> Repository {
+    pub(crate) fn repository(&self) -> Repository {
         Repository { endpoint: Some(format!("{ENDPOINT}/")), id: ID.into(), ..Default::default() }
     }
 
-    pub fn weights(&self) -> Vec<u8> {
+    pub(crate) fn weights(&self) -> Vec<u8> {
         self.0.lock().unwrap().commits.last().unwrap().1[WEIGHTS].clone()
     }
 
@@ -140,7 +140,7 @@ impl State {
     }
 }
 
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -166,7 +166,7 @@ impl Transport for Net {
 }
 
 /// Comes in pieces of an odd size.
-pub struct Body {
+pub(crate) struct Body {
     left: Vec<u8>,
     size: u64,
     /// Bytes until it breaks off.

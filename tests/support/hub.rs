@@ -1,18 +1,25 @@
 //! The Hub of `tests/hub/server.mjs`, as long as a test runs, and ways to ask it.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own share")]
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pplx_embed::hub::{Answer, Http, Remote, Repository, Retry, Transport};
+use pplx_embed::hub::{self, Answer, Http, Remote, Repository, Retry, Source, Transport};
 use pplx_embed::{Error, Result};
 use serde_json::{Value, json};
 
 /// The token of every request.
 pub const TOKEN: &str = "hf_secret";
+
+/// A model in three shards, and a small one in a single file.
+pub const SHARDED: &str = "bf16-gqa4-sharded";
+pub const SMALL: &str = "f32-odd";
+pub const WEIGHTS: &str = "model.safetensors";
 
 /// A Hub and its CDN, in a process of their own.
 pub struct Hub {
@@ -120,4 +127,79 @@ pub fn open(repository: &Repository) -> Result<Remote<Hasty>, Error> {
 /// The same, with a stall time.
 pub fn open_with(repository: &Repository, stall: Duration) -> Result<Remote<Hasty>, Error> {
     pollster::block_on(Remote::open(repository, Hasty::new(stall), Retry::default()))
+}
+
+pub fn read(source: &impl Source, file: &str) -> Result<Vec<u8>, Error> {
+    pollster::block_on(hub::read(source, file, 1 << 30))
+}
+
+pub fn local(id: &str, file: &str) -> Vec<u8> {
+    std::fs::read(Path::new("tests/fixtures/checkpoints").join(id).join(file)).unwrap()
+}
+
+/// Every file of a model, by its path.
+pub fn files(id: &str) -> BTreeMap<String, Vec<u8>> {
+    let folder = Path::new("tests/fixtures/checkpoints").join(id);
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.clone()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(&folder).unwrap().to_str().unwrap().replace('\\', "/");
+                files.insert(name, std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+/// Neither the token nor the signature of the CDN's address is for anyone's log.
+#[track_caller]
+pub fn says_no_secret(error: &Error) {
+    for words in [error.to_string(), format!("{error:?}")] {
+        assert!(!words.contains(TOKEN) && !words.contains("s3cret"), "{words}");
+    }
+}
+
+#[track_caller]
+pub fn fails<T>(result: Result<T, Error>, code: &str, words: &str) {
+    let Err(error) = result else { panic!("it succeeds all the same") };
+    assert_eq!(error.code(), code, "{error}");
+    assert!(error.to_string().contains(words), "no {words:?} in: {error}");
+    says_no_secret(&error);
+}
+
+#[track_caller]
+pub fn keeps_the_token(hub: &Hub) {
+    for request in hub.requests() {
+        let (of_hub, has) = (request.origin == "hub", request.authorization.as_deref() == Some("Bearer hf_secret"));
+        assert_eq!(of_hub, has, "{request:?}");
+    }
+}
+
+/// Reads a file of a fresh remote while the hub has these faults, and then without.
+pub fn with_faults(
+    hub: &Hub,
+    repository: &Repository,
+    file: &str,
+    faults: &[Value],
+) -> (Result<Vec<u8>, Error>, Vec<u64>) {
+    let transport = Hasty::new(Duration::from_millis(500));
+    let waits = Arc::clone(&transport.waits);
+    let remote = pollster::block_on(Remote::open(repository, transport, Retry::default())).unwrap();
+    hub.faults(faults);
+    let result = read(&remote, file);
+    hub.faults(&[]);
+    assert_eq!(read(&remote, file).unwrap(), local(SMALL, file), "after {faults:?}");
+    keeps_the_token(hub);
+    let waits = waits.lock().unwrap().iter().map(|w| w.as_millis() as u64).collect();
+    (result, waits)
+}
+
+/// Where the bytes are: the CDN for a Hub's large files, the server itself for a plain host.
+pub fn places(hub: &Hub) -> [(Repository, &'static str); 2] {
+    [(hub.repository(SMALL), "/xet-bridge/"), (hub.plain(SMALL), "/resolve/")]
 }

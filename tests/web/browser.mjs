@@ -25,10 +25,10 @@ export function executable() {
   throw new Error(`no Chromium: set CHROMIUM to one, or install one of ${NAMES.join(", ")}`);
 }
 
-/** A browser and a server, for a file of tests. What is at `hub` is also at /hub of the server. */
-export async function start({ hub } = {}) {
+/** A browser and a server, for a file of tests. The models in `root` are those of its Hub. */
+export async function start({ root } = {}) {
   const [server, browser] = await Promise.all([
-    serveTests({ hub }),
+    serveTests({ root }),
     chromium.launch({ executablePath: executable(), args: FLAGS, chromiumSandbox: false }),
   ]);
   return {

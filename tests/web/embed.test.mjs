@@ -225,7 +225,8 @@ test("a fetch of one's own is used, with the token as a header", async () => {
     });
     assert.deepEqual(got.shape, [1, 52]);
     const { origin } = new URL(browser.server.url);
-    assert.deepEqual(got.calls[0], [`${origin}/fixtures/f32-odd/resolve/refs%2Fpr%2F1/config.json`, "Bearer hf_x"]);
+    assert.equal(got.calls[0][0], `${origin}/fixtures/api/models/f32-odd/revision/refs%2Fpr%2F1`);
+    assert.deepEqual(got.calls[1], [`${origin}/fixtures/f32-odd/resolve/refs%2Fpr%2F1/config.json`, "Bearer hf_x"]);
     assert.equal(page.workers().length, 0);
   });
   const asked = browser.server.log.filter(({ path }) => path.includes("refs%2Fpr%2F1"));

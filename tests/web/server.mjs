@@ -1,9 +1,8 @@
-// The demo's server, and beside it a Hub that misbehaves:
+// The demo's server, and beside it a plain host of models that misbehaves; tests/hub/server.mjs is the Hub:
 //
 //   /fixtures/{name}/resolve/{revision}/{file}          tests/fixtures/checkpoints/{name}/{file}
 //   /fault/{fault}/{name}/resolve/{revision}/{file}     the same, with one of FAULTS
 //   /noworker/...                                       dist/ without worker.js
-//   /hub/...                                            what another server has at ..., its redirects followed
 //   /blank.html, /page.js                               an empty page, and the script of the tests' pages
 import { createReadStream, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,6 +12,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
 import { serve } from "../../scripts/serve.mjs";
+import { serveHub } from "../hub/server.mjs";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const WEIGHTS = "model.safetensors";
@@ -34,6 +34,7 @@ const tensor = (header) => header[Object.keys(header).find((name) => name !== "_
 const FAULTS = {
   "500": ({ file, send }) => file === "config.json" && send(500, "it broke"),
   "401": ({ send }) => send(401, "", { "X-Error-Message": "Access to this model is restricted" }),
+  "busy": ({ send }) => send(429, "", { "Retry-After": "200" }),
   // Nothing is sent back at all.
   "hang-up": ({ file, response }) => file === WEIGHTS && (response.destroy(), true),
   // Less than the Content-Length says.
@@ -88,29 +89,15 @@ const FAULTS = {
   },
 };
 
-/** Passes a request on, and the answer back as it comes. A connection that breaks there breaks here. */
-async function proxy(request, response, headers, url) {
-  const { range, authorization } = request.headers;
-  const [gone, given] = [new AbortController(), Object.entries({ range, authorization }).filter(([, v]) => v)];
-  response.on("close", () => gone.abort());
-  try {
-    const answer = await fetch(url, { headers: Object.fromEntries(given), signal: gone.signal });
-    // The browser's own cache must not answer in place of the one that is tested.
-    const more = { ...Object.fromEntries(answer.headers), "Cache-Control": "no-store" };
-    response.writeHead(answer.status, { ...headers, ...more });
-    for await (const chunk of answer.body) response.write(chunk);
-    response.end();
-  } catch {
-    response.destroy();
-  }
-}
-
-/** Serves on a free port. `log` has `{ path, authorization }` of what was asked of the Hub; `open` counts answers. */
-export async function serveTests({ hub: upstream } = {}) {
+/**
+ * Serves on free ports. `log` has `{ path, authorization }` of what was asked of the plain host; `open` counts its
+ * answers; `hub` is a Hub with a CDN, of the models in `root`.
+ */
+export async function serveTests({ root } = {}) {
   const log = [];
   const state = { open: 0 };
 
-  function hub(request, response, headers, fault, name, file) {
+  function host(request, response, headers, fault, name, file) {
     const [id, path] = [name, file].map(decodeURIComponent);
     log.push({ path: request.url, authorization: request.headers.authorization });
     state.open++;
@@ -132,14 +119,14 @@ export async function serveTests({ hub: upstream } = {}) {
     createReadStream(join(ROOT, file)).pipe(response);
   }
 
+  const hubs = await serveHub({ page: 3 });
   const { url, close } = await serve({
     port: 0,
+    connect: [hubs.hub, hubs.cdn],
     intercept(request, response, headers) {
       const match = /^\/(?:fixtures|fault\/([^/]+))\/(.+)\/resolve\/[^/]+\/(.+)$/.exec(request.url);
       if (match) {
-        hub(request, response, headers, ...match.slice(1));
-      } else if (upstream && request.url.startsWith("/hub/")) {
-        void proxy(request, response, headers, upstream + request.url.slice("/hub".length));
+        host(request, response, headers, ...match.slice(1));
       } else if (request.url === "/blank.html") {
         response.writeHead(200, { ...headers, "Content-Type": "text/html" });
         response.end('<!doctype html><title>test</title>');
@@ -153,5 +140,5 @@ export async function serveTests({ hub: upstream } = {}) {
       return true;
     },
   });
-  return { url, close, log, state };
+  return { url, close: () => Promise.all([close(), hubs.close()]), log, state, hub: hubs };
 }

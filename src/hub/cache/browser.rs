@@ -37,6 +37,8 @@ extern "C" {
     type Reading;
     #[wasm_bindgen(method, getter)]
     fn size(this: &Reading) -> f64;
+    #[wasm_bindgen(method, catch, js_name = readInto)]
+    fn read_into(this: &Reading, at: f64, into: &mut [u8]) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
     fn read(this: &Reading, at: f64, length: f64) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method)]
@@ -111,7 +113,13 @@ impl LocalFile {
     /// # Errors
     /// [`Error::Io`] if the file ends before, or cannot be read.
     pub async fn read_at(&self, at: u64, length: usize) -> Result<Vec<u8>> {
-        self.bytes(at, length).await.map(|bytes| bytes.to_vec())
+        // Nothing is allocated for what is not there.
+        if at.checked_add(length as u64).is_none_or(|end| end > self.size) {
+            return Err(self.short(at, length));
+        }
+        let mut bytes = vec![0; length];
+        self.read_into(at, &mut bytes).await?;
+        Ok(bytes)
     }
 
     /// Fills `into` with the bytes from byte `at` on.
@@ -119,20 +127,19 @@ impl LocalFile {
     /// # Errors
     /// As [`LocalFile::read_at`].
     pub async fn read_into(&self, at: u64, into: &mut [u8]) -> Result<()> {
-        self.bytes(at, into.len()).await?.copy_to(into);
+        // Straight into this module's memory, where the browser can: several times as fast as by way of an array.
+        let read = self.reading.read_into(at as f64, into).map_err(|e| failed(&self.name, &e))?;
+        if let Some(count) = read.as_f64() {
+            return if count == into.len() as f64 { Ok(()) } else { Err(self.short(at, into.len())) };
+        }
+        let bytes = settled(&self.name, self.reading.read(at as f64, into.len() as f64)).await?;
+        let bytes = bytes.dyn_into::<Uint8Array>().ok().filter(|bytes| bytes.length() as usize == into.len());
+        bytes.ok_or_else(|| self.short(at, into.len()))?.copy_to(into);
         Ok(())
     }
 
-    async fn bytes(&self, at: u64, length: usize) -> Result<Uint8Array> {
-        let short = || {
-            let message = format!("has {} bytes, {length} from byte {at} on were asked for", self.size);
-            Error::io(&self.name, message)
-        };
-        if at.checked_add(length as u64).is_none_or(|end| end > self.size) {
-            return Err(short());
-        }
-        let bytes = settled(&self.name, self.reading.read(at as f64, length as f64)).await?;
-        bytes.dyn_into::<Uint8Array>().ok().filter(|bytes| bytes.length() as usize == length).ok_or_else(short)
+    fn short(&self, at: u64, length: usize) -> Error {
+        Error::io(&self.name, format!("has {} bytes, {length} from byte {at} on were asked for", self.size))
     }
 }
 

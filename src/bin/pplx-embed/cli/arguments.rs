@@ -193,7 +193,7 @@ impl Origin {
             endpoint: Some(self.endpoint.clone()),
             id: self.model.clone(),
             revision: Some(self.revision.clone()),
-            token: hub::token(),
+            token: hub::token(Some(&self.endpoint)),
         };
         let store = match self.no_cache {
             true => None,
