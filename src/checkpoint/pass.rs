@@ -157,7 +157,7 @@ impl Pass {
             let count = step.min(rows - first);
             let values = cursor.exact(count * row_bytes).await?;
             sink.at(cursor.position())?;
-            let block = reform.rows(name, Rows { values, groups: Vec::new() })?;
+            let block = reform.rows(&tensor.name, Rows { values, groups: Vec::new() })?;
             sink.rows(name, first, &block).await?;
             first += count;
         }
@@ -193,7 +193,7 @@ impl Pass {
             let count = step.min(rows - first);
             let mut block = Rows::default();
             matrix.decode(&parts, first..first + count, &mut block)?;
-            sink.rows(name, first, &reform.rows(name, block)?).await?;
+            sink.rows(name, first, &reform.rows(&tensor.name, block)?).await?;
             sink.at(cursor.position())?;
             first += count;
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Header;
 use crate::error::{Error, Result};
 use crate::hub::{self, Source};
 
@@ -79,6 +80,24 @@ impl Index {
             }
         }
         Ok(Self { weight_map: raw.weight_map })
+    }
+
+    /// The file that `tensor` is in.
+    pub fn file(&self, tensor: &str) -> Option<&str> {
+        self.weight_map.get(tensor).map(String::as_str)
+    }
+
+    /// Everything it lists for `file`, whose header is `header`, is there.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCheckpoint`] naming a tensor that is not.
+    pub fn check(&self, file: &str, header: &Header) -> Result<()> {
+        let there: BTreeSet<&str> = header.tensors.iter().map(|t| t.name.as_str()).collect();
+        let listed = self.weight_map.iter().filter(|(_, in_file)| *in_file == file);
+        match listed.map(|(tensor, _)| tensor.as_str()).find(|tensor| !there.contains(tensor)) {
+            None => Ok(()),
+            Some(tensor) => Err(Error::checkpoint(INDEX, format!("tensor {tensor} is not in the shard it is listed in"))),
+        }
     }
 
     /// The tensors it lists.

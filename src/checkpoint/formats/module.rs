@@ -43,7 +43,7 @@ impl<'a> Module<'a> {
 
     /// The module's tensor `suffix`, which must be there.
     pub(super) fn need(&self, suffix: &str) -> Result<&'a Tensor> {
-        self.get(suffix).ok_or_else(|| self.wrong(suffix, "is in no file of the checkpoint"))
+        self.get(suffix).ok_or_else(|| self.wrong(suffix, "is missing"))
     }
 
     /// The module's tensor `suffix`, of one of `dtypes` and one of `shapes`, as a part. Returns its index.

@@ -80,18 +80,10 @@ impl Weights {
             }
         };
         let mut fill = Fill::new(gpu, &plan, &mut weights, Meter::new(watch, shards.bytes()));
-        let read = shards.read(source, &plan, stored, &kept, name, &mut fill).await;
-        let filled = match read {
-            Ok(()) => fill.finish(),
-            Err(error) => Err(error),
-        };
-        match filled {
-            Ok(()) => gpu.flush_writes().await.map(|()| weights),
-            Err(error) => {
-                weights.destroy();
-                Err(error)
-            }
-        }
+        shards.read(source, &plan, stored, &kept, name, &mut fill).await?;
+        fill.finish()?;
+        gpu.flush_writes().await?;
+        Ok(weights)
     }
 
     /// The rows of the embedding table for `ids` as f32, `[ids, H]`.

@@ -20,9 +20,8 @@ const MAX_HEADER: u64 = 100_000_000;
 
 /// A checkpoint's weight files.
 pub(super) struct Shards {
+    files: Files,
     list: Vec<Shard>,
-    /// The file that is named where a tensor is missing.
-    index: &'static str,
 }
 
 /// One of them.
@@ -55,9 +54,12 @@ impl Shards {
                 }
                 _ => Header::read(&mut Cursor::Stream(Reader::new(path, source.peek(path).await?))).await?,
             };
+            if let Files::Sharded(index) = &files {
+                index.check(path, &header)?;
+            }
             list.push(Shard { path: path.into(), header, ready: None });
         }
-        Ok(Self { index: files.index(), list })
+        Ok(Self { files, list })
     }
 
     /// Looks which files are kept ready in the form called `name`, and will read those instead.
@@ -91,6 +93,12 @@ impl Shards {
             metadata.extend(shard.header().metadata.clone());
             for tensor in &shard.header().tensors {
                 let name = plain_name(&tensor.name);
+                // A shard's tensor that the index does not list is none of the model's. (What is kept ready has others.)
+                if let (Files::Sharded(index), None) = (&self.files, &shard.ready)
+                    && index.file(&tensor.name) != Some(&shard.path)
+                {
+                    continue;
+                }
                 if tensors.insert(name.into(), tensor.clone()).is_some() {
                     return Err(Error::checkpoint(&shard.path, format!("tensor {name} is there twice")));
                 }
@@ -98,7 +106,7 @@ impl Shards {
         }
         for (name, _, length) in &plan.norms {
             let Some(tensor) = tensors.get(name) else {
-                return Err(Error::checkpoint(self.index, format!("tensor {name} is missing")));
+                return Err(Error::checkpoint(self.files.index(), format!("tensor {name} is missing")));
             };
             if tensor.shape != [*length] {
                 let message = format!("tensor {name} has shape {:?}, config.json asks for [{length}]", tensor.shape);
