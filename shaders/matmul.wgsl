@@ -8,6 +8,9 @@
 // workgroup, which is left to the caches. Each output is one chain of additions over K in
 // ascending order, whatever the tile, so a token's bits do not depend on its neighbours.
 //
+// How a weight is stored is for shared/weight_*.wgsl to know: `group` reads what a group of a row
+// shares, `weight4` four weights of it as f32. A dense weight is one group as long as the row.
+//
 // Rows and outputs past the edge are computed from the last valid row and not stored: cheaper
 // than a branch in the loop, and never out of bounds.
 
@@ -15,6 +18,8 @@ struct Params {
     rows: u32,      // T: tokens here
     cols: u32,      // N: outputs of this weight part
     k4: u32,        // K / 4
+    groups: u32,    // G: groups of a row
+    group4: u32,    // vec4s in a group; the last may be shorter
     y_row: u32,     // first row of y to write
     y_col: u32,     // first column of y to write: the part's place in the whole weight
     y_stride: u32,  // columns of y
@@ -23,8 +28,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;   // [T, K/4]
-@group(0) @binding(2) var<storage, read> w: array<Weight4>;     // [N, K/4]
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;   // [>= y_row + T, y_stride]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;   // [>= y_row + T, y_stride]
 
 const TOKENS = 4u;
 const OUTPUTS = 8u;
@@ -61,14 +65,21 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let x1 = min(row + 1u, last_row) * k4;
     let x2 = min(row + 2u, last_row) * k4;
     let x3 = min(row + 3u, last_row) * k4;
+    let c1 = min(col + 1u, last_col);
+    let c2 = min(col + 2u, last_col);
+    let c3 = min(col + 3u, last_col);
+    let c4 = min(col + 4u, last_col);
+    let c5 = min(col + 5u, last_col);
+    let c6 = min(col + 6u, last_col);
+    let c7 = min(col + 7u, last_col);
     let w0 = col * k4;
-    let w1 = min(col + 1u, last_col) * k4;
-    let w2 = min(col + 2u, last_col) * k4;
-    let w3 = min(col + 3u, last_col) * k4;
-    let w4 = min(col + 4u, last_col) * k4;
-    let w5 = min(col + 5u, last_col) * k4;
-    let w6 = min(col + 6u, last_col) * k4;
-    let w7 = min(col + 7u, last_col) * k4;
+    let w1 = c1 * k4;
+    let w2 = c2 * k4;
+    let w3 = c3 * k4;
+    let w4 = c4 * k4;
+    let w5 = c5 * k4;
+    let w6 = c6 * k4;
+    let w7 = c7 * k4;
 
     var y0 = vec4<f32>();
     var y1 = vec4<f32>();
@@ -78,16 +89,27 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var y5 = vec4<f32>();
     var y6 = vec4<f32>();
     var y7 = vec4<f32>();
-    for (var k = 0u; k < k4; k++) {
-        let tokens = mat4x4<f32>(x[x0 + k], x[x1 + k], x[x2 + k], x[x3 + k]);
-        y0 += weight4(w[w0 + k]) * tokens;
-        y1 += weight4(w[w1 + k]) * tokens;
-        y2 += weight4(w[w2 + k]) * tokens;
-        y3 += weight4(w[w3 + k]) * tokens;
-        y4 += weight4(w[w4 + k]) * tokens;
-        y5 += weight4(w[w5 + k]) * tokens;
-        y6 += weight4(w[w6 + k]) * tokens;
-        y7 += weight4(w[w7 + k]) * tokens;
+    for (var g = 0u; g < row_groups(); g++) {
+        let g0 = group(col, g);
+        let g1 = group(c1, g);
+        let g2 = group(c2, g);
+        let g3 = group(c3, g);
+        let g4 = group(c4, g);
+        let g5 = group(c5, g);
+        let g6 = group(c6, g);
+        let g7 = group(c7, g);
+        let end = group_end(g);
+        for (var k = group_start(g); k < end; k++) {
+            let tokens = mat4x4<f32>(x[x0 + k], x[x1 + k], x[x2 + k], x[x3 + k]);
+            y0 += weight4(w0 + k, g0) * tokens;
+            y1 += weight4(w1 + k, g1) * tokens;
+            y2 += weight4(w2 + k, g2) * tokens;
+            y3 += weight4(w3 + k, g3) * tokens;
+            y4 += weight4(w4 + k, g4) * tokens;
+            y5 += weight4(w5 + k, g5) * tokens;
+            y6 += weight4(w6 + k, g6) * tokens;
+            y7 += weight4(w7 + k, g7) * tokens;
+        }
     }
     store_tokens(row, col, y0);
     store_tokens(row, col + 1u, y1);

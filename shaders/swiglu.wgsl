@@ -2,21 +2,22 @@
 // silu(g) = g / (1 + exp(-g)).
 //
 // The register tile of matmul.wgsl with four tokens and four outputs of both matrices a thread,
-// so that the gate and up products never reach memory.
+// so that the gate and up products never reach memory. One weight holds both matrices: the gate's
+// rows of this part, then the up's.
 
 struct Params {
     rows: u32,      // T: tokens here
-    cols: u32,      // N: outputs of this weight part
+    cols: u32,      // N: outputs of this weight part, which has 2 N rows
     k4: u32,        // K / 4
+    groups: u32,    // G: groups of a row
+    group4: u32,    // vec4s in a group; the last may be shorter
     y_col: u32,     // first column of y to write
     y_stride: u32,  // I: columns of y
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;   // [T, K/4]
-@group(0) @binding(2) var<storage, read> gate: array<Weight4>;  // [N, K/4]
-@group(0) @binding(3) var<storage, read> up: array<Weight4>;    // [N, K/4]
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;   // [T, I]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;   // [T, I]
 
 const TOKENS = 4u;
 const OUTPUTS = 4u;
@@ -59,10 +60,17 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let x1 = min(row + 1u, last_row) * k4;
     let x2 = min(row + 2u, last_row) * k4;
     let x3 = min(row + 3u, last_row) * k4;
-    let w0 = col * k4;
-    let w1 = min(col + 1u, last_col) * k4;
-    let w2 = min(col + 2u, last_col) * k4;
-    let w3 = min(col + 3u, last_col) * k4;
+    let c1 = min(col + 1u, last_col);
+    let c2 = min(col + 2u, last_col);
+    let c3 = min(col + 3u, last_col);
+    let gate0 = col * k4;
+    let gate1 = c1 * k4;
+    let gate2 = c2 * k4;
+    let gate3 = c3 * k4;
+    let up0 = (params.cols + col) * k4;
+    let up1 = (params.cols + c1) * k4;
+    let up2 = (params.cols + c2) * k4;
+    let up3 = (params.cols + c3) * k4;
 
     var g0 = vec4<f32>();
     var g1 = vec4<f32>();
@@ -72,16 +80,27 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var u1 = vec4<f32>();
     var u2 = vec4<f32>();
     var u3 = vec4<f32>();
-    for (var k = 0u; k < k4; k++) {
-        let tokens = mat4x4<f32>(x[x0 + k], x[x1 + k], x[x2 + k], x[x3 + k]);
-        g0 += weight4(gate[w0 + k]) * tokens;
-        g1 += weight4(gate[w1 + k]) * tokens;
-        g2 += weight4(gate[w2 + k]) * tokens;
-        g3 += weight4(gate[w3 + k]) * tokens;
-        u0 += weight4(up[w0 + k]) * tokens;
-        u1 += weight4(up[w1 + k]) * tokens;
-        u2 += weight4(up[w2 + k]) * tokens;
-        u3 += weight4(up[w3 + k]) * tokens;
+    for (var g = 0u; g < row_groups(); g++) {
+        let gate_group0 = group(col, g);
+        let gate_group1 = group(c1, g);
+        let gate_group2 = group(c2, g);
+        let gate_group3 = group(c3, g);
+        let up_group0 = group(params.cols + col, g);
+        let up_group1 = group(params.cols + c1, g);
+        let up_group2 = group(params.cols + c2, g);
+        let up_group3 = group(params.cols + c3, g);
+        let end = group_end(g);
+        for (var k = group_start(g); k < end; k++) {
+            let tokens = mat4x4<f32>(x[x0 + k], x[x1 + k], x[x2 + k], x[x3 + k]);
+            g0 += weight4(gate0 + k, gate_group0) * tokens;
+            g1 += weight4(gate1 + k, gate_group1) * tokens;
+            g2 += weight4(gate2 + k, gate_group2) * tokens;
+            g3 += weight4(gate3 + k, gate_group3) * tokens;
+            u0 += weight4(up0 + k, up_group0) * tokens;
+            u1 += weight4(up1 + k, up_group1) * tokens;
+            u2 += weight4(up2 + k, up_group2) * tokens;
+            u3 += weight4(up3 + k, up_group3) * tokens;
+        }
     }
     store_tokens(row, col, g0, u0);
     store_tokens(row, col + 1u, g1, u1);

@@ -1,12 +1,13 @@
 // Weight storage: bfloat16, two values a word, low half first. A bfloat16 is the upper half of
 // the f32 of the same value, so a shift widens it exactly.
-alias Weight4 = vec2<u32>;
+@group(0) @binding(3) var<storage, read> w: array<vec2<u32>>;   // [N, K/4]
 
-fn weight4(w: Weight4) -> vec4<f32> {
+fn weight4(at: u32, group: Group) -> vec4<f32> {
+    let words = w[at];
     return vec4<f32>(
-        bitcast<f32>(w.x << 16u),
-        bitcast<f32>(w.x & 0xffff0000u),
-        bitcast<f32>(w.y << 16u),
-        bitcast<f32>(w.y & 0xffff0000u),
+        bitcast<f32>(words.x << 16u),
+        bitcast<f32>(words.x & 0xffff0000u),
+        bitcast<f32>(words.y << 16u),
+        bitcast<f32>(words.y & 0xffff0000u),
     );
 }

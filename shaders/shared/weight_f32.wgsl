@@ -1,6 +1,6 @@
 // Weight storage: float32. One element of a weight matrix [N, K/4] holds four values of a row.
-alias Weight4 = vec4<f32>;
+@group(0) @binding(3) var<storage, read> w: array<vec4<f32>>;   // [N, K/4]
 
-fn weight4(w: Weight4) -> vec4<f32> {
-    return w;
+fn weight4(at: u32, group: Group) -> vec4<f32> {
+    return w[at];
 }

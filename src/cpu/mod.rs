@@ -5,6 +5,7 @@
 //! the adapter at hand. They are not meant to be fast.
 
 mod attention;
+mod dequantise;
 mod head_norm_rope;
 mod matmul;
 mod pool;
@@ -13,6 +14,7 @@ mod rms_norm;
 mod swiglu;
 
 pub use attention::attention;
+pub use dequantise::dequantise;
 pub use head_norm_rope::{head_norm_rope, rope_table};
 pub use matmul::matmul;
 pub use pool::mean;

@@ -136,6 +136,25 @@ impl Gpu {
         Ok(buffer)
     }
 
+    /// What `make` makes of buffers, once the platform has said that there was room for all of them, which a browser
+    /// does only after they were made. If there was not, `free` is to destroy them.
+    ///
+    /// # Errors
+    /// What `make` returns, [`Error::OutOfMemory`], or a fault of the device.
+    pub async fn allocate<T>(&self, make: impl FnOnce() -> Result<T>, free: impl FnOnce(T)) -> Result<T> {
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let made = make();
+        let refused = scope.pop().await.map(Error::from);
+        let made = made?;
+        match refused.map_or_else(|| self.check(), Err) {
+            Ok(()) => Ok(made),
+            Err(error) => {
+                free(made);
+                Err(error)
+            }
+        }
+    }
+
     /// Hands what was written so far to the device and waits, so that staging memory is given back.
     ///
     /// # Errors

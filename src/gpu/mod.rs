@@ -6,8 +6,10 @@ mod linear;
 pub mod probe;
 mod recorder;
 pub mod shaders;
+mod storage;
 
 pub use device::{AdapterSummary, Gpu};
 pub use kernels::{AttentionBuffers, Form, HeadRows, Heads, Kernels, Rope, Segment, Tile};
-pub use linear::{Linear, WeightType};
+pub use linear::Linear;
 pub use recorder::Recorder;
+pub use storage::{Storage, WeightType};

@@ -4,7 +4,8 @@
 //! browser gets one wrong is found before it has made a vector. The tests call the same functions over the edges of
 //! each kernel's tile.
 
-use super::{AttentionBuffers, Form, Gpu, HeadRows, Heads, Kernels, Linear, Recorder, Rope, Segment, Tile, WeightType};
+use super::WeightType;
+use super::{AttentionBuffers, Form, Gpu, HeadRows, Heads, Kernels, Linear, Recorder, Rope, Segment, Storage, Tile};
 use crate::cpu;
 use crate::error::{Error, Result};
 
@@ -19,8 +20,12 @@ const TOLERANCE: f64 = 2e-5;
 /// [`Error::WrongKernel`], or a fault of the device.
 pub(super) async fn check(gpu: &Gpu, kernels: &Kernels) -> Result<()> {
     rms_norm(gpu, kernels, 3, 68).await?;
-    matmul(gpu, kernels, [5, 9, 20], u64::MAX).await?;
-    swiglu(gpu, kernels, [5, 5, 20], u64::MAX).await?;
+    for weight_type in kernels.weight_types() {
+        // Of affine types a whole group and a shorter one.
+        let storage = Storage { weight_type, group: if weight_type.is_affine() { 16 } else { 0 } };
+        matmul(gpu, kernels, storage, [5, 9, 24], u64::MAX).await?;
+        swiglu(gpu, kernels, storage, [5, 5, 24], u64::MAX).await?;
+    }
     head_norm_rope(gpu, kernels, 3, [2, 20]).await?;
     attention(gpu, kernels, &[1, 9], Heads { query: 4, key: 2, dim: 12, causal: false }).await?;
     for form in [Form::Float32, Form::Int8, Form::Binary, Form::Ubinary] {
@@ -57,14 +62,21 @@ pub async fn rms_norm(gpu: &Gpu, kernels: &Kernels, rows: u32, h: u32) -> Result
     compare("rms_norm", &floats(gpu, &y, rows * h).await?, &cpu::rms_norm(&x, &w, 1e-6))
 }
 
-/// A linear layer of `[rows, n, k]`, its weight cut to parts of `max_binding` bytes: stored at a row offset, then
-/// accumulated.
+/// A linear layer of `[rows, n, k]`, its weight held as `storage` in parts of at most `max_binding` bytes a buffer:
+/// stored at a row offset, then accumulated.
 ///
 /// # Errors
 /// [`Error::WrongKernel`], or a fault of the device.
-pub async fn matmul(gpu: &Gpu, kernels: &Kernels, [rows, n, k]: [u32; 3], max_binding: u64) -> Result<()> {
+pub async fn matmul(
+    gpu: &Gpu,
+    kernels: &Kernels,
+    storage: Storage,
+    [rows, n, k]: [u32; 3],
+    max_binding: u64,
+) -> Result<()> {
     let x = values(3, (rows * k) as usize);
-    let (w, w_values) = weight(gpu, kernels.weight_type(), 4, [n, k], max_binding)?;
+    let w = Linear::with_max_binding(gpu, "probe", [1, n, k], storage, max_binding.min(gpu.max_binding()))?;
+    let w_values = fill(gpu, &w, 0, 4);
     let x_buffer = gpu.storage_of("x", &x)?;
     let before = values(5, (rows * n) as usize);
     let (y, sum) = (gpu.storage("y", u64::from((rows + 1) * n) * 4)?, gpu.storage_of("sum", &before)?);
@@ -75,24 +87,33 @@ pub async fn matmul(gpu: &Gpu, kernels: &Kernels, [rows, n, k]: [u32; 3], max_bi
     let product = cpu::matmul(&x, &w_values, k as usize);
     let mut expected = vec![0.0; n as usize];
     expected.extend(&product);
-    compare("matmul", &floats(gpu, &y, (rows + 1) * n).await?, &expected)?;
+    let kernel = |part: &str| format!("matmul_{}{part}", storage.weight_type.name());
+    compare(&kernel(""), &floats(gpu, &y, (rows + 1) * n).await?, &expected)?;
     let total: Vec<f32> = before.iter().zip(&product).map(|(a, b)| a + b).collect();
-    compare("matmul (accumulate)", &floats(gpu, &sum, rows * n).await?, &total)
+    compare(&kernel(" (accumulate)"), &floats(gpu, &sum, rows * n).await?, &total)
 }
 
-/// The gated half of an MLP, `[rows, n, k]`, its weights cut to parts of `max_binding` bytes.
+/// The gated half of an MLP, `[rows, n, k]`, its weights held as `storage` in parts of at most `max_binding` bytes a
+/// buffer.
 ///
 /// # Errors
 /// [`Error::WrongKernel`], or a fault of the device.
-pub async fn swiglu(gpu: &Gpu, kernels: &Kernels, [rows, n, k]: [u32; 3], max_binding: u64) -> Result<()> {
+pub async fn swiglu(
+    gpu: &Gpu,
+    kernels: &Kernels,
+    storage: Storage,
+    [rows, n, k]: [u32; 3],
+    max_binding: u64,
+) -> Result<()> {
     let x: Vec<f32> = values(6, (rows * k) as usize).iter().map(|v| v * 4.0).collect();
-    let (gate, gate_values) = weight(gpu, kernels.weight_type(), 7, [n, k], max_binding)?;
-    let (up, up_values) = weight(gpu, kernels.weight_type(), 8, [n, k], max_binding)?;
+    let pair = Linear::with_max_binding(gpu, "probe", [2, n, k], storage, max_binding.min(gpu.max_binding()))?;
+    let (gate, up) = (fill(gpu, &pair, 0, 7), fill(gpu, &pair, 1, 8));
     let (x_buffer, y) = (gpu.storage_of("x", &x)?, gpu.storage("y", u64::from(rows * n) * 4)?);
     let mut run = Recorder::new(gpu, kernels, &());
-    run.swiglu(&x_buffer, &gate, &up, &y, rows);
+    run.swiglu(&x_buffer, &pair, &y, rows);
     run.finish().await?;
-    compare("swiglu", &floats(gpu, &y, rows * n).await?, &cpu::swiglu(&x, &gate_values, &up_values, k as usize))
+    let kernel = format!("swiglu_{}", storage.weight_type.name());
+    compare(&kernel, &floats(gpu, &y, rows * n).await?, &cpu::swiglu(&x, &gate, &up, k as usize))
 }
 
 /// Head norm and rotary embedding of `rows` tokens, in a buffer and a table that both start earlier.
@@ -215,10 +236,12 @@ pub async fn pool_quantise(
     Ok(())
 }
 
-/// A random weight of `kind`, and the values it holds.
-fn weight(gpu: &Gpu, kind: WeightType, seed: u64, [n, k]: [u32; 2], max: u64) -> Result<(Linear, Vec<f32>)> {
+/// Fills `matrix` of `linear` at random, the rows in two writes; the values in -1..1 it then holds.
+fn fill(gpu: &Gpu, linear: &Linear, matrix: usize, seed: u64) -> Vec<f32> {
+    let (n, k, storage) = (linear.n, linear.k, linear.storage());
     let raw = values(seed, (n * k) as usize);
-    let (bytes, held): (Vec<u8>, Vec<f32>) = match kind {
+    let mut groups = Vec::new();
+    let (bytes, held): (Vec<u8>, Vec<f32>) = match storage.weight_type {
         WeightType::F32 => (bytemuck::cast_slice(&raw).to_vec(), raw),
         WeightType::F16 => {
             let halves: Vec<_> = raw.iter().map(|&v| half::f16::from_f32(v)).collect();
@@ -228,10 +251,41 @@ fn weight(gpu: &Gpu, kind: WeightType, seed: u64, [n, k]: [u32; 2], max: u64) ->
             let halves: Vec<_> = raw.iter().map(|&v| half::bf16::from_f32(v)).collect();
             (bytemuck::cast_slice(&halves).to_vec(), halves.iter().map(|v| v.to_f32()).collect())
         }
+        WeightType::Q8 | WeightType::Q4 => {
+            let bits = storage.weight_type.bits();
+            groups = affine_groups(seed + 100, n * storage.row_groups(k), bits);
+            let bytes = codes(&raw, bits);
+            let held = cpu::dequantise(&bytes, bits as usize, &groups, k as usize, storage.group as usize);
+            (bytes, held)
+        }
     };
-    let linear = Linear::with_max_binding(gpu, "probe", n, k, kind, max.min(gpu.max_binding()))?;
-    linear.write(gpu, 0, &bytes);
-    Ok((linear, held))
+    let cut = n / 3;
+    let (first, rest) = bytes.split_at(cut as usize * storage.row_bytes(k) as usize);
+    let (first_groups, rest_groups) = groups.split_at((cut * storage.row_groups(k)) as usize);
+    linear.write(gpu, matrix, 0, first);
+    linear.write(gpu, matrix, cut, rest);
+    linear.write_groups(gpu, matrix, 0, first_groups);
+    linear.write_groups(gpu, matrix, cut, rest_groups);
+    held
+}
+
+/// `raw` in -1..1 as packed codes of `bits`. Every fifth is 0, and every fifth the largest.
+fn codes(raw: &[f32], bits: u32) -> Vec<u8> {
+    let largest = (1u32 << bits) - 1;
+    let code = |(i, v): (usize, &f32)| match i % 5 {
+        0 => 0,
+        1 => largest,
+        _ => ((v * 0.5 + 0.5) * largest as f32).round() as u32,
+    };
+    let codes: Vec<u32> = raw.iter().enumerate().map(code).collect();
+    codes.chunks(8 / bits as usize).map(|byte| byte.iter().rev().fold(0, |b, code| b << bits | code) as u8).collect()
+}
+
+/// Scales of either sign and biases that keep every weight in -1..1, as `codes` of `bits` go up or down from an edge.
+fn affine_groups(seed: u64, count: u32, bits: u32) -> Vec<[f32; 2]> {
+    let largest = ((1u32 << bits) - 1) as f32;
+    let (spans, edges) = (values(seed, count as usize), values(seed + 1, count as usize));
+    spans.iter().zip(&edges).map(|(span, edge)| [span / largest, edge.abs().copysign(-span)]).collect()
 }
 
 async fn floats(gpu: &Gpu, buffer: &wgpu::Buffer, count: u32) -> Result<Vec<f32>> {

@@ -30,6 +30,8 @@ pub struct Recorder<'a> {
     sealed: VecDeque<Batch>,
     running: VecDeque<(Submitted, Instant, f64)>,
     last_done: Option<Instant>,
+    /// Why something could not be recorded.
+    failed: Option<Error>,
 }
 
 #[derive(Default)]
@@ -49,7 +51,7 @@ impl<'a> Recorder<'a> {
     /// An empty recorder.
     pub fn new(gpu: &'a Gpu, kernels: &'a Kernels, watch: &'a dyn Watch) -> Self {
         let (open, sealed, running) = (Batch::default(), VecDeque::new(), VecDeque::new());
-        Self { gpu, kernels, watch, open, sealed, running, last_done: None }
+        Self { gpu, kernels, watch, open, sealed, running, last_done: None, failed: None }
     }
 
     /// Multiply-adds that fill one submission at the speed measured so far.
@@ -87,6 +89,11 @@ impl<'a> Recorder<'a> {
         self.open.work += work;
     }
 
+    /// Ends the run with `error` when it is pumped.
+    pub(super) fn fail(&mut self, error: Error) {
+        self.failed.get_or_insert(error);
+    }
+
     fn seal(&mut self) {
         if !self.open.dispatches.is_empty() {
             self.sealed.push_back(std::mem::take(&mut self.open));
@@ -98,6 +105,9 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// [`Error::Aborted`], or a fault of the device.
     pub async fn pump(&mut self) -> Result<()> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         while let Some(batch) = self.sealed.pop_front() {
             if self.watch.cancelled() {
                 return Err(Error::Aborted);

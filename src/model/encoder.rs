@@ -190,7 +190,7 @@ impl Encoder<'_> {
             run.matmul_add(&arena.a, &layer.o, &slab.x, part.rows);
 
             self.norm(run, arena, slab, &layer.mlp_norm, part.rows);
-            run.swiglu(&arena.h, &layer.gate, &layer.up, &arena.m, part.rows);
+            run.swiglu(&arena.h, &layer.gate_up, &arena.m, part.rows);
             run.matmul_add(&arena.m, &layer.down, &slab.x, part.rows);
         }
     }

@@ -129,7 +129,7 @@ impl Model {
         };
         let weights = Weights::load(source, &config, &gpu, held, watch).await?;
         watch.progress(Progress::Compile);
-        let kernels = Kernels::new(&gpu, weights.weight_type).await?;
+        let kernels = Kernels::new(&gpu, &[weights.weight_type]).await?;
         let arena = Mutex::new(Arena::new(&gpu, &config)?);
         Ok(Self { gpu, kernels, config, tokenizer, weights, arena, options })
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Config;
 use crate::checkpoint::{Files, Header, Number, Tensor};
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Linear, WeightType};
+use crate::gpu::{Gpu, Linear, Storage, WeightType};
 use crate::hub::{Reader, Source, Stream};
 use crate::watch::{Progress, Watch};
 
@@ -24,8 +24,8 @@ pub(super) struct Layer {
     pub(super) k_norm: wgpu::Buffer,
     pub(super) o: Linear,
     pub(super) mlp_norm: wgpu::Buffer,
-    pub(super) gate: Linear,
-    pub(super) up: Linear,
+    /// The pair of gate and up.
+    pub(super) gate_up: Linear,
     pub(super) down: Linear,
 }
 
@@ -63,7 +63,7 @@ impl Embedding {
 impl Weights {
     /// Bytes in host memory and on the device.
     pub(super) fn bytes(&self) -> (u64, u64) {
-        let linears = self.layers.iter().flat_map(|l| [&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down]);
+        let linears = self.layers.iter().flat_map(|l| [&l.q, &l.k, &l.v, &l.o, &l.gate_up, &l.down]);
         let norms = self.layers.iter().flat_map(|l| [&l.input_norm, &l.q_norm, &l.k_norm, &l.mlp_norm]);
         let norms: u64 = norms.chain([&self.norm]).map(wgpu::Buffer::size).sum();
         (self.embedding.host_bytes(), linears.map(Linear::bytes).sum::<u64>() + norms)
@@ -147,6 +147,14 @@ enum Loaded {
     Embedding(Embedding),
     Norm(wgpu::Buffer),
     Linear(Linear),
+    /// One of a pair, which is under the pair's name.
+    Half,
+}
+
+/// The name of the pair that a tensor is one of, and which.
+fn pair_of(name: &str) -> Option<(String, usize)> {
+    let of = |suffix, matrix| Some((format!("{}mlp.gate_up", name.strip_suffix(suffix)?), matrix));
+    of("mlp.gate_proj.weight", 0).or_else(|| of("mlp.up_proj.weight", 1))
 }
 
 struct Loader<'a> {
@@ -204,7 +212,7 @@ impl Loader<'_> {
         let loaded = match role {
             Role::Embedding => Loaded::Embedding(self.embedding(reader, tensor, number).await?),
             Role::Norm => Loaded::Norm(self.norm(reader, tensor, number).await?),
-            Role::Linear => Loaded::Linear(self.linear(reader, tensor, number).await?),
+            Role::Linear => self.linear(reader, tensor, number).await?,
         };
         self.loaded.insert(name.into(), loaded);
         Ok(())
@@ -225,7 +233,7 @@ impl Loader<'_> {
             })?;
         }
         while (bytes.len() as u64) < tensor.bytes {
-            bytes.extend(self.step(reader, tensor.bytes - bytes.len() as u64).await?);
+            bytes.extend(self.step(reader, STEP.min(tensor.bytes - bytes.len() as u64)).await?);
         }
         Ok(Embedding { bytes, number, hidden: self.config.hidden as usize })
     }
@@ -242,7 +250,7 @@ impl Loader<'_> {
         self.gpu.storage_of(&tensor.name, &values)
     }
 
-    async fn linear<S: Stream>(&mut self, reader: &mut Reader<S>, tensor: &Tensor, number: Number) -> Result<Linear> {
+    async fn linear<S: Stream>(&mut self, reader: &mut Reader<S>, tensor: &Tensor, number: Number) -> Result<Loaded> {
         let stored = match number {
             Number::F32 => WeightType::F32,
             Number::F16 => WeightType::F16,
@@ -258,34 +266,47 @@ impl Loader<'_> {
             WeightType::F32 => Number::F32,
             WeightType::F16 => Number::F16,
             WeightType::Bf16 => Number::Bf16,
+            WeightType::Q8 | WeightType::Q4 => {
+                return Err(Error::unsupported(format!("weights {}", held.name()), "allowed are auto, f32 and f16"));
+            }
         };
         let (n, k) = (tensor.shape[0] as u32, tensor.shape[1] as u32);
-        let linear = Linear::zeros(self.gpu, &tensor.name, n, k, held)?;
-        let (mut read, mut written) = (0, 0);
+        let (storage, pair) = (Storage::dense(held), pair_of(plain(&tensor.name)));
+        let (linear, matrix) = match &pair {
+            None => (Linear::zeros(self.gpu, &tensor.name, n, k, storage)?, 0),
+            Some((name, matrix)) => match self.loaded.remove(name) {
+                Some(Loaded::Linear(linear)) => (linear, *matrix),
+                _ => (Linear::pair(self.gpu, name, n, k, storage)?, *matrix),
+            },
+        };
+        let row = u64::from(k) * number.bytes() as u64;
+        let step = (STEP / row).max(1) * row;
+        let mut read = 0;
         while read < tensor.bytes {
-            let bytes = self.step(reader, tensor.bytes - read).await?;
+            let bytes = self.step(reader, step.min(tensor.bytes - read)).await?;
             let converted = number.convert(&bytes, to).ok_or_else(|| {
                 let message = "it has values beyond the range of f16; choose \"auto\" or \"f32\"";
                 Error::unsupported(format!("weights as f16 for tensor {}", tensor.name), message)
             })?;
-            linear.write(self.gpu, written, &converted);
+            linear.write(self.gpu, matrix, (read / row) as u32, &converted);
             read += bytes.len() as u64;
-            written += converted.len() as u64;
             self.unflushed += converted.len() as u64;
             if self.unflushed >= FLUSH {
                 self.unflushed = 0;
                 self.gpu.flush_writes().await?;
             }
         }
-        Ok(linear)
+        let Some((name, _)) = pair else { return Ok(Loaded::Linear(linear)) };
+        self.loaded.insert(name, Loaded::Linear(linear));
+        Ok(Loaded::Half)
     }
 
-    /// The next bytes of a tensor that has `left` of them.
-    async fn step<S: Stream>(&self, reader: &mut Reader<S>, left: u64) -> Result<Vec<u8>> {
+    /// The next `bytes` bytes of a tensor.
+    async fn step<S: Stream>(&self, reader: &mut Reader<S>, bytes: u64) -> Result<Vec<u8>> {
         if self.watch.cancelled() {
             return Err(Error::Aborted);
         }
-        let bytes = reader.exact(left.min(STEP) as usize).await?;
+        let bytes = reader.exact(bytes as usize).await?;
         let (file, loaded, total) = (reader.file().to_owned(), reader.position(), reader.size());
         self.watch.progress(Progress::Download { file, loaded, total });
         Ok(bytes)
@@ -306,8 +327,7 @@ impl Loader<'_> {
                     k_norm: self.take_norm(&name("self_attn.k_norm"))?,
                     o: self.take_linear(&name("self_attn.o_proj"))?,
                     mlp_norm: self.take_norm(&name("post_attention_layernorm"))?,
-                    gate: self.take_linear(&name("mlp.gate_proj"))?,
-                    up: self.take_linear(&name("mlp.up_proj"))?,
+                    gate_up: self.take_pair(name)?,
                     down: self.take_linear(&name("mlp.down_proj"))?,
                 })
             })
@@ -324,6 +344,14 @@ impl Loader<'_> {
             Some(Loaded::Norm(buffer)) => Ok(buffer),
             _ => Err(missing(name)),
         }
+    }
+
+    fn take_pair(&mut self, name: impl Fn(&str) -> String) -> Result<Linear> {
+        for half in [name("mlp.gate_proj"), name("mlp.up_proj")] {
+            self.loaded.remove(&half).ok_or_else(|| missing(&half))?;
+        }
+        let pair = pair_of(&name("mlp.gate_proj")).map_or_else(String::new, |(pair, _)| pair);
+        self.take_linear(&pair)
     }
 
     fn take_linear(&mut self, name: &str) -> Result<Linear> {

@@ -16,36 +16,50 @@ pub use pool::Segment;
 pub use quantise::Form;
 
 use super::recorder::PARAMS_BYTES;
-use super::{Gpu, WeightType, probe, shaders};
+use super::{Gpu, Linear, Recorder, WeightType, probe, shaders};
 use crate::error::{Error, Result};
 
-/// The pipelines of one device, for weights of one type.
+/// The pipelines of one device, for weights of some types.
 pub struct Kernels {
     pub(super) params: wgpu::Buffer,
     rms_norm: wgpu::ComputePipeline,
-    matmul: wgpu::ComputePipeline,
-    swiglu: wgpu::ComputePipeline,
+    /// One for each type of weights.
+    products: Vec<Products>,
     head_norm_rope: wgpu::ComputePipeline,
     attention: wgpu::ComputePipeline,
     pool: wgpu::ComputePipeline,
     quantise: wgpu::ComputePipeline,
+}
+
+/// The pipelines that read weights of one type.
+#[derive(Clone)]
+pub(super) struct Products {
     weight_type: WeightType,
+    matmul: wgpu::ComputePipeline,
+    swiglu: wgpu::ComputePipeline,
 }
 
 impl Kernels {
-    /// Compiles every kernel, and checks each against its CPU twin on this adapter.
+    /// Compiles every kernel, those that read weights for each of `types`, and checks each against its CPU twin on
+    /// this adapter.
     ///
     /// # Errors
     /// [`Error::Gpu`] if a shader does not compile, [`Error::WrongKernel`] if one gives wrong numbers.
-    pub async fn new(gpu: &Gpu, weight_type: WeightType) -> Result<Self> {
-        let kernels = Self::compile(gpu, weight_type).await?;
+    pub async fn new(gpu: &Gpu, types: &[WeightType]) -> Result<Self> {
+        let kernels = Self::compile(gpu, types).await?;
         probe::check(gpu, &kernels).await?;
         Ok(kernels)
     }
 
-    async fn compile(gpu: &Gpu, weight_type: WeightType) -> Result<Self> {
+    async fn compile(gpu: &Gpu, types: &[WeightType]) -> Result<Self> {
         let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let suffix = weight_type.name();
+        let mut products: Vec<Products> = Vec::new();
+        for &weight_type in types {
+            if products.iter().all(|p| p.weight_type != weight_type) {
+                let [matmul, swiglu] = product_names(weight_type).map(|name| pipeline(gpu, &name));
+                products.push(Products { weight_type, matmul, swiglu });
+            }
+        }
         let kernels = Self {
             params: gpu.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("parameters"),
@@ -54,13 +68,11 @@ impl Kernels {
                 mapped_at_creation: false,
             }),
             rms_norm: pipeline(gpu, "rms_norm"),
-            matmul: pipeline(gpu, &format!("matmul_{suffix}")),
-            swiglu: pipeline(gpu, &format!("swiglu_{suffix}")),
+            products,
             head_norm_rope: pipeline(gpu, "head_norm_rope"),
             attention: pipeline(gpu, "attention"),
             pool: pipeline(gpu, "pool"),
             quantise: pipeline(gpu, "quantise"),
-            weight_type,
         };
         match scope.pop().await {
             None => Ok(kernels),
@@ -68,20 +80,36 @@ impl Kernels {
         }
     }
 
-    /// The type of weights these kernels read.
-    pub fn weight_type(&self) -> WeightType {
-        self.weight_type
+    /// The types of weights these kernels read.
+    pub fn weight_types(&self) -> impl Iterator<Item = WeightType> {
+        self.products.iter().map(|p| p.weight_type)
     }
 
     /// The shader modules in use.
     pub fn names(&self) -> Vec<String> {
-        let suffix = self.weight_type.name();
         let mut names: Vec<String> =
             ["rms_norm", "head_norm_rope", "attention", "pool", "quantise"].map(String::from).into();
-        names.extend([format!("matmul_{suffix}"), format!("swiglu_{suffix}")]);
+        names.extend(self.weight_types().flat_map(product_names));
         names.sort();
         names
     }
+}
+
+impl Recorder<'_> {
+    /// The pipelines that read `w`, which has to be of that many matrices. If there are none, the recorder fails.
+    fn products(&mut self, w: &Linear, matrices: u32) -> Option<Products> {
+        let weight_type = w.storage().weight_type;
+        let found = self.kernels.products.iter().find(|p| p.weight_type == weight_type && w.matrices == matrices);
+        if found.is_none() {
+            let message = format!("no kernel for {} matrices of {} was compiled", w.matrices, weight_type.name());
+            self.fail(Error::Gpu { message });
+        }
+        found.cloned()
+    }
+}
+
+fn product_names(weight_type: WeightType) -> [String; 2] {
+    ["matmul", "swiglu"].map(|kernel| format!("{kernel}_{}", weight_type.name()))
 }
 
 fn pipeline(gpu: &Gpu, name: &str) -> wgpu::ComputePipeline {
