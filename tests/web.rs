@@ -8,7 +8,7 @@ mod support;
 
 use std::cell::Cell;
 
-use pplx_embed::gpu::{Form, Gpu, Heads, Kernels, WeightType, probe, shaders};
+use pplx_embed::gpu::{Form, Gpu, Heads, Kernels, Linear, Storage, WeightType, probe, shaders};
 use pplx_embed::hub::{Source, Stream};
 use pplx_embed::model::{LoadOptions, Model};
 use pplx_embed::{Error, Result};
@@ -39,25 +39,52 @@ async fn chrome_compiles_every_shader() {
 #[wasm_bindgen_test]
 async fn matmul_and_swiglu_at_the_edges_of_their_tiles() {
     let gpu = gpu().await;
-    for weight_type in [WeightType::F32, WeightType::F16, WeightType::Bf16] {
-        let kernels = Kernels::new(gpu, weight_type).await.unwrap();
+    let all = [WeightType::F32, WeightType::F16, WeightType::Bf16, WeightType::Q8, WeightType::Q4];
+    let kernels = Kernels::new(gpu, &all).await.unwrap();
+    for weight_type in all {
+        let storage = Storage { weight_type, group: if weight_type.is_affine() { 8 } else { 0 } };
         for rows in [1, 4, 33] {
             for n in [1, 8, 63, 65] {
-                probe::matmul(gpu, &kernels, [rows, n, 20], u64::MAX).await.unwrap();
-                probe::swiglu(gpu, &kernels, [rows, n, 12], u64::MAX).await.unwrap();
+                probe::matmul(gpu, &kernels, storage, [rows, n, 24], u64::MAX).await.unwrap();
+                probe::swiglu(gpu, &kernels, storage, [rows, n, 16], u64::MAX).await.unwrap();
             }
         }
-        probe::matmul(gpu, &kernels, [5, 13, 3072], u64::MAX).await.unwrap();
+        probe::matmul(gpu, &kernels, storage, [5, 13, 3072], u64::MAX).await.unwrap();
         // The weight cut into parts of 9 rows.
-        probe::matmul(gpu, &kernels, [5, 30, 20], 9 * 20 * weight_type.bytes()).await.unwrap();
-        probe::swiglu(gpu, &kernels, [5, 30, 20], 9 * 20 * weight_type.bytes()).await.unwrap();
+        let row = storage.row_bytes(24).max(u64::from(storage.row_groups(24)) * 8);
+        probe::matmul(gpu, &kernels, storage, [5, 30, 24], 9 * row).await.unwrap();
+        probe::swiglu(gpu, &kernels, storage, [5, 30, 24], 2 * 9 * row).await.unwrap();
     }
+}
+
+#[wasm_bindgen_test]
+async fn affine_weights_in_every_size_of_group() {
+    let gpu = gpu().await;
+    let kernels = Kernels::new(gpu, &[WeightType::Q8, WeightType::Q4]).await.unwrap();
+    for weight_type in [WeightType::Q8, WeightType::Q4] {
+        for group in [4, 32, 64, 128, u32::MAX] {
+            for k in [8, 64, 72, 136] {
+                let storage = Storage { weight_type, group };
+                probe::matmul(gpu, &kernels, storage, [5, 9, k], u64::MAX).await.unwrap();
+                probe::swiglu(gpu, &kernels, storage, [5, 5, k], u64::MAX).await.unwrap();
+            }
+        }
+    }
+}
+
+#[wasm_bindgen_test]
+async fn allocating_gives_what_was_made() {
+    let gpu = gpu().await;
+    let storage = Storage { weight_type: WeightType::Q4, group: 32 };
+    let made = gpu.allocate(|| Linear::pair(gpu, "w", 8, 64, storage), Linear::destroy).await.unwrap();
+    assert_eq!(made.bytes(), 2 * 8 * (32 + 16));
+    made.destroy();
 }
 
 #[wasm_bindgen_test]
 async fn the_other_kernels_at_the_edges_of_theirs() {
     let gpu = gpu().await;
-    let kernels = Kernels::new(gpu, WeightType::F32).await.unwrap();
+    let kernels = Kernels::new(gpu, &[WeightType::F32]).await.unwrap();
     for h in [4, 252, 260, 1028, 2560] {
         probe::rms_norm(gpu, &kernels, 3, h).await.unwrap();
     }
