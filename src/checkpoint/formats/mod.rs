@@ -98,7 +98,11 @@ impl Scheme {
                 Method::BitsAndBytes(bitsandbytes::Settings::parse(settings, config)?)
             }
             (_, theirs) => match mlx.or(theirs) {
-                Some(settings) => Method::Mlx(mlx::Settings::parse(settings)?),
+                // mlx-lm writes the same under both names.
+                Some(settings) if mlx.is_some() || settings.get("bits").is_some() => {
+                    Method::Mlx(mlx::Settings::parse(settings)?)
+                }
+                Some(_) => return Err(settings::invalid("quant_method", "is missing")),
                 None => return Ok(None),
             },
         };
