@@ -50,10 +50,10 @@ impl Affine {
     /// In what form rows of `columns` come: codes where they can be used as they are, else numbers.
     pub(super) fn kept(&self, columns: u64) -> Kept {
         let group = self.group.columns(columns);
-        let whole = group == columns || group % 4 == 0;
+        let whole = group == columns || group.is_multiple_of(4);
         match (self.order, u32::try_from(group)) {
             (Order::Plain | Order::Checked(_), Ok(group)) if whole => {
-                let bits = if columns % 8 == 0 { self.codes.bits() } else { 8 };
+                let bits = if columns.is_multiple_of(8) { self.codes.bits() } else { 8 };
                 Kept::Affine { bits, group }
             }
             _ => Kept::Dense(Number::F32),

@@ -124,7 +124,7 @@ impl Codes {
         bits: u32,
     ) -> Option<&'a [u8]> {
         match self {
-            Self::Rows(p) if p.bits == bits && p.word_stride == 1 && columns * bits as usize % 32 == 0 => {
+            Self::Rows(p) if p.bits == bits && p.word_stride == 1 && 32 * p.lane_stride == columns * bits as usize => {
                 let row = 4 * p.lane_stride;
                 Some(&parts.bytes[p.part][rows.start * row..rows.end * row])
             }

@@ -53,7 +53,9 @@ impl Kept {
     pub fn row_size(self, columns: u64) -> (u64, u64) {
         match self {
             Self::Dense(number) => (columns * number.bytes() as u64, 0),
-            Self::Affine { bits, group } => (columns * u64::from(bits) / 8, columns.div_ceil(u64::from(group))),
+            Self::Affine { bits, group } => {
+                ((columns * u64::from(bits)).div_ceil(32) * 4, columns.div_ceil(u64::from(group)))
+            }
         }
     }
 
@@ -114,7 +116,11 @@ impl Scheme {
                 Method::BitsAndBytes(bitsandbytes::Settings::parse(settings, config)?)
             }
             (_, theirs) => match mlx.or(theirs) {
-                Some(settings) => Method::Mlx(mlx::Settings::parse(settings)?),
+                // mlx-lm writes the same under both names.
+                Some(settings) if mlx.is_some() || settings.get("bits").is_some() => {
+                    Method::Mlx(mlx::Settings::parse(settings)?)
+                }
+                Some(_) => return Err(settings::invalid("quant_method", "is missing")),
                 None => return Ok(None),
             },
         };
