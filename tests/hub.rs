@@ -218,7 +218,7 @@ fn redirects_without_end_or_to_nowhere_are_errors() {
 /// `pplx-embed info` of a model on the hub, with a home of Hugging Face's tools.
 fn command_line(hub: &Hub, home: &Path, token: Option<&str>) -> std::process::Output {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pplx-embed"));
-    command.args(["info", "--json", "--quiet", "--model", SMALL, "--endpoint", &hub.endpoint]);
+    command.args(["info", "--json", "--quiet", "--no-cache", "--model", SMALL, "--endpoint", &hub.endpoint]);
     command.env("HF_HOME", home).env_remove("HF_TOKEN");
     if let Some(token) = token {
         command.env("HF_TOKEN", token);

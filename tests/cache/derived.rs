@@ -86,3 +86,37 @@ fn keys_begin_with_that_of_a_file() {
         assert!(source.begin_derived(&format!("{raw}-/../../x")).await.unwrap().is_none());
     });
 }
+
+#[test]
+fn another_revision_with_the_same_file_has_what_was_made_of_it() {
+    let (net, place, ear) = (Net::new(3_000), Place::new(), Ear::default());
+    load_well(&net, &place);
+    let key = block_on(async {
+        let source = open(&net, place.store(), &ear).await.unwrap();
+        let key = format!("{}-q8", source.key(WEIGHTS).unwrap());
+        let mut writer = source.begin_derived(&key).await.unwrap().unwrap();
+        writer.append(b"form").await.unwrap();
+        writer.finish().await.unwrap();
+        source.forget_raw(WEIGHTS).await.unwrap();
+        key
+    });
+    let mut next = crate::net::model(3_000, 1);
+    next.insert("config.json".into(), b"{}".to_vec());
+    net.set(|s| s.commits.push(("2".repeat(40), next)));
+    net.take_log();
+    block_on(async {
+        let source = open(&net, place.store(), &ear).await.unwrap();
+        assert_eq!(source.key(WEIGHTS).unwrap(), key[..64]);
+        assert_eq!(source.derived(&key).await.unwrap().unwrap().read_at(0, 4).await.unwrap(), b"form");
+        for file in crate::net::SMALL {
+            pplx_embed::hub::read(&source, file, 1 << 20).await.unwrap();
+        }
+        source.loaded().await;
+        drop(source);
+        let again = open(&net, place.store(), &ear).await.unwrap();
+        assert!(again.derived(&key).await.unwrap().is_some(), "it outlives the revision it was made for");
+    });
+    assert_eq!(net.take_log(), [("config.json".to_owned(), 0)]);
+    let [kept] = &place.kept()[..] else { panic!("{:?}", place.kept()) };
+    assert!(kept.complete && kept.revision == "2".repeat(40), "{kept:?}");
+}

@@ -494,3 +494,33 @@ fn local_files_are_read_at_any_place() {
     assert_eq!(block_on(local.read_at(7, 70)).unwrap(), weights[7..77]);
     assert!(block_on(folder.local("none")).unwrap().is_none());
 }
+
+#[test]
+fn the_command_line_lists_and_deletes() {
+    let (net, place) = (Net::new(5_000), Place::new());
+    load_well(&net, &place);
+    let run = |arguments: &[&str], code: i32| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pplx-embed"));
+        let output = command.arg("cache").args(arguments).env("PPLX_EMBED_CACHE", &place.0).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let text = if code == 0 { output.stdout } else { output.stderr };
+        String::from_utf8(text).unwrap().trim_end().to_owned()
+    };
+    let path = place.0.to_str().unwrap();
+    assert_eq!(run(&["path"], 0), path);
+    let elsewhere = format!("{path}-elsewhere");
+    assert_eq!(run(&["path", "--cache-dir", &elsewhere], 0), elsewhere);
+    fs::remove_dir_all(&elsewhere).unwrap();
+    let line = run(&["list"], 0);
+    assert!(line.starts_with("owner/name  main (1111") && line.contains(" 4 files, from https://hub.test"), "{line}");
+    let json: serde_json::Value = serde_json::from_str(&run(&["list", "--json"], 0)).unwrap();
+    assert_eq!((&json[0]["id"], &json[0]["complete"]), (&ID.into(), &true.into()));
+    assert!(run(&["delete", "owner/other"], 1).contains("owner/other: not found at"));
+    let ear = Ear::default();
+    let source = block_on(open(&net, place.store(), &ear)).unwrap();
+    assert_eq!(run(&["delete", ID], 1), "error: owner/name is in use");
+    drop(source);
+    let freed = run(&["delete", ID, "--json"], 0);
+    assert_eq!(freed, format!("{{\"freed\":{}}}", json[0]["bytes"]));
+    assert_eq!((run(&["list"], 0), run(&["clear"], 0)), (String::new(), "freed 0 bytes".into()));
+}

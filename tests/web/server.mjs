@@ -119,7 +119,7 @@ export async function serveTests({ root } = {}) {
     createReadStream(join(ROOT, file)).pipe(response);
   }
 
-  const hubs = await serveHub({ page: 3 });
+  const hubs = await serveHub({ root, page: 3 });
   const { url, close } = await serve({
     port: 0,
     connect: [hubs.hub, hubs.cdn],

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::STEP;
 use super::derived::Derived;
 use super::filling::{Filling, Keeping};
-use super::refs::{self, Ref};
+use super::refs::{self, FileRef, Ref};
 use super::shelf::{Look, Shelf};
 use super::store::{Store, Writer};
 use crate::error::{Error, Result};
@@ -133,21 +133,47 @@ impl<'a, T: Transport, S: Store> Cached<'a, T, S> {
         }
     }
 
+    /// What `file` is kept as, and its size, where that can be told without asking for the file.
+    pub(super) fn kept_as(&self, file: &str) -> Option<(String, u64)> {
+        let shelf = self.shelf.as_ref()?;
+        let of = |known: FileRef| (known.key, known.size);
+        match &self.remote {
+            Origin::Online(remote) if remote.manifest().is_some() => {
+                let entry = remote.entry(file)?;
+                Some((refs::key("", entry)?, entry.size?))
+            }
+            // The server may have another by now: only asking tells.
+            Origin::Online(_) => shelf.seen(file).map(of),
+            Origin::Offline(_) => shelf.file(file).map(of),
+        }
+    }
+
+    /// The paths of the files that may be in the cache.
+    pub(super) fn candidates(&self) -> Vec<String> {
+        match (&self.remote, &self.shelf) {
+            (Origin::Online(remote), Some(shelf)) => match remote.manifest() {
+                Some(manifest) => manifest.files.keys().cloned().collect(),
+                None => shelf.files(),
+            },
+            (Origin::Offline(_), Some(shelf)) => shelf.files(),
+            (_, None) => Vec::new(),
+        }
+    }
+
     /// `file` for reading at any place, if it is in the cache.
     ///
     /// # Errors
     /// None so far: where the cache cannot be read there is nothing in it.
     pub async fn local(&self, file: &str) -> Result<Option<LocalFile>> {
-        let Some((shelf, known)) = self.shelf.as_ref().and_then(|s| Some((s, s.file(file)?))) else { return Ok(None) };
-        // What the server says now is what counts, where it says anything.
-        let entry = match &self.remote {
-            Origin::Online(remote) => remote.entry(file).and_then(|entry| refs::key("", entry)),
-            Origin::Offline(_) => None,
+        let (Some(shelf), Some((key, size))) = (&self.shelf, self.kept_as(file)) else { return Ok(None) };
+        let found = async {
+            let found = shelf.whole(file, &key, Some(size)).await?;
+            if found.is_some() {
+                shelf.note(file, &key, size).await?;
+            }
+            Ok::<_, Error>(found)
         };
-        if entry.is_some_and(|key| key != known.key) {
-            return Ok(None);
-        }
-        Ok(shelf.whole(file, &known.key, Some(known.size)).await.unwrap_or_default())
+        Ok(found.await.unwrap_or_default())
     }
 
     /// Loads `file` into the cache, if it is not there yet, and gives it for reading at any place; `None` if it cannot

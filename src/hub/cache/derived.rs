@@ -8,18 +8,36 @@ use crate::error::{Error, Result};
 use crate::hub::{Form, LocalFile, Lock, Transport};
 
 impl<T: Transport, S: Store> Cached<'_, T, S> {
-    /// The key of `file`, which the keys of what is made of it begin with; `None` if it is not in the cache.
+    /// The key of `file`, which the keys of what is made of it begin with: `{sha256}`, or `git-{sha1}` of a small one.
+    /// `None` where there is no cache, or the server has no digests and `file` was not opened yet.
     pub fn key(&self, file: &str) -> Option<String> {
-        Some(self.shelf.as_ref()?.file(file)?.key)
+        self.kept_as(file).map(|(key, _)| key)
     }
 
-    /// What was made of a file and finished under `key`.
+    /// The file that `key` was made of: its path, its own key, and its size.
+    fn origin(&self, key: &str) -> Option<(String, String, u64)> {
+        self.candidates().into_iter().find_map(|file| {
+            let (own, size) = self.kept_as(&file)?;
+            key.strip_prefix(&own).is_some_and(|form| form.starts_with('-')).then_some((file, own, size))
+        })
+    }
+
+    /// What was made of a file and finished under `key`, whether that file is still there or not.
     ///
     /// # Errors
     /// None so far: where the cache cannot be read there is nothing in it.
     pub async fn derived(&self, key: &str) -> Result<Option<LocalFile>> {
-        let Some((shelf, file)) = self.shelf.as_ref().and_then(|s| Some((s, s.origin(key)?))) else { return Ok(None) };
-        Ok(shelf.whole(&format!("{file} ({key})"), key, None).await.unwrap_or_default())
+        let (Some(shelf), Some((file, own, size))) = (&self.shelf, self.origin(key)) else { return Ok(None) };
+        let found = async {
+            let found = shelf.whole(&format!("{file} ({key})"), key, None).await?;
+            if found.is_some() {
+                // It may have been made for another revision that has the same file.
+                shelf.note(&file, &own, size).await?;
+                shelf.note_derived(&file, key).await?;
+            }
+            Ok::<_, Error>(found)
+        };
+        Ok(found.await.unwrap_or_default())
     }
 
     /// Begins what is to be found under `key` from then on: the key of a file, `-`, and a name of the form, such as
@@ -30,8 +48,12 @@ impl<T: Transport, S: Store> Cached<'_, T, S> {
     pub async fn begin_derived(&self, key: &str) -> Result<Option<Derived<'_, S>>> {
         let Some(shelf) = &self.shelf else { return Ok(None) };
         let allowed = || Error::argument("key", format!("{key:?}, allowed is the key of a file, '-' and a name"));
-        let file = shelf.origin(key).ok_or_else(allowed)?;
-        match begin(shelf, key, &file).await {
+        let (file, own, size) = self.origin(key).ok_or_else(allowed)?;
+        let begun = async {
+            shelf.note(&file, &own, size).await?;
+            begin(shelf, key, &file).await
+        };
+        match begun.await {
             Ok(derived) => Ok(derived),
             Err(error) => {
                 shelf.refused(key, &error);
@@ -96,14 +118,7 @@ impl<S: Store> Derived<'_, S> {
         let writer = self.writer.take().ok_or_else(gone)?;
         writer.close().await?;
         self.shelf.store.rename(&refs::part(&self.key), &blob(&self.key)).await?;
-        let noted = self.shelf.change(|state| {
-            if let Some(file) = state.files.get_mut(&self.file)
-                && !file.derived.contains(&self.key)
-            {
-                file.derived.push(self.key.clone());
-            }
-        });
-        noted.await?;
+        self.shelf.note_derived(&self.file, &self.key).await?;
         self.shelf.whole(&self.key, &self.key, None).await?.ok_or_else(gone)
     }
 }

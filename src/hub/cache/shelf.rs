@@ -1,6 +1,7 @@
 //! One model's place in the store.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::refs::{self, FileRef, Ref};
@@ -20,6 +21,8 @@ pub(super) struct Shelf<'a, S> {
     /// Nobody removes the model while this is held.
     lock: Arc<Lock>,
     state: RefCell<Ref>,
+    /// The files that were asked for since it was opened.
+    seen: RefCell<BTreeSet<String>>,
     /// The revision as it was asked for.
     asked: String,
     /// False once a file could not be kept.
@@ -44,6 +47,7 @@ impl<'a, S: Store> Shelf<'a, S> {
             watch,
             lock: Arc::new(lock),
             state: RefCell::new(known),
+            seen: RefCell::default(),
             asked: asked.into(),
             whole: Cell::new(true),
             persistent: Cell::new(false),
@@ -78,16 +82,19 @@ impl<'a, S: Store> Shelf<'a, S> {
         self.state.borrow().files.get(file).cloned()
     }
 
-    /// The path of the file that `key` was made of.
-    pub(super) fn origin(&self, key: &str) -> Option<String> {
-        let state = self.state.borrow();
-        let origin =
-            state.files.iter().find(|(_, f)| key.strip_prefix(&f.key).is_some_and(|form| form.starts_with('-')));
-        origin.map(|(path, _)| path.clone())
+    /// What is known of `file`, if it was asked for since this was opened.
+    pub(super) fn seen(&self, file: &str) -> Option<FileRef> {
+        self.file(file).filter(|_| self.seen.borrow().contains(file))
+    }
+
+    /// The paths of the files it knows.
+    pub(super) fn files(&self) -> Vec<String> {
+        self.state.borrow().files.keys().cloned().collect()
     }
 
     /// Notes that `file` is kept as `key`.
     pub(super) async fn note(&self, file: &str, key: &str, size: u64) -> Result<()> {
+        self.seen.borrow_mut().insert(file.into());
         if self.file(file).is_some_and(|known| known.key == key) {
             return Ok(());
         }
@@ -95,6 +102,19 @@ impl<'a, S: Store> Shelf<'a, S> {
             // What was complete with another content is not with this one.
             state.complete &= !state.files.contains_key(file);
             state.files.insert(file.into(), FileRef { key: key.into(), size, derived: Vec::new() });
+        })
+        .await
+    }
+
+    /// Notes that `derived` was made of `file`.
+    pub(super) async fn note_derived(&self, file: &str, derived: &str) -> Result<()> {
+        if self.file(file).is_none_or(|known| known.derived.iter().any(|key| key == derived)) {
+            return Ok(());
+        }
+        self.change(|state| {
+            if let Some(known) = state.files.get_mut(file) {
+                known.derived.push(derived.into());
+            }
         })
         .await
     }

@@ -1,7 +1,7 @@
 // Compiled against dist/ as a user's program would be, and never run.
-import { cosineSimilarity, hamming, load, PplxEmbedError } from "pplx-embed-web";
+import { cache, cosineSimilarity, hamming, load, PplxEmbedError } from "pplx-embed-web";
 import type {
-  Dtype, Embeddings, ErrorCode, LoadOptions, Model, ModelInfo, Progress, Usage,
+  CachedModel, CacheEstimate, Dtype, Embeddings, ErrorCode, LoadOptions, Model, ModelInfo, Progress, Usage,
 } from "pplx-embed-web";
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -12,6 +12,7 @@ const options: LoadOptions = {
   worker: true, wasmUrl: "/pplx_embed_bg.wasm", signal: AbortSignal.timeout(1000),
   onProgress: (p: Progress) => {
     if (p.stage === "download") is<typeof p.loaded, number>(true);
+    if (p.stage === "notice") is<typeof p.message, string>(true);
     // @ts-expect-error: only a download has a file
     if (p.stage === "embed") p.file;
   },
@@ -51,6 +52,20 @@ export async function uses(signal: AbortSignal | undefined): Promise<void> {
   own.shape[0] = 1;
   // @ts-expect-error: models are made by load
   new (await import("pplx-embed-web")).Model();
+}
+
+export async function keeps(): Promise<void> {
+  await load("owner/name", { cache: true });
+  await load("owner/name", { cache: { name: "mine" } });
+  // @ts-expect-error: no place of that name
+  await load("owner/name", { cache: "opfs" });
+  const models: CachedModel[] = await cache.list({ name: "mine" });
+  const freed: number = await cache.delete(models[0]?.id ?? "", { revision: "main", endpoint: new URL("https://h/") });
+  const { bytes, quota, persisted }: CacheEstimate = await cache.estimate();
+  is<typeof quota, number | undefined>(true);
+  console.log(freed + (await cache.clear()), bytes, persisted, models[0]?.used.getTime());
+  // @ts-expect-error: an option that does not exist
+  await cache.delete("a", { commit: "b" });
 }
 
 export function handles(error: unknown): ErrorCode | undefined {
