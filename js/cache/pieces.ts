@@ -120,7 +120,7 @@ class PieceReading implements Reading {
   readonly #index: Index;
   readonly #piece: (number: number) => Promise<Blob>;
   /** The piece read last: the next read mostly wants it too. */
-  #last: { number: number; blob: Blob } | undefined;
+  #last: { number: number; content: Blob } | undefined;
 
   constructor(index: Index, piece: (number: number) => Promise<Blob>) {
     this.#index = index;
@@ -136,8 +136,8 @@ class PieceReading implements Reading {
     for (const [number, size] of this.#index.sizes.entries()) {
       const [from, to] = [Math.max(at - start, 0), Math.min(at + length - start, size)];
       if (from < to) {
-        if (this.#last?.number !== number) this.#last = { number, blob: await this.#piece(number) };
-        parts.push(this.#last.blob.slice(from, to));
+        if (this.#last?.number !== number) this.#last = { number, content: await this.#piece(number) };
+        parts.push(this.#last.content.slice(from, to));
       }
       start += size;
     }
