@@ -163,7 +163,6 @@ fn a_failed_run_is_exit_code_1_and_one_line() {
     refused(&run(&["embed", "--model", MODEL], b"good\nb\xffd\n"), 1, &["line 2", "UTF-8"]);
     refused(&run(&["embed", "--model", MODEL, "--input", "missing.txt"], b""), 1, &["missing.txt"]);
     refused(&run(&["info", "--model", MODEL, "--device", "cpu"], b""), 1, &["device cpu", "not supported"]);
-    refused(&run(&["info", "--model", MODEL, "--weights", "q4"], b""), 1, &["q4", "not supported"]);
     for line in ["\"\\ud800\"", "{\"txt\": 1}", "[1]", "\"a"] {
         let input = Temporary::holding("bad.jsonl", format!("\"fine\"\n{line}\n"));
         refused(&run(&["embed", "--model", MODEL, "--input", input.path()], b""), 1, &["line 2"]);

@@ -11,7 +11,7 @@ use matrices::{FAMILIES, File, MATRICES, MODELS, cases, family, kept, weights};
 use pplx_embed::Error;
 use pplx_embed::checkpoint::formats::{Kept, Rows, Scheme};
 use pplx_embed::checkpoint::{Number, Tensor};
-use pplx_embed::hub::{Folder, Source};
+use pplx_embed::hub::{Folder, NoForm, Source};
 use pplx_embed::model::{Data, Dtype, EmbedOptions, LoadOptions, Model};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
@@ -338,6 +338,7 @@ struct Overlay(Folder, Folder);
 
 impl Source for Overlay {
     type Stream = <Folder as Source>::Stream;
+    type Form<'a> = NoForm;
 
     async fn open(&self, file: &str) -> pplx_embed::Result<Self::Stream> {
         match self.0.open(file).await {
@@ -348,7 +349,6 @@ impl Source for Overlay {
 }
 
 #[test]
-#[ignore = "needs the loader to read quantised checkpoints"]
 fn embeddings_of_quantised_checkpoints_equal_transformers_on_the_dequantised_weights() {
     let texts: Vec<String> = serde_json::from_slice(&std::fs::read(format!("{MODELS}/texts.json")).unwrap()).unwrap();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();

@@ -15,6 +15,12 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
+/// `PROPTEST_CASES` cases of each, 4,096 unless told.
+fn config() -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(4096);
+    ProptestConfig { cases, failure_persistence: None, ..Default::default() }
+}
+
 /// Edits of a text: where, with what, how, how long.
 fn damage() -> impl Strategy<Value = Vec<(usize, u8, u8, usize)>> {
     prop::collection::vec((0..1usize << 20, any::<u8>(), 0..4u8, 1..20usize), 0..6)

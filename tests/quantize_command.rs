@@ -29,7 +29,7 @@ fn written(tensors: &[Tensor], parts: &[(&str, &[u8])]) -> pplx_embed::Result<Ve
 }
 
 fn tensor(name: &str, dtype: &str, shape: &[u64], bytes: u64) -> Tensor {
-    Tensor { name: name.into(), dtype: dtype.into(), shape: shape.to_vec(), bytes }
+    Tensor { name: name.into(), file: "f".into(), dtype: dtype.into(), shape: shape.to_vec(), bytes }
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod support;
 use std::cell::Cell;
 
 use pplx_embed::gpu::{Form, Gpu, Heads, Kernels, Linear, Storage, WeightType, probe, shaders};
-use pplx_embed::hub::{Source, Stream};
+use pplx_embed::hub::{NoForm, Source, Stream};
 use pplx_embed::model::{LoadOptions, Model};
 use pplx_embed::{Error, Result};
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
@@ -120,6 +120,7 @@ struct Chunks {
 
 impl Source for Memory {
     type Stream = Chunks;
+    type Form<'a> = NoForm;
 
     async fn open(&self, file: &str) -> Result<Chunks> {
         match self.0.iter().find(|(name, _)| *name == file) {

@@ -70,7 +70,7 @@ pub struct ModelInfo {
 }
 
 /// Where a model's weights are.
-#[derive(Clone, Copy, Debug, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct WeightBytes {
     /// Bytes in host memory: the embedding table.
     pub host: u64,
