@@ -37,7 +37,8 @@ export class LocalEngine implements Engine {
     this.#model = model;
     const info = model.info() as ModelInfo;
     const name = info.adapter.name || (await adapterName());
-    return { ...info, device: "webgpu", adapter: { ...info.adapter, name } };
+    const bytes = { ...info.bytes, wasm: wasm.memoryBytes() };
+    return { ...info, device: "webgpu", bytes, adapter: { ...info.adapter, name } };
   }
 
   async embed(texts: readonly string[], request: EmbedRequest, hooks: Hooks): Promise<RawEmbeddings> {

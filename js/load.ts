@@ -42,7 +42,7 @@ export async function load(id: string, options?: LoadOptions): Promise<Model> {
     revision: check.primitive("revision", o.revision, "string") ?? "main",
     endpoint: check.address("endpoint", o.endpoint),
     token: check.primitive("token", o.token, "string"),
-    weights: check.choice("weights", o.weights, ["auto", "f32", "f16", undefined], ["q8", "q4"]),
+    weights: check.choice("weights", o.weights, ["auto", "f32", "f16", "q8", "q4", undefined], []),
     wasmUrl: check.address("wasmUrl", o.wasmUrl),
     cache: cacheOf(o.cache),
   };

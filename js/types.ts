@@ -49,8 +49,10 @@ export interface LoadOptions {
   /** Where to run. `"auto"`, the default, and `"webgpu"` both mean WebGPU; `"cpu"` is not in this version. */
   device?: "auto" | "webgpu" | "cpu" | undefined;
   /**
-   * How linear weights are held on the GPU. `"auto"`, the default, keeps what the checkpoint stores; `"f32"` is exact
-   * for all of them; `"f16"` rounds. `"q8"` and `"q4"` are not in this version.
+   * How weights are held. `"auto"`, the default, keeps what the checkpoint stores if there is memory for it (half of
+   * `navigator.deviceMemory`, and what the device then really gives), else the largest of the others that fits;
+   * `info.weights` says which. `"f32"` is exact for every checkpoint, `"f16"` rounds, `"q8"` and `"q4"` quantise while
+   * the file streams in: groups of 64 weights with a scale and a bias. What a checkpoint stores smaller stays as it is.
    */
   weights?: "auto" | "f32" | "f16" | "q8" | "q4" | undefined;
   /** A branch, tag or commit of the model's repository. Default: `"main"`. */
@@ -124,12 +126,17 @@ export interface ModelInfo {
   device: "webgpu";
   /** The GPU: what the browser calls it, and whether it is a software renderer (right, but slow). */
   adapter: { name: string; backend: string; software: boolean };
-  /** How linear weights are held. */
-  weights: "f32" | "f16" | "bf16";
+  /** How weights are held; where matrices differ, the way that takes most bytes. */
+  weights: "f32" | "f16" | "bf16" | "q8" | "q4";
+  /** Why they are not held as they are stored, where `weights: "auto"` had to choose; else null. */
+  weightsNote: string | null;
   /** The shader modules in use. Each gave the right numbers on this adapter when the model was loaded. */
   kernels: string[];
-  /** Bytes of the weights in main memory (the embedding table) and on the GPU. */
-  bytes: { host: number; device: number };
+  /**
+   * Bytes of the weights in main memory (the embedding table) and on the GPU; and of the WebAssembly memory in which
+   * that table is, which never shrinks: the most it has ever been.
+   */
+  bytes: { host: number; device: number; wasm: number };
 }
 
 /** What embedding cost. */

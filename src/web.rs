@@ -35,6 +35,14 @@ pub fn start(on_panic: Function) {
     }));
 }
 
+/// Bytes of the module's memory, which never shrinks.
+#[wasm_bindgen(js_name = memoryBytes)]
+pub fn memory_bytes() -> f64 {
+    let memory: Option<js_sys::WebAssembly::Memory> = wasm_bindgen::memory().dyn_into().ok();
+    let buffer: Option<js_sys::ArrayBuffer> = memory.and_then(|memory| memory.buffer().dyn_into().ok());
+    buffer.map_or(0.0, |buffer| f64::from(buffer.byte_length()))
+}
+
 /// Loads a model. Options: `id`, and optionally `endpoint`, `revision`, `token`, `weights`, `fetch`, `store` (a `Host` of
 /// `js/cache/`), `signal`, `onProgress`.
 #[wasm_bindgen]
@@ -57,7 +65,9 @@ async fn load_model(options: &JsValue) -> Result<Model> {
     let transport = Web::new(fetch, page.signal.clone());
     let store = option(options, "store")?.map(|host| Browser::new(host.unchecked_into()));
     let source = Cached::open(&repository, transport, Retry::default(), store, &page).await?;
-    let model = Model::load(&source, LoadOptions { id, revision, weights }, &page).await?;
+    let revision = source.commit().or(revision);
+    let options = LoadOptions { id, revision, weights, memory: None };
+    let model = Model::load(&source, options, &page).await?;
     source.loaded().await;
     if page.cancelled() { Err(Error::Aborted) } else { Ok(model) }
 }

@@ -206,7 +206,8 @@ fn weights_of_mixed_formats_are_held_each_as_it_is_stored() {
     let header = header.to_string();
     let wide: Vec<u8> = bytes[8 + length..].chunks(2).flat_map(|b| [0, 0, b[0], b[1]]).collect();
     model.write(file, [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &wide].concat());
-    let embed = |model: &Model| pollster::block_on(model.embed(&["a text"], EmbedOptions::default(), &())).unwrap().data;
+    let embed =
+        |model: &Model| pollster::block_on(model.embed(&["a text"], EmbedOptions::default(), &())).unwrap().data;
     let original = Copy::of("bf16-gqa4-sharded").load(Held::Auto, &()).unwrap();
     let mixed = model.load(Held::Auto, &()).unwrap();
     let kernels = mixed.info().kernels;

@@ -112,7 +112,11 @@ fn weights_quantised_while_loading_are_those_that_quantize_writes() {
         assert_eq!(loading.info().kernels, reading.info().kernels, "{checkpoint}");
         assert_eq!(loading.info().bytes, reading.info().bytes, "{checkpoint}");
         assert_eq!(vectors(&loading), vectors(&reading), "{checkpoint} in {bits} bits: the same codes, the same bits");
-        assert_ne!(vectors(&loading), vectors(&load(&original, Held::Auto, None)), "{checkpoint}: nothing was quantised");
+        assert_ne!(
+            vectors(&loading),
+            vectors(&load(&original, Held::Auto, None)),
+            "{checkpoint}: nothing was quantised"
+        );
     }
 }
 
@@ -122,7 +126,8 @@ fn quantised_weights_are_what_their_codes_stand_for() {
         let written = quantized("f32-gqa2", bits);
         let wide = dequantized(&written.0, "f32-gqa2");
         let (codes, numbers) = (vectors(&load(&written.0, Held::Auto, None)), vectors(&load(&wide.0, Held::F32, None)));
-        for (got, want) in codes.chunks(128).zip(numbers.chunks(128)).filter(|(_, want)| want.iter().any(|&w| w != 0.0)) {
+        for (got, want) in codes.chunks(128).zip(numbers.chunks(128)).filter(|(_, want)| want.iter().any(|&w| w != 0.0))
+        {
             let cosine = support::cosine(got, want);
             assert!(cosine >= 0.999999, "{bits} bits: cosine {cosine}");
         }
@@ -136,7 +141,8 @@ fn rounding_to_16_and_8_bits_costs_little() {
     let original = vectors(&load(&Path::new(CHECKPOINTS).join("f32-gqa2"), Held::Auto, None));
     for (held, least) in [(Held::F16, 0.999_999), (Held::Q8, 0.999)] {
         let got = vectors(&load(&Path::new(CHECKPOINTS).join("f32-gqa2"), held, None));
-        for (got, want) in got.chunks(128).zip(original.chunks(128)).filter(|(_, want)| want.iter().any(|&w| w != 0.0)) {
+        for (got, want) in got.chunks(128).zip(original.chunks(128)).filter(|(_, want)| want.iter().any(|&w| w != 0.0))
+        {
             let cosine = support::cosine(got, want);
             assert!(cosine >= least, "{held:?}: cosine {cosine}");
             assert!(held == Held::F16 || cosine < 0.999_999, "{held:?} is suspiciously exact");

@@ -96,7 +96,9 @@ impl Index {
         let listed = self.weight_map.iter().filter(|(_, in_file)| *in_file == file);
         match listed.map(|(tensor, _)| tensor.as_str()).find(|tensor| !there.contains(tensor)) {
             None => Ok(()),
-            Some(tensor) => Err(Error::checkpoint(INDEX, format!("tensor {tensor} is not in the shard it is listed in"))),
+            Some(tensor) => {
+                Err(Error::checkpoint(INDEX, format!("tensor {tensor} is not in the shard it is listed in")))
+            }
         }
     }
 

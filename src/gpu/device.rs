@@ -20,6 +20,8 @@ pub struct Gpu {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
     adapter: AdapterSummary,
+    /// The adapter has no memory of its own, but the machine's.
+    shares_memory: bool,
     fault: Arc<Mutex<Option<Error>>>,
     /// Multiply-adds a second, as measured so far; sets the size of a submission.
     pub(crate) pace: Mutex<f64>,
@@ -54,6 +56,7 @@ impl Gpu {
             backend: format!("{:?}", info.backend).to_lowercase().replace("browserwebgpu", "webgpu"),
             software: info.device_type == wgpu::DeviceType::Cpu,
         };
+        let shares_memory = matches!(info.device_type, wgpu::DeviceType::Cpu | wgpu::DeviceType::IntegratedGpu);
         Self::check_limits(&summary.name, &adapter.limits())?;
 
         let (device, queue) = adapter.request_device(&wgpu::DeviceDescriptor::default()).await.map_err(|e| {
@@ -68,7 +71,7 @@ impl Gpu {
                 record(&slot, Error::DeviceLost { message });
             }
         });
-        Ok(Self { device, queue, adapter: summary, fault, pace: Mutex::new(2e9) })
+        Ok(Self { device, queue, adapter: summary, shares_memory, fault, pace: Mutex::new(2e9) })
     }
 
     fn check_limits(adapter: &str, has: &wgpu::Limits) -> Result<()> {
@@ -88,6 +91,11 @@ impl Gpu {
     /// What is known of the adapter.
     pub fn adapter(&self) -> &AdapterSummary {
         &self.adapter
+    }
+
+    /// Bytes that weights may take, as far as anything is known of that: an estimate.
+    pub fn memory_for_weights(&self) -> Option<u64> {
+        super::memory::for_weights(self.shares_memory)
     }
 
     /// The largest storage binding, in bytes: no buffer here is larger.

@@ -3,6 +3,7 @@
 mod device;
 mod kernels;
 mod linear;
+mod memory;
 pub mod probe;
 mod recorder;
 pub mod shaders;

@@ -73,7 +73,10 @@ impl<S: Stream> Cursor<S> {
             Self::Local { name, file, position } => {
                 let left = file.size().saturating_sub(*position);
                 if count > left {
-                    return Err(Error::io(name.as_str(), format!("ends {left} bytes after byte {position}, not {count}")));
+                    return Err(Error::io(
+                        name.as_str(),
+                        format!("ends {left} bytes after byte {position}, not {count}"),
+                    ));
                 }
                 let bytes = file.read_at(*position, count as usize).await?;
                 *position += count;

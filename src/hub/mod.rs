@@ -26,6 +26,7 @@ mod web;
 
 #[cfg(target_arch = "wasm32")]
 pub use cache::{LocalFile, Lock};
+pub use cursor::Cursor;
 #[cfg(not(target_arch = "wasm32"))]
 pub use folder::Folder;
 #[cfg(not(target_arch = "wasm32"))]
@@ -34,7 +35,6 @@ pub use http::Http;
 pub use local::{local_copy, token};
 #[cfg(not(target_arch = "wasm32"))]
 pub use local_file::{LocalFile, Lock};
-pub use cursor::Cursor;
 pub use manifest::{Digest, Entry, Manifest};
 pub use reader::Reader;
 pub use remote::{MOST_BODIES, Remote};

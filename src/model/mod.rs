@@ -31,7 +31,8 @@ pub struct LoadOptions {
     pub revision: Option<String>,
     /// How weights are held.
     pub weights: Held,
-    /// Bytes that weights may take on the device, for [`Held::Auto`]. `None` means what the device gives.
+    /// Bytes that weights may take on the device, for [`Held::Auto`]; by default an estimate from what is known of the
+    /// machine. Whatever this says, a form that the device has no room for is not taken.
     pub memory: Option<u64>,
 }
 
@@ -99,7 +100,8 @@ impl Model {
         let config = Config::load(source).await?;
         let tokenizer = Tokenizer::load(source, &config).await?;
         let gpu = Gpu::open().await?;
-        let choice = Choice { held: options.weights, memory: options.memory };
+        let memory = options.memory.or_else(|| gpu.memory_for_weights());
+        let choice = Choice { held: options.weights, memory };
         let weights = Weights::load(source, &config, &gpu, choice, watch).await?;
         watch.progress(Progress::Compile);
         let kernels = Kernels::new(&gpu, &weights.types()).await?;

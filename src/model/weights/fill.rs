@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::plan::{Norm, Place, Plan};
 use super::Weights;
+use super::plan::{Norm, Place, Plan};
 use crate::checkpoint::{Kept, Loss, Number, Rewrite, Rows, Sink, Tensor};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;

@@ -105,7 +105,7 @@ impl Form {
             Self::Q4 => 4,
         };
         let stored_smaller = matches!(kept, Kept::Affine { bits: stored, .. } if stored <= bits);
-        if stored_smaller || columns % u64::from(GROUP) != 0 {
+        if stored_smaller || !columns.is_multiple_of(u64::from(GROUP)) {
             return kept;
         }
         Kept::Affine { bits, group: GROUP }

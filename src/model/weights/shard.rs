@@ -134,7 +134,8 @@ impl Shards {
         name: Option<&str>,
         fill: &mut Fill<'_>,
     ) -> Result<()> {
-        let forms: BTreeMap<String, Kept> = plan.matrices.iter().map(|m| m.name.clone()).zip(kept.iter().copied()).collect();
+        let forms: BTreeMap<String, Kept> =
+            plan.matrices.iter().map(|m| m.name.clone()).zip(kept.iter().copied()).collect();
         let wanted = plan.matrices.iter().zip(stored).zip(kept);
         let wanted = wanted.map(|((m, matrix), &to)| Wanted { name: m.name.clone(), matrix, to }).collect();
         let mut pass = Pass::new(wanted, plan.norms.iter().map(|(name, _, _)| name.clone()));

@@ -219,7 +219,8 @@ impl Common {
             let source = self.origin.open(console).await?;
             options.revision = source.commit().or(Some(self.origin.revision.clone()));
             // The same commit, fetched before by another tool.
-            if let Some(folder) = source.commit().and_then(|commit| hub::local_copy(&self.origin.model, Some(&commit))) {
+            if let Some(folder) = source.commit().and_then(|commit| hub::local_copy(&self.origin.model, Some(&commit)))
+            {
                 return Model::load(&Folder::new(folder), options, console).await;
             }
             let model = Model::load(&source, options, console).await?;
