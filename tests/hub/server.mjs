@@ -148,7 +148,7 @@ export async function serveHub({ root = ROOT, page = 1000 } = {}) {
     const url = new URL(request.url, addresses[origin]);
     const path = request.url;
     const cors = origin === "cdn" || !request.headers.origin
-      ? { "Access-Control-Allow-Origin": "*", "Cache-Control": "no-store" }
+      ? { "Access-Control-Allow-Origin": "*" }
       : { "Access-Control-Allow-Origin": request.headers.origin, "Access-Control-Expose-Headers": EXPOSED, Vary: "Origin" };
     if (request.method === "OPTIONS") {
       const allowed = origin === "hub" ? { "Access-Control-Allow-Headers": "authorization,content-type,range" } : {};

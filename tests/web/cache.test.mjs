@@ -71,6 +71,13 @@ const inCache = (page, method, ...args) =>
 const noOpfs = (page) =>
   page.addInitScript(() => Object.defineProperty(StorageManager.prototype, "getDirectory", { value: undefined }));
 
+/** The browser's own cache must not answer, nor complete what broke off, in place of the one that is tested. */
+async function noHttpCache(page) {
+  const session = await page.context().newCDPSession(page);
+  await session.send("Network.enable");
+  await session.send("Network.setCacheDisabled", { cacheDisabled: true });
+}
+
 const PLACES = [
   ["OPFS, in a worker", { worker: true }],
   ["OPFS, in the page's thread", { worker: false }],
@@ -80,6 +87,7 @@ const PLACES = [
 for (const [place, options, prepare] of PLACES) {
   test(`${place}: cold, warm, listed, deleted`, async () => {
     await browser.visit("/blank.html", async (page) => {
+      await noHttpCache(page);
       if (prepare) await prepare(page);
       await page.reload();
       const cold = await loading(page, options);
@@ -111,6 +119,7 @@ for (const [place, options, prepare] of PLACES) {
 
   test(`${place}: a page that is reloaded goes on where it was`, async () => {
     await browser.visit("/blank.html", async (page) => {
+      await noHttpCache(page);
       if (prepare) await prepare(page);
       await page.reload();
       await beginLoading(page, options);

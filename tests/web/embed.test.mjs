@@ -172,6 +172,8 @@ test("progress only goes forward, and a listener's fault stops nothing", async (
       return { loading, embedding };
     });
     assert.deepEqual(loading.pop(), { stage: "compile" });
+    // The host gives no digests, so that nothing is cached, which is said once.
+    assert.equal(loading.shift().stage, "notice");
     const files = new Set(loading.map((p) => p.file));
     assert.equal(files.size, 3);
     for (const file of files) {
