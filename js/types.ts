@@ -128,8 +128,8 @@ export interface ModelInfo {
   adapter: { name: string; backend: string; software: boolean };
   /** How weights are held; where matrices differ, the way that takes most bytes. */
   weights: "f32" | "f16" | "bf16" | "q8" | "q4";
-  /** Why they are not held as they are stored, where `weights: "auto"` had to choose; else null. */
-  weightsNote: string | null;
+  /** Why they are not held as they are stored, where `weights: "auto"` had to choose. */
+  weightsNote?: string | undefined;
   /** The shader modules in use. Each gave the right numbers on this adapter when the model was loaded. */
   kernels: string[];
   /**

@@ -63,6 +63,7 @@ pub struct ModelInfo {
     /// How linear weights are held; where there are several ways, the one with most bytes.
     pub weights: WeightType,
     /// Why they are not held as they are stored, where [`Held::Auto`] had to choose.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub weights_note: Option<String>,
     /// The shader modules in use, each checked on this adapter.
     pub kernels: Vec<String>,

@@ -40,7 +40,7 @@ const SERVERS = [
   ["long", "invalid-checkpoint", /model\.safetensors: is \d+ bytes long, its header describes \d+/],
   ["huge-header", "invalid-checkpoint", /header length is 1152921504606846976/],
   ["lying-offsets", "invalid-checkpoint", /data_offsets/],
-  ["other-shape", "invalid-checkpoint", /shape \[1, /],
+  ["other-shape", "invalid-checkpoint", /shape is \[1, /],
   ["no-weights", "not-found", /model\.safetensors: not found at http/],
   ["bad-tokenizer", "invalid-tokenizer", /^tokenizer\.json: /],
   ["bad-config", "invalid-config", /^config\.json: /],
@@ -69,7 +69,7 @@ test("arguments of load that are not allowed are named", async () => {
     const cases = [
       [{ device: "cpu" }, "unsupported", /^device "cpu"/],
       [{ device: "tpu" }, "invalid-argument", /^device: "tpu"/],
-      [{ weights: "q4" }, "unsupported", /^weights "q4"/],
+      [{ weights: "q9" }, "invalid-argument", /^weights: "q9", allowed is auto, f32, f16, q8, q4/],
       [{ weights: "f64" }, "invalid-argument", /^weights: "f64", allowed is auto, f32/],
       [{ cache: "opfs" }, "invalid-argument", /^cache: "opfs", allowed is true, false or/],
       [{ cache: { name: "../x" } }, "invalid-argument", /^name: "\.\.\/x", allowed is 1 to 64/],

@@ -34,7 +34,7 @@ test("importing on a server has no side effects", () => {
 test("loading on a server says what is missing", async () => {
   await assert.rejects(load("f32-odd"), { name: "PplxEmbedError", code: "no-adapter" });
   await assert.rejects(load("f32-odd", { signal: AbortSignal.abort() }), { code: "aborted" });
-  await assert.rejects(load("f32-odd", { weights: "q8" }), { code: "unsupported" });
+  await assert.rejects(load("f32-odd", { device: "cpu" }), { code: "unsupported" });
 });
 
 test("cosine of any two arrays of numbers", () => {

@@ -9,7 +9,7 @@ use crate::checkpoint::{
     Files, Header, Kept, Matrix, Number, Pass, Rewrite, Scheme, Tensor, Wanted, plain_name, rewritten,
 };
 use crate::error::{Error, Result};
-use crate::hub::{Cursor, Form as _, NoStream, Reader, Source};
+use crate::hub::{Cursor, Form as _, NoStream, Reader, Source, Stream};
 
 /// Bytes of unfinished matrices that reading a file in order may hold back; beyond that it is read matrix by matrix.
 const MOST_HELD: u64 = 40 << 20;
@@ -19,45 +19,53 @@ const HEADER: &str = "header";
 const MAX_HEADER: u64 = 100_000_000;
 
 /// A checkpoint's weight files.
-pub(super) struct Shards {
+pub(super) struct Shards<S> {
     files: Files,
-    list: Vec<Shard>,
+    list: Vec<Shard<S>>,
 }
 
 /// One of them.
-struct Shard {
+struct Shard<S> {
     path: String,
     header: Header,
+    /// The file itself, behind its header, where there is only this one: it need not be asked for twice.
+    opened: Option<Cursor<S>>,
     /// The name under which it is kept on this machine in the form it is to be held in, and the header of that.
     ready: Option<(&'static str, Header)>,
 }
 
-impl Shard {
+impl<S> Shard<S> {
     /// The header of what will be read.
     fn header(&self) -> &Header {
         self.ready.as_ref().map_or(&self.header, |(_, header)| header)
     }
 }
 
-impl Shards {
+impl<S: Stream> Shards<S> {
     /// Reads the headers of all weight files of `source`.
     ///
     /// # Errors
     /// [`Error::InvalidCheckpoint`], or what kept a file from being read.
-    pub(super) async fn open(source: &impl Source) -> Result<Self> {
+    pub(super) async fn open(source: &impl Source<Stream = S>) -> Result<Self> {
         let files = Files::find(source).await?;
         let mut list = Vec::new();
         for path in files.paths() {
-            let header = match source.form(path, HEADER).await? {
+            let (header, opened) = match source.form(path, HEADER).await? {
                 Some(kept) if kept.size() <= MAX_HEADER => {
-                    Header::parse(path, &kept.read_at(0, kept.size() as usize).await?)?
+                    (Header::parse(path, &kept.read_at(0, kept.size() as usize).await?)?, None)
                 }
-                _ => Header::read(&mut Cursor::Stream(Reader::new(path, source.peek(path).await?))).await?,
+                _ => {
+                    let single = matches!(files, Files::Single);
+                    let stream = if single { source.open(path).await? } else { source.peek(path).await? };
+                    let mut cursor = Cursor::Stream(Reader::new(path, stream));
+                    let header = Header::read(&mut cursor).await?;
+                    (header, single.then_some(cursor))
+                }
             };
             if let Files::Sharded(index) = &files {
                 index.check(path, &header)?;
             }
-            list.push(Shard { path: path.into(), header, ready: None });
+            list.push(Shard { path: path.into(), header, opened, ready: None });
         }
         Ok(Self { files, list })
     }
@@ -126,8 +134,8 @@ impl Shards {
     /// # Errors
     /// What kept a file from being read, or its weights from being written.
     pub(super) async fn read(
-        &self,
-        source: &impl Source,
+        self,
+        source: &impl Source<Stream = S>,
         plan: &Plan,
         stored: Vec<Matrix>,
         kept: &[Kept],
@@ -139,10 +147,13 @@ impl Shards {
         let wanted = plan.matrices.iter().zip(stored).zip(kept);
         let wanted = wanted.map(|((m, matrix), &to)| Wanted { name: m.name.clone(), matrix, to }).collect();
         let mut pass = Pass::new(wanted, plan.norms.iter().map(|(name, _, _)| name.clone()));
-        for shard in &self.list {
+        for shard in self.list {
             match name.filter(|_| shard.ready.is_none()) {
                 Some(name) => shard.read_and_keep(source, name, &forms, &mut pass, fill).await?,
-                None => shard.read(source, &mut pass, &mut Tee::<Nothing>::without(fill)).await?,
+                None => {
+                    let mut shard = shard;
+                    shard.read(source, &mut pass, &mut Tee::<Nothing>::without(fill)).await?
+                }
             }
         }
         Ok(())
@@ -152,11 +163,11 @@ impl Shards {
 /// What writes nothing.
 type Nothing = fn(&[u8]) -> Ready<Result<()>>;
 
-impl Shard {
+impl<S: Stream> Shard<S> {
     /// Reads the file into `fill`, and what it becomes into the source's keeping, where it has room for it.
     async fn read_and_keep(
-        &self,
-        source: &impl Source,
+        mut self,
+        source: &impl Source<Stream = S>,
         name: &str,
         forms: &BTreeMap<String, Kept>,
         pass: &mut Pass,
@@ -182,7 +193,7 @@ impl Shard {
     }
 
     /// The file's new form is complete: the file itself will not be needed again.
-    async fn publish<S: Source>(&self, source: &S, form: S::Form<'_>) -> Result<()> {
+    async fn publish<O: Source>(&self, source: &O, form: O::Form<'_>) -> Result<()> {
         form.finish().await?;
         if let Some(mut header) = source.begin_form(&self.path, HEADER).await? {
             header.append(&self.header.json).await?;
@@ -194,23 +205,28 @@ impl Shard {
 
     /// Reads the file into `sink`.
     async fn read<A: AsyncFnMut(&[u8]) -> Result<()>>(
-        &self,
-        source: &impl Source,
+        &mut self,
+        source: &impl Source<Stream = S>,
         pass: &mut Pass,
         sink: &mut Tee<'_, '_, A>,
     ) -> Result<()> {
         let by_matrix = pass.most_held(self.header()) > MOST_HELD;
+        if by_matrix {
+            self.opened = None;
+        }
         let local = match &self.ready {
             Some((name, _)) => source.form(&self.path, name).await?,
             None if by_matrix => source.fetch(&self.path).await?,
             None => source.local(&self.path).await?,
         };
-        let (mut cursor, cached) = match local {
-            Some(file) => (Cursor::local(&self.path, file), true),
-            None => (Cursor::Stream(Reader::new(&self.path, source.open(&self.path).await?)), false),
+        let cached = local.is_some();
+        let mut cursor = match (local, self.opened.take()) {
+            (Some(file), _) => Cursor::local(&self.path, file),
+            (None, Some(opened)) if !by_matrix => opened,
+            (None, _) => Cursor::Stream(Reader::new(&self.path, source.open(&self.path).await?)),
         };
         // What was planned for is what comes: the file may have changed since.
-        if Header::read(&mut cursor).await? != *self.header() {
+        if cursor.position() == 0 && Header::read(&mut cursor).await? != *self.header() {
             return Err(Error::checkpoint(&self.path, "has changed while the model was being loaded"));
         }
         sink.begin(&self.path, cursor.size(), cached);
