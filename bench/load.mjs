@@ -51,6 +51,8 @@ async function hub(folder) {
       const json = (value) => response.writeHead(200, { ...headers, "Content-Type": "application/json" }).end(JSON.stringify(value));
       if (path === "/blank.html") {
         response.writeHead(200, { ...headers, "Content-Type": "text/html" }).end("<!doctype html><title>bench</title>");
+      } else if (path === "/raw-reader.js") {
+        response.writeHead(200, { ...headers, "Content-Type": "text/javascript" }).end(OPFS_READER);
       } else if (path.startsWith("/api/models/model/revision/")) {
         json({ sha: COMMIT });
       } else if (path.startsWith("/api/models/model/tree/")) {
@@ -77,13 +79,13 @@ async function hub(folder) {
 /** Loads the model in a fresh page and embeds one text. */
 async function visit(context, url, weights, state) {
   const page = await context.newPage();
-  page.on("console", (message) => message.type() === "error" && console.error(message.text()));
+  page.on("console", (message) => console.error(message.text()));
   await page.goto(`${url}blank.html`);
   state.sent = 0;
   const got = await page.evaluate(async ([weights, text]) => {
     const { load } = await import("/dist/index.js");
     const start = performance.now();
-    const model = await load("model", { endpoint: "/", weights });
+    const model = await load("model", { endpoint: "/", weights, onProgress: (p) => p.stage === "notice" && console.log(p.message) });
     const loaded = performance.now();
     const { data } = await model.embed(text, { dtype: "float32" });
     const first = performance.now();
@@ -101,7 +103,8 @@ async function rawRead(context, url) {
   const page = await context.newPage();
   await page.goto(`${url}blank.html`);
   const got = await page.evaluate(() => new Promise((resolve, reject) => {
-    const worker = new Worker("/opfs.js", { type: "module" });
+    const worker = new Worker("/raw-reader.js", { type: "module" });
+    worker.onerror = ({ message }) => reject(new Error(message || "the reader did not start"));
     worker.onmessage = ({ data }) => (data.error ? reject(new Error(data.error)) : resolve(data));
   }));
   await page.close();
@@ -140,7 +143,6 @@ try {
       const context = await chromium.launchPersistentContext(profile, {
         executablePath: executable(), args: FLAGS, chromiumSandbox: false, headless: true,
       });
-      await context.route("**/opfs.js", (route) => route.fulfill({ contentType: "text/javascript", body: OPFS_READER }));
       try {
         const cold = await visit(context, server.url, weights, server.state);
         const warm = await visit(context, server.url, weights, server.state);
