@@ -27,6 +27,7 @@ pub mod cpu;
 mod error;
 pub mod gpu;
 pub mod hub;
+pub mod maxsim;
 pub mod model;
 mod watch;
 #[cfg(target_arch = "wasm32")]
