@@ -7,6 +7,7 @@
 mod attention;
 mod head_norm_rope;
 mod matmul;
+mod maxsim;
 mod pool;
 mod quantise;
 mod rms_norm;
@@ -15,6 +16,7 @@ mod swiglu;
 pub use attention::attention;
 pub use head_norm_rope::{head_norm_rope, rope_table};
 pub use matmul::matmul;
+pub use maxsim::maxsim;
 pub use pool::mean;
 pub use quantise::{binary, int8, normalise, pack_bits};
 pub use rms_norm::rms_norm;

@@ -9,5 +9,6 @@ pub mod shaders;
 
 pub use device::{AdapterSummary, Gpu};
 pub use kernels::{AttentionBuffers, Form, HeadRows, Heads, Kernels, Rope, Segment, Tile};
+pub use kernels::{Family, MaxSim, Output, ShardBuffers, Strip, TokenForm};
 pub use linear::{Linear, WeightType};
 pub use recorder::Recorder;

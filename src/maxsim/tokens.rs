@@ -118,33 +118,50 @@ impl<'a> Tokens<'a> {
         )
     }
 
-    /// Row `t` as numbers, appended to `into`: exact, but for scales, whose product is rounded once.
-    pub fn widen(&self, t: usize, into: &mut Vec<f32>) {
+    /// Vector `t`, appended to `into`: exact, but that a product with a scale or a factor of `normalize` is rounded.
+    pub(crate) fn widen(&self, t: usize, normalize: bool, into: &mut Vec<f32>) {
         let row = t * self.row_len()..(t + 1) * self.row_len();
+        let start = into.len();
         match self.data {
             TokenData::Float32(data) => into.extend_from_slice(&data[row]),
             TokenData::Float16(data) => into.extend(data[row].iter().map(|v| v.to_f32())),
-            TokenData::Int8 { codes, scales } => {
-                let scale = scales.map_or(1.0, |scales| scales[t]);
-                into.extend(codes[row].iter().map(|&v| scale * f32::from(v)));
-            }
+            TokenData::Int8 { codes, .. } => into.extend(codes[row].iter().map(|&v| f32::from(v))),
             TokenData::Binary(data) => into.extend(bits(&data[row], self.dim)),
+        }
+        if let Some(factor) = self.factor(t, normalize) {
+            into[start..].iter_mut().for_each(|v| *v *= factor);
         }
     }
 
-    /// Largest absolute number in any vector.
-    pub(crate) fn peak(&self) -> f64 {
-        let highest = |values: &mut dyn Iterator<Item = f32>| values.fold(0.0f32, |m, v| m.max(v.abs()));
-        f64::from(match self.data {
-            TokenData::Float32(data) => highest(&mut data.iter().copied()),
-            TokenData::Float16(data) => highest(&mut data.iter().map(|v| v.to_f32())),
-            TokenData::Int8 { scales, .. } => 128.0 * scales.map_or(1.0, |s| highest(&mut s.iter().copied())),
-            TokenData::Binary(_) => 1.0,
-        })
+    /// Largest absolute number that is stored, and largest factor it comes with.
+    pub(crate) fn peak(&self) -> [f64; 2] {
+        let highest = |values: &mut dyn Iterator<Item = f32>| f64::from(values.fold(0.0f32, |m, v| m.max(v.abs())));
+        match self.data {
+            TokenData::Float32(data) => [highest(&mut data.iter().copied()), 1.0],
+            TokenData::Float16(data) => [highest(&mut data.iter().map(|v| v.to_f32())), 1.0],
+            TokenData::Int8 { scales, .. } => [128.0, scales.map_or(1.0, |s| highest(&mut s.iter().copied()))],
+            TokenData::Binary(_) => [1.0, 1.0],
+        }
+    }
+
+    /// The vectors `first..first + count` as items of one vector each, whose `offsets` are `[0, 1, .., count]`.
+    pub(crate) fn apart(self, first: usize, offsets: &'a [u64]) -> Self {
+        let end = first + offsets.len() - 1;
+        let numbers = first * self.row_len()..end * self.row_len();
+        let data = match self.data {
+            TokenData::Float32(data) => TokenData::Float32(&data[numbers]),
+            TokenData::Float16(data) => TokenData::Float16(&data[numbers]),
+            TokenData::Int8 { codes, scales } => {
+                TokenData::Int8 { codes: &codes[numbers], scales: scales.map(|s| &s[first..end]) }
+            }
+            TokenData::Binary(data) => TokenData::Binary(&data[numbers]),
+        };
+        Self { data, offsets, dim: self.dim }
     }
 
     /// The factor that row `t` as it is stored is to be multiplied with: its scale, or with `normalize` whatever gives
-    /// the vector unit length, and 0 for a vector of zeros. `None` where every factor is 1.
+    /// the vector unit length, and 0 for a vector of zeros (or of a length below 2^-126, which GPUs may take for zero).
+    /// `None` where every factor is 1.
     pub(crate) fn factor(&self, t: usize, normalize: bool) -> Option<f32> {
         let scale = match self.data {
             TokenData::Int8 { scales: Some(scales), .. } => Some(scales[t]),
@@ -163,7 +180,7 @@ impl<'a> Tokens<'a> {
         };
         // The size of a scale cancels out; its sign turns the vector around, and 0 makes it nothing.
         let sign = scale.map_or(1.0, |s| if s == 0.0 { 0.0 } else { f64::from(s.signum()) });
-        Some(if length == 0.0 { 0.0 } else { (sign / length) as f32 })
+        Some(if length < f64::from(f32::MIN_POSITIVE) { 0.0 } else { (sign / length) as f32 })
     }
 }
 
