@@ -6,6 +6,8 @@
 mod support;
 
 use std::cell::{Cell, RefCell};
+use std::path::Path;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use half::f16;
@@ -14,6 +16,8 @@ use pplx_embed::maxsim::{Limits, Match, Options, Scorer, TokenData, Tokens, expl
 use pplx_embed::{Error, Progress, Watch};
 use proptest::prelude::{Strategy, any, prop};
 use proptest::test_runner::{Config, TestRunner};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 use support::maxsim::{FORMS, Form, Items, close, edges, oracle, scores_equal_sentence_transformers};
 
 const FIXTURE: &[u8] = include_bytes!("fixtures/expected/maxsim.safetensors");
@@ -26,7 +30,7 @@ fn gpu() -> &'static Gpu {
 
 fn scorers() -> &'static [Scorer; 2] {
     static SCORERS: OnceLock<[Scorer; 2]> = OnceLock::new();
-    SCORERS.get_or_init(|| [Family::Strip, Family::Tile].map(|family| Scorer::with(family, Limits::default())))
+    SCORERS.get_or_init(|| [Family::Strip, Family::Tile].map(Scorer::of))
 }
 
 fn score(scorer: &Scorer, queries: &Items, documents: &Items, options: Options<'_>) -> Vec<f32> {
@@ -116,23 +120,21 @@ fn a_hundred_thousand_query_tokens_go_through_in_passes() {
 fn both_families_and_any_cut_into_passes_groups_and_shards_give_the_same_bits() {
     let lengths = [5, 0, 1, 64, 3, 200, 1, 1, 17, 0];
     let pairs: Vec<(u32, u32)> = (0..60).map(|i| (i * 7 % 4, i * 11 % 10)).chain([(2, 5), (2, 5), (0, 1)]).collect();
-    for form in FORMS {
-        // A multiple of 32 goes to the device as it is, the other is padded there.
-        for dim in [32, 13] {
+    let cuts = [(u64::MAX / 512, 32_768, 1 << 20), (7, 5, 16), (1, 1, 1), (70, 40, 64)];
+    for family in [Family::Strip, Family::Tile] {
+        let mut scorer = Scorer::of(family);
+        // A multiple of 32 goes to the device as it is, the other is padded on the way.
+        for (form, dim) in FORMS.into_iter().flat_map(|form| [(form, 32), (form, 13)]) {
             let queries = Items::random(Form::F32, dim, &[3, 33, 1, 12], 1);
             let documents = Items::random(form, dim, &lengths, 2);
             let some = Options { pairs: Some(&pairs), normalize: false };
-            let [expected, expected_pairs] = [ALL, some].map(|o| bits(&score(&scorers()[0], &queries, &documents, o)));
-            for family in [Family::Strip, Family::Tile] {
-                for (shard_tokens, query_rows, best) in
-                    [(u64::MAX / 512, 32_768, 1 << 20), (7, 5, 16), (1, 1, 1), (70, 40, 64)]
-                {
-                    let limits = Limits { shard_bytes: shard_tokens * 4 * dim as u64, query_rows, best };
-                    let scorer = Scorer::with(family, limits);
-                    let what = format!("{form:?} {dim} {family:?} {limits:?}");
-                    assert_eq!(bits(&score(&scorer, &queries, &documents, ALL)), expected, "{what}");
-                    assert_eq!(bits(&score(&scorer, &queries, &documents, some)), expected_pairs, "{what}, pairs");
-                }
+            let [all, paired] = [ALL, some].map(|o| bits(&score(&scorers()[0], &queries, &documents, o)));
+            for (shard_tokens, query_rows, best) in cuts {
+                let limits = Limits { shard_bytes: shard_tokens * 4 * dim as u64, query_rows, best };
+                scorer = scorer.limited(limits);
+                let what = format!("{form:?} {dim} {family:?} {limits:?}");
+                assert_eq!(bits(&score(&scorer, &queries, &documents, ALL)), all, "{what}");
+                assert_eq!(bits(&score(&scorer, &queries, &documents, some)), paired, "{what}, pairs");
             }
         }
     }
@@ -428,7 +430,7 @@ impl Watch for Impatient {
 fn progress_goes_forward_to_the_end_and_cancelling_leaves_a_scorer_that_works() {
     let queries = Items::random(Form::F32, 8, &[3, 5], 1);
     let documents = Items::random(Form::F32, 8, &[40, 0, 60], 2);
-    let scorer = Scorer::with(Family::Strip, Limits { shard_bytes: 20 * 32, ..Limits::default() });
+    let scorer = Scorer::of(Family::Strip).limited(Limits { shard_bytes: 20 * 32, ..Limits::default() });
     let expected = score(&scorer, &queries, &documents, ALL);
     let watch = |after| Impatient { heard: RefCell::default(), after, asked: Cell::default() };
     let run =
@@ -448,4 +450,142 @@ fn progress_goes_forward_to_the_end_and_cancelling_leaves_a_scorer_that_works() 
     assert_eq!(score(&scorer, &queries, &documents, ALL), expected);
     let aborted = score_on_cpu(queries.tokens(), documents.tokens(), ALL, &watch(1));
     assert!(matches!(aborted, Err(Error::Aborted)));
+}
+
+/// A folder for the command line's files, removed at the end.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("pplx-embed-maxsim-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        std::fs::write(self.0.join(name), bytes).unwrap();
+    }
+
+    fn items(&self, name: &str, items: &Items) {
+        let offsets: Vec<i64> = items.offsets.iter().map(|&o| o as i64).collect();
+        let rows = items.scales.len();
+        let bytes = |dtype, shape, data| TensorView::new(dtype, shape, data).unwrap();
+        let mut tensors = vec![("offsets", bytes(Dtype::I64, vec![offsets.len()], bytemuck::cast_slice(&offsets)))];
+        tensors.push((
+            "data",
+            match items.form {
+                Form::F32 => bytes(Dtype::F32, vec![rows, items.dim], bytemuck::cast_slice(&items.floats)),
+                Form::F16 => bytes(Dtype::F16, vec![rows, items.dim], bytemuck::cast_slice(&items.halves)),
+                Form::I8 => bytes(Dtype::I8, vec![rows, items.dim], bytemuck::cast_slice(&items.codes)),
+                Form::B1 => bytes(Dtype::U8, vec![rows, items.dim.div_ceil(8)], &items.bits),
+            },
+        ));
+        tensors.push(("tokens", bytes(Dtype::U8, vec![3], &[1, 2, 3])));
+        if items.form == Form::I8 {
+            tensors.push(("scales", bytes(Dtype::F32, vec![rows], bytemuck::cast_slice(&items.scales))));
+        }
+        self.write(name, safetensors::serialize(tensors, None).unwrap());
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pplx-embed"));
+        command.current_dir(&self.0).args(["maxsim", "--queries", "q.safetensors", "--documents"]);
+        command.args(arguments).output().unwrap()
+    }
+
+    fn lines(&self, arguments: &[&str]) -> Vec<serde_json::Value> {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output
+            .stdout
+            .split(|&b| b == b'\n')
+            .filter(|l| !l.is_empty())
+            .map(|l| serde_json::from_slice(l).unwrap())
+            .collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+#[test]
+fn the_command_line_scores_files_in_every_form() {
+    let folder = Folder::new("forms");
+    let queries = Items::random(Form::F32, 20, &[3, 9], 1);
+    folder.items("q.safetensors", &queries);
+    folder.write("pairs.jsonl", "[1, 2]\n\n[0, 0]\n[0, 1]\n");
+    for form in FORMS {
+        let documents = Items::random(form, 20, &[5, 0, 70], 2);
+        folder.items("d.safetensors", &documents);
+        for (device, normalize) in [("gpu", false), ("cpu", true)] {
+            let expected = oracle(&queries, &documents, normalize);
+            let mut arguments = vec!["d.safetensors", "--device", device, "--output", "s.npy"];
+            arguments.extend(normalize.then_some("--normalize"));
+            assert!(folder.run(&arguments).status.success());
+            let bytes = std::fs::read(folder.0.join("s.npy")).unwrap();
+            let array = npyz::NpyFile::new(&bytes[..]).unwrap();
+            assert_eq!(array.shape(), [2, 3]);
+            close(&array.into_vec().unwrap(), &expected, &format!("{form:?} on {device}"));
+        }
+    }
+    let lines = folder.lines(&["d.safetensors", "--pairs", "pairs.jsonl"]);
+    let named: Vec<_> = lines.iter().map(|l| (l["query"].as_u64().unwrap(), l["document"].as_u64().unwrap())).collect();
+    assert_eq!(named, [(1, 2), (0, 0), (0, 1)]);
+    assert!(lines[0]["score"].is_f64() && lines[2]["score"].is_null());
+    let all = folder.lines(&["d.safetensors"]);
+    assert_eq!((all.len(), &all[5]["score"]), (6, &lines[0]["score"]));
+    let matches = folder.lines(&["d.safetensors", "--explain", "1", "2"]);
+    let sum: f64 = matches.iter().map(|m| m["similarity"].as_f64().unwrap()).sum();
+    assert_eq!(matches.len(), 9);
+    assert!((sum - lines[0]["score"].as_f64().unwrap()).abs() < 1e-4);
+    assert!(matches.iter().all(|m| m["document_token"].as_u64().unwrap() < 70));
+}
+
+#[test]
+fn the_command_line_refuses_files_that_lie() {
+    let folder = Folder::new("lies");
+    folder.items("q.safetensors", &Items::random(Form::F32, 4, &[2], 1));
+    let good = std::fs::read(folder.0.join("q.safetensors")).unwrap();
+    let refused = |arguments: &[&str], code: i32, words: &[&str]| {
+        let output = folder.run(arguments);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{error}");
+        for word in words {
+            assert!(error.contains(word), "no {word:?} in {error}");
+        }
+    };
+    let tensors = |name: &str, data: (Dtype, Vec<usize>, &[u8]), offsets: Option<&[i64]>| {
+        let mut all = vec![("data", TensorView::new(data.0, data.1, data.2).unwrap())];
+        let offsets = offsets.map(bytemuck::cast_slice::<i64, u8>);
+        if let Some(offsets) = offsets {
+            all.push(("offsets", TensorView::new(Dtype::I64, vec![offsets.len() / 8], offsets).unwrap()));
+        }
+        folder.write(name, safetensors::serialize(all, None).unwrap());
+    };
+    refused(&["none.safetensors"], 1, &["none.safetensors", "not found"]);
+    refused(&["q.safetensors", "--output", "s.csv"], 2, &["--output", ".npy"]);
+    folder.write("cut.safetensors", &good[..good.len() - 1]);
+    refused(&["cut.safetensors"], 1, &["cut.safetensors"]);
+    folder.write("long.safetensors", [&[0xff; 8][..], &good[8..]].concat());
+    refused(&["long.safetensors"], 1, &["header length"]);
+    tensors("a.safetensors", (Dtype::F32, vec![2, 4], &[0; 32]), None);
+    refused(&["a.safetensors"], 1, &["a.safetensors", "no tensor offsets"]);
+    tensors("a.safetensors", (Dtype::F64, vec![1, 4], &[0; 32]), Some(&[0, 1]));
+    refused(&["a.safetensors"], 1, &["tensor data", "F64"]);
+    tensors("a.safetensors", (Dtype::F32, vec![8], &[0; 32]), Some(&[0, 2]));
+    refused(&["a.safetensors"], 1, &["tensor data", "2 axes"]);
+    tensors("a.safetensors", (Dtype::F32, vec![2, 4], &[0; 32]), Some(&[0, -1, 2]));
+    refused(&["a.safetensors"], 1, &["offsets hold -1"]);
+    tensors("a.safetensors", (Dtype::F32, vec![2, 4], &[0; 32]), Some(&[0, i64::MAX]));
+    refused(&["a.safetensors"], 2, &["documents.data"]);
+    tensors("a.safetensors", (Dtype::F32, vec![2, 0], &[]), Some(&[0, 2]));
+    refused(&["a.safetensors"], 2, &["documents.dim: 0"]);
+    folder.write("pairs.jsonl", "[0, 0]\n[0, -1]\n");
+    refused(&["q.safetensors", "--pairs", "pairs.jsonl"], 1, &["pairs.jsonl", "line 2"]);
+    folder.write("pairs.jsonl", "[0, 1]\n");
+    refused(&["q.safetensors", "--pairs", "pairs.jsonl"], 2, &["pairs[0]", "document 1"]);
+    assert!(!Path::new("s.csv").exists());
 }

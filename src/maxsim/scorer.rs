@@ -38,9 +38,14 @@ impl Scorer {
         Self { kernels: Mutex::default(), family: None, limits: Limits::default() }
     }
 
-    /// A scorer with this kernel and these pieces, for tests and measurements.
-    pub fn with(family: Family, limits: Limits) -> Self {
-        Self { kernels: Mutex::default(), family: Some(family), limits }
+    /// A scorer with this family of the kernel, for tests and measurements.
+    pub fn of(family: Family) -> Self {
+        Self { family: Some(family), ..Self::new() }
+    }
+
+    /// The same with pieces of other sizes, for tests of the seams between them.
+    pub fn limited(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// The scores of `queries` against `documents`: `[queries, documents]`, row-major, or one for each of

@@ -4,6 +4,7 @@ mod arguments;
 mod embed;
 mod info;
 mod input;
+mod maxsim;
 mod output;
 mod progress;
 
@@ -17,12 +18,13 @@ pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.command {
         Command::Embed(command) => embed::run(command),
+        Command::Maxsim(command) => maxsim::run(command),
         Command::Info(command) => info::run(command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            progress::error(&error, arguments.command.common().json);
+            progress::error(&error, arguments.command.json());
             ExitCode::from(if matches!(error, Error::InvalidArgument { .. }) { 2 } else { 1 })
         }
     }
