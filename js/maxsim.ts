@@ -145,11 +145,16 @@ async function run(
   return cancellable(stops, (signal) => shared(worker).use((engine) => engine.score(request, { signal, onProgress })));
 }
 
+/** An engine and the calls it is in. */
+interface Held {
+  engine: Engine;
+  calls: number;
+}
+
 /** An engine for all calls of one kind, which ends when nobody has used it for a while. */
 class Shared {
   readonly #start: () => Engine;
-  #engine: Engine | undefined;
-  #calls = 0;
+  #held: Held | undefined;
   #idle: ReturnType<typeof setTimeout> | undefined;
 
   constructor(start: () => Engine) {
@@ -157,23 +162,27 @@ class Shared {
   }
 
   async use<T>(call: (engine: Engine) => Promise<T>): Promise<T> {
-    const engine = (this.#engine ??= this.#start());
+    const held = (this.#held ??= { engine: this.#start(), calls: 0 });
     clearTimeout(this.#idle);
-    this.#calls++;
+    held.calls++;
     try {
-      return await call(engine);
+      return await call(held.engine);
     } catch (error) {
       // Whatever is wrong with the device or the worker is not left to the next call.
-      if (!["invalid-argument", "aborted"].includes(PplxEmbedError.from(error).code)) this.#close(engine);
+      const own = ["invalid-argument", "aborted"].includes(PplxEmbedError.from(error).code);
+      if (!own && this.#held === held) this.#held = undefined;
       throw error;
     } finally {
-      if (--this.#calls === 0) this.#idle = setTimeout(() => this.#close(this.#engine), 5_000);
+      held.calls--;
+      if (this.#held === held) this.#idle = setTimeout(() => this.#end(held), 5_000);
+      else this.#end(held);
     }
   }
 
-  #close(engine: Engine | undefined): void {
-    engine?.close();
-    if (this.#engine === engine) this.#engine = undefined;
+  #end(held: Held): void {
+    if (held.calls > 0) return;
+    if (this.#held === held) this.#held = undefined;
+    held.engine.close();
   }
 }
 

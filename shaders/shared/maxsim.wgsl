@@ -35,7 +35,7 @@ struct Strip {
 @group(0) @binding(5) var<storage, read_write> best: array<atomic<u32>>;
 
 // The lowest float: an infinity would do, but WGSL may assume there is none.
-const LOWEST = -3.40282347e38;
+const LOWEST = -0x1.fffffep+127f;
 
 fn ordered(value: f32) -> u32 {
     let bits = bitcast<u32>(value);

@@ -15,6 +15,8 @@
 //! Documents may be float32, float16, int8 with a factor for each token, or bits: a query's own numbers are then held
 //! against +1 and -1. Queries may be any of these too, and are widened to float32.
 
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod bench;
 mod check;
 mod plain;
 mod plan;
