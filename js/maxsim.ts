@@ -60,7 +60,11 @@ export interface MaxsimExplanation {
   similarities: Float32Array;
 }
 
-const OPTIONS = ["pairs", "normalize", "worker", "wasmUrl", "signal", "onProgress"] as const;
+/** How to explain: as for {@link maxsim}. */
+type ExplainOptions = Omit<MaxsimOptions, "pairs" | "onProgress">;
+
+const EXPLAIN_OPTIONS = ["normalize", "worker", "wasmUrl", "signal"] as const;
+const OPTIONS = [...EXPLAIN_OPTIONS, "pairs", "onProgress"] as const;
 const DTYPES = ["float32", "float16", "int8", "binary"] as const;
 const ARRAYS = { float32: Float32Array, float16: Uint16Array, int8: Int8Array, binary: Uint8Array };
 const NAMES = { float32: "a Float32Array", float16: "a Uint16Array", int8: "an Int8Array", binary: "a Uint8Array" };
@@ -116,9 +120,9 @@ export async function explainMaxsim(
   queries: TokenVectors | readonly TokenVectors[],
   documents: TokenVectors | readonly TokenVectors[],
   pair: readonly [query: number, document: number] = [0, 0],
-  options?: Omit<MaxsimOptions, "pairs">,
+  options?: ExplainOptions,
 ): Promise<MaxsimExplanation> {
-  const o = check.options<Omit<MaxsimOptions, "pairs">>(options, OPTIONS.slice(1) as Exclude<(typeof OPTIONS)[number], "pairs">[]);
+  const o = check.options(options, EXPLAIN_OPTIONS);
   return (await run(queries, documents, flat([pair]), o, true)) as MaxsimExplanation;
 }
 

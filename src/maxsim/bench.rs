@@ -7,7 +7,7 @@
 //!
 //! A line of JSON a measurement: seconds of one call, from vectors in host memory to scores in host memory.
 
-#![allow(clippy::print_stdout, reason = "the result of a measurement")]
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement prints, and stops at the first surprise")]
 
 use half::f16;
 use web_time::Instant;
@@ -169,11 +169,10 @@ impl Naive {
         let sizes = [NAIVE_DOCS * LENGTH, NAIVE_DOCS, ROWS, DIM / 4].map(|n| n as u32);
         gpu.queue.write_buffer(&params, 0, bytemuck::cast_slice(&sizes));
         let buffers = [&params, &q, &data, &ends, &matrix, &best, &scores];
-        let entry = |(binding, buffer): (u32, &&wgpu::Buffer)| wgpu::BindGroupEntry {
-            binding,
-            resource: buffer.as_entire_binding(),
-        };
-        let entries: Vec<_> = (0..).zip(&buffers).map(entry).collect();
+        let entries: Vec<_> = (0..)
+            .zip(buffers)
+            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .collect();
         let descriptor = wgpu::BindGroupDescriptor { label: None, layout: &self.layout, entries: &entries };
         let bindings = gpu.device.create_bind_group(&descriptor);
         let groups = [

@@ -72,7 +72,7 @@ impl Scorer {
 
     /// What each token of a query contributes to its score against a document, and which of the document's tokens it
     /// matched: one [`Match`] a query token, or none for an empty document. The similarities add up, in order, to the
-    /// bits of the score.
+    /// bits of the score. `watch` is asked whether to stop, and hears nothing.
     ///
     /// # Errors
     /// As [`Scorer::score`], where `pair` is `pairs[0]`.
@@ -94,7 +94,7 @@ impl Scorer {
             let count = (EXPLAINED / query.len()).max(1).min(document.end - first);
             let columns = documents.apart(first, &counted[..=count]);
             let options = Options { pairs: None, normalize };
-            let similarities = self.score(gpu, rows, columns, options, watch).await?;
+            let similarities = self.score(gpu, rows, columns, options, &Quiet(watch)).await?;
             for (i, row) in similarities.chunks_exact(count).enumerate() {
                 for (token, &similarity) in ((first - document.start) as u32..).zip(row) {
                     match matches.get_mut(i) {
@@ -133,6 +133,15 @@ impl Scorer {
             }
         }
         Err(wrong.unwrap_or_else(|| Error::Gpu { message: "no family of the MaxSim kernel".into() }))
+    }
+}
+
+/// Cancels as another does, and keeps the progress of a part of a call to itself.
+struct Quiet<'a>(&'a dyn Watch);
+
+impl Watch for Quiet<'_> {
+    fn cancelled(&self) -> bool {
+        self.0.cancelled()
     }
 }
 
