@@ -103,7 +103,9 @@ impl<'a> Tokens<'a> {
                 return refuse(&format!(".scales[{i}]"), format!("{}, allowed are finite numbers", scales[i]));
             }
         }
+        // Finding out whether there is one is much quicker than looking for it.
         let bad = match self.data {
+            _ if self.peak()[0].is_finite() => None,
             TokenData::Float32(data) => data.iter().position(|v| !v.is_finite()).map(|i| (i, data[i])),
             TokenData::Float16(data) => data.iter().position(|v| !v.is_finite()).map(|i| (i, data[i].to_f32())),
             TokenData::Int8 { .. } | TokenData::Binary(_) => None,
@@ -133,13 +135,20 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// Largest absolute number that is stored, and largest factor it comes with.
+    /// Largest absolute number that is stored, infinity or NaN if one is not finite, and largest factor it comes with.
     pub(crate) fn peak(&self) -> [f64; 2] {
-        let highest = |values: &mut dyn Iterator<Item = f32>| f64::from(values.fold(0.0f32, |m, v| m.max(v.abs())));
+        // Without their signs, floats are ordered as their bits are, with what is not finite at the end.
+        let highest = |values: &[f32]| {
+            let bits = values.iter().fold(0, |m: i32, v| m.max((v.to_bits() & 0x7fff_ffff) as i32));
+            f64::from(f32::from_bits(bits as u32))
+        };
         match self.data {
-            TokenData::Float32(data) => [highest(&mut data.iter().copied()), 1.0],
-            TokenData::Float16(data) => [highest(&mut data.iter().map(|v| v.to_f32())), 1.0],
-            TokenData::Int8 { scales, .. } => [128.0, scales.map_or(1.0, |s| highest(&mut s.iter().copied()))],
+            TokenData::Float32(data) => [highest(data), 1.0],
+            TokenData::Float16(data) => {
+                let bits = data.iter().fold(0, |m: i16, v| m.max((v.to_bits() & 0x7fff) as i16));
+                [f16::from_bits(bits as u16).to_f64(), 1.0]
+            }
+            TokenData::Int8 { scales, .. } => [128.0, scales.map_or(1.0, highest)],
             TokenData::Binary(_) => [1.0, 1.0],
         }
     }
