@@ -2,11 +2,12 @@
 
 import { askToPersist, Host } from "./cache/host.js";
 import { PplxEmbedError } from "./errors.js";
-import type { EmbedRequest, Engine, Hooks, LoadRequest, RawEmbeddings } from "./protocol.js";
+import type { EmbedRequest, Engine, Hooks, LoadRequest, RawEmbeddings, RawScores, ScoreRequest } from "./protocol.js";
 import type { LoadOptions, ModelInfo } from "./types.js";
 
 type Wasm = typeof import("./wasm/pplx_embed.js");
 type WebModel = Awaited<ReturnType<Wasm["load"]>>;
+type WebScorer = Awaited<ReturnType<Wasm["scorer"]>>;
 
 /** The module, once somebody has asked for it. There is one for all models of this thread. */
 let starting: Promise<Wasm> | undefined;
@@ -18,6 +19,7 @@ const inside = new Set<(reason: PplxEmbedError) => void>();
 export class LocalEngine implements Engine {
   readonly #fetch: LoadOptions["fetch"];
   #model: WebModel | undefined;
+  #scorer: Promise<WebScorer> | undefined;
   #closed = false;
 
   readonly #persist: () => void;
@@ -58,11 +60,22 @@ export class LocalEngine implements Engine {
     }
   }
 
+  async score({ wasmUrl, explain, ...request }: ScoreRequest, hooks: Hooks): Promise<RawScores> {
+    const wasm = await module(wasmUrl);
+    this.#scorer ??= guarded(() => wasm.scorer());
+    const scorer = await this.#scorer;
+    if (this.#closed) throw new PplxEmbedError("disposed", "the scorer was disposed of");
+    const given = { ...request, ...outside(hooks) };
+    return guarded(() => (explain ? scorer.explain(given) : scorer.score(given)));
+  }
+
   close(): void {
     this.#closed = true;
     // A call that is running keeps the model alive until it ends.
     if (!crashed) this.#model?.free();
     this.#model = undefined;
+    void this.#scorer?.then((scorer) => crashed ?? scorer.free(), () => {});
+    this.#scorer = undefined;
   }
 }
 

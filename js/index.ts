@@ -18,6 +18,10 @@ export { cache, type CachedModel, type CacheEstimate, type CacheOptions, type De
 export type { Embeddings } from "./embeddings.js";
 export { type ErrorCode, PplxEmbedError } from "./errors.js";
 export { load } from "./load.js";
+export {
+  explainMaxsim, maxsim, type MaxsimExplanation, type MaxsimOptions, type TokenArray, type TokenDtype,
+  type TokenVectors,
+} from "./maxsim.js";
 export type { Model } from "./model.js";
 export { cosineSimilarity, hamming, type NumberArray } from "./similarity.js";
 export type {

@@ -32,6 +32,30 @@ export interface RawEmbeddings {
   truncated: Uint32Array<ArrayBuffer>;
 }
 
+/** Token vectors of some items, in what the wasm module takes. */
+export interface RawTokens {
+  data: Float32Array | Uint16Array | Int8Array | Uint8Array;
+  dtype: "float32" | "float16" | "int8" | "binary";
+  offsets: Uint32Array;
+  dim: number;
+  scales: Float32Array | undefined;
+}
+
+/** What it needs to score them; with `explain`, the one pair in `pairs`. */
+export interface ScoreRequest {
+  queries: RawTokens;
+  documents: RawTokens;
+  pairs: Uint32Array | undefined;
+  normalize: boolean | undefined;
+  explain: boolean;
+  wasmUrl: string | undefined;
+}
+
+/** What it gives: scores, or the matches of one pair. */
+export type RawScores =
+  | Float32Array<ArrayBuffer>
+  | { tokens: Uint32Array<ArrayBuffer>; similarities: Float32Array<ArrayBuffer> };
+
 /** The caller's side of one call. */
 export interface Hooks {
   signal: AbortSignal;
@@ -42,6 +66,8 @@ export interface Hooks {
 export interface Engine {
   load(request: LoadRequest, hooks: Hooks): Promise<ModelInfo>;
   embed(texts: readonly string[], request: EmbedRequest, hooks: Hooks): Promise<RawEmbeddings>;
+  /** Scores token vectors; no model is needed. */
+  score(request: ScoreRequest, hooks: Hooks): Promise<RawScores>;
   /** Frees everything. Calls that are under way reject, or never settle. */
   close(): void;
 }
@@ -50,11 +76,12 @@ export interface Engine {
 export type ToWorker =
   | { type: "load"; call: number; request: LoadRequest }
   | { type: "embed"; call: number; request: EmbedRequest; texts: readonly string[] }
+  | { type: "score"; call: number; request: ScoreRequest }
   | { type: "abort"; call: number };
 
 /** From the worker: `done` or `failed` ends a call; `persist` asks for what only a page can ask the browser for. */
 export type FromWorker =
   | { type: "persist" }
   | { type: "progress"; call: number; progress: Progress }
-  | { type: "done"; call: number; result: ModelInfo | RawEmbeddings }
+  | { type: "done"; call: number; result: ModelInfo | RawEmbeddings | RawScores }
   | { type: "failed"; call: number; code: string; message: string };

@@ -2,12 +2,16 @@
 
 import { askToPersist } from "./cache/host.js";
 import { PplxEmbedError } from "./errors.js";
-import type { EmbedRequest, Engine, FromWorker, Hooks, LoadRequest, RawEmbeddings, ToWorker } from "./protocol.js";
+import type {
+  EmbedRequest, Engine, FromWorker, Hooks, LoadRequest, RawEmbeddings, RawScores, ScoreRequest, ToWorker,
+} from "./protocol.js";
 import type { ModelInfo } from "./types.js";
+
+type Result = ModelInfo | RawEmbeddings | RawScores;
 
 interface Call {
   hooks: Hooks;
-  resolve(result: ModelInfo | RawEmbeddings): void;
+  resolve(result: Result): void;
   reject(reason: PplxEmbedError): void;
 }
 
@@ -43,15 +47,19 @@ export class WorkerEngine implements Engine {
     return this.#call((call) => ({ type: "embed", call, request, texts }), hooks) as Promise<RawEmbeddings>;
   }
 
+  score(request: ScoreRequest, hooks: Hooks): Promise<RawScores> {
+    return this.#call((call) => ({ type: "score", call, request }), hooks) as Promise<RawScores>;
+  }
+
   close(): void {
     this.#end(new PplxEmbedError("disposed", "the model was disposed of"));
   }
 
-  async #call(message: (call: number) => ToWorker, hooks: Hooks): Promise<ModelInfo | RawEmbeddings> {
+  async #call(message: (call: number) => ToWorker, hooks: Hooks): Promise<Result> {
     if (this.#ended) throw this.#ended;
     const call = this.#next++;
     const abort = () => this.#post({ type: "abort", call });
-    const result = new Promise<ModelInfo | RawEmbeddings>((resolve, reject) => {
+    const result = new Promise<Result>((resolve, reject) => {
       this.#calls.set(call, { hooks, resolve, reject });
     });
     hooks.signal.addEventListener("abort", abort, { once: true });

@@ -39,7 +39,9 @@ export type Progress =
   /** Shaders are being compiled and checked on the adapter. */
   | { stage: "compile" }
   /** Texts go through the model: the vectors of `texts` are ready, `tokens` of `total` tokens are done. */
-  | { stage: "embed"; texts: number; tokens: number; total: number };
+  | { stage: "embed"; texts: number; tokens: number; total: number }
+  /** Token vectors are held against each other: `done` of `total` similarities. */
+  | { stage: "score"; done: number; total: number };
 
 /** Called now and then while a long call runs. What it throws is reported to the console and stops nothing. */
 export type OnProgress = (progress: Progress) => void;

@@ -20,6 +20,8 @@ async function answer(message: ToWorker): Promise<void> {
   try {
     if (type === "load") {
       post({ type: "done", call, result: await engine.load(message.request, hooks) });
+    } else if (type === "score") {
+      post({ type: "done", call, result: await engine.score(message.request, hooks) });
     } else {
       const result = await engine.embed(message.texts, message.request, hooks);
       post({ type: "done", call, result }, [result.data.buffer, result.truncated.buffer]);

@@ -40,6 +40,13 @@ pub enum Progress {
         /// Tokens in all.
         total: usize,
     },
+    /// Token vectors are held against each other.
+    Score {
+        /// Similarities done.
+        done: u64,
+        /// Similarities in all.
+        total: u64,
+    },
 }
 
 /// Hears of progress, and says whether the caller has cancelled.

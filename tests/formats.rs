@@ -43,6 +43,31 @@ fn every_matrix_of_every_layout_is_what_its_own_library_makes_of_it() {
 }
 
 #[test]
+fn codes_that_may_go_ahead_are_those_of_the_rows_and_the_rest_follows_without_them() {
+    let mut found = 0;
+    for name in FAMILIES {
+        let file = family(name);
+        for case in cases(name) {
+            let matrix = file.matrix(&case).unwrap();
+            let (mut parts, n) = (file.parts(&matrix), case.shape[0]);
+            let (mut whole, mut groups) = (Rows::default(), Rows::default());
+            matrix.decode(&parts, 0..n, &mut whole).unwrap();
+            let Some(codes) = matrix.codes() else {
+                assert!(matrix.decode_groups(&parts, 0..n, &mut groups).is_err(), "{name} {}", case.name);
+                continue;
+            };
+            assert_eq!(parts[codes], whole.values, "{name} {}", case.name);
+            parts[codes] = &[];
+            matrix.decode_groups(&parts, 0..1, &mut groups).unwrap();
+            matrix.decode_groups(&parts, 1..n, &mut groups).unwrap();
+            assert_eq!((groups.values, groups.groups), (Vec::new(), whole.groups), "{name} {}", case.name);
+            found += 1;
+        }
+    }
+    assert!(found >= 6, "{found} matrices have codes that may go ahead");
+}
+
+#[test]
 fn rows_decoded_in_blocks_of_any_size_are_the_rows_decoded_at_once() {
     for name in FAMILIES {
         let file = family(name);

@@ -8,8 +8,9 @@ mod support;
 
 use std::cell::Cell;
 
-use pplx_embed::gpu::{Form, Gpu, Heads, Kernels, Linear, Storage, WeightType, probe, shaders};
+use pplx_embed::gpu::{Family, Form, Gpu, Heads, Kernels, Linear, Storage, WeightType, probe, shaders};
 use pplx_embed::hub::{NoForm, Source, Stream};
+use pplx_embed::maxsim::Scorer;
 use pplx_embed::model::{LoadOptions, Model};
 use pplx_embed::{Error, Result};
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
@@ -246,5 +247,16 @@ async fn a_text_has_the_same_bits_alone_and_in_any_batch() {
     // Of one model with each mask: on SwiftShader the others take minutes, and natively all five are tested.
     for fixture in [F16, CAUSAL] {
         support::bits_do_not_depend_on_the_batch(&fixture.load().await, fixture.json).await;
+    }
+}
+
+#[wasm_bindgen_test]
+async fn maxsim_at_the_edges_of_its_tiles_and_against_sentence_transformers() {
+    let gpu = gpu().await;
+    let fixture = include_bytes!("fixtures/expected/maxsim.safetensors");
+    for family in [Family::Strip, Family::Tile] {
+        let scorer = Scorer::of(family);
+        support::maxsim::edges(gpu, &scorer, &support::maxsim::FORMS, &[3, 33]).await;
+        support::maxsim::scores_equal_sentence_transformers(gpu, &scorer, fixture).await;
     }
 }

@@ -1,8 +1,9 @@
 //! One pass over the weight files of a checkpoint: bytes in, rows of matrices out, in the form they are to be held in.
 //!
-//! A matrix stored as one tensor is passed on in blocks as its bytes arrive. One stored as several (codes, scales,
-//! zero points) is held until they are all there: writers that sort tensors by their type put all codes of a model
-//! before all scales. [`Pass::most_held`] says from the headers alone how much that would be, so that a caller who
+//! A matrix stored as one tensor is passed on in blocks as its bytes arrive. Of one stored as several (codes, scales,
+//! zero points) the codes are, if they need no change; the rest is held until it is all there, and so are codes in
+//! another order or of another width: writers that sort tensors by their type put all codes of a model before all
+//! scales. [`Pass::most_held`] says from the headers alone how much that would be, so that a caller who
 //! can read anywhere in the file may ask for it matrix by matrix instead.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +21,8 @@ pub trait Sink {
     /// A tensor that is no matrix, whole. `name` has no `model.` prefix, here and below.
     async fn plain(&mut self, name: &str, tensor: &Tensor, bytes: &[u8]) -> Result<()>;
 
-    /// Rows `first..` of the matrix `name`, in order from its row 0.
+    /// Rows `first..` of the matrix `name`, in order from its row 0. Values may come without their groups, and groups,
+    /// in order as well, without their values.
     async fn rows(&mut self, name: &str, first: u64, rows: &Rows) -> Result<()>;
 
     /// The matrix `name` is complete, in `form`; `loss` is what that form lost.
@@ -80,10 +82,12 @@ impl Pass {
                 continue;
             }
             let parts = matrix.tensors().len();
+            let name = plain_name(&tensor.name);
+            let kept_back = if self.wanted[owner].flows(name) { 0 } else { tensor.bytes };
             let (count, bytes) = waiting.entry(owner).or_default();
             *count += 1;
-            *bytes += tensor.bytes;
-            held += tensor.bytes;
+            *bytes += kept_back;
+            held += kept_back;
             most = most.max(held);
             if *count == parts {
                 held -= *bytes;
@@ -132,7 +136,17 @@ impl Pass {
                     sink.plain(&name, tensor, &bytes).await?;
                 }
                 Some(i) if self.wanted[i].matrix.is_plain() => self.stream(i, cursor, tensor, sink).await?,
-                Some(i) => self.hold(i, cursor, name, tensor, sink).await?,
+                Some(i) => {
+                    if self.wanted[i].flows(&name) {
+                        self.flow(i, cursor, tensor, sink).await?;
+                        self.held.insert(name, Vec::new());
+                    } else {
+                        let bytes = hold(cursor, tensor, sink).await?;
+                        self.held.insert(name, bytes);
+                    }
+                    self.decode(i, tensor, sink).await?;
+                    sink.at(cursor.position())?;
+                }
             }
         }
         cursor.finish().await?;
@@ -164,27 +178,39 @@ impl Pass {
         sink.complete(name, *to, reform.loss()).await
     }
 
-    /// A matrix of several tensors: decoded when the last of them is there.
-    async fn hold<S: Stream>(
-        &mut self,
+    /// Codes that need no change, block by block.
+    async fn flow<S: Stream>(
+        &self,
         index: usize,
         cursor: &mut Cursor<S>,
-        tensor_name: String,
         tensor: &Tensor,
         sink: &mut impl Sink,
     ) -> Result<()> {
-        let mut bytes = Vec::new();
-        while (bytes.len() as u64) < tensor.bytes {
-            bytes.extend(cursor.exact(STEP.min(tensor.bytes - bytes.len() as u64)).await?);
+        let Wanted { name, matrix, .. } = &self.wanted[index];
+        let [rows, _] = matrix.shape();
+        let row_bytes = tensor.bytes / rows.max(1);
+        let step = (STEP / row_bytes.max(1)).max(1);
+        let mut first = 0;
+        while first < rows {
+            let count = step.min(rows - first);
+            let values = cursor.exact(count * row_bytes).await?;
             sink.at(cursor.position())?;
+            sink.rows(name, first, &Rows { values, groups: Vec::new() }).await?;
+            first += count;
         }
-        self.held.insert(tensor_name, bytes);
-        let Wanted { name, matrix, to } = &self.wanted[index];
+        Ok(())
+    }
+
+    /// A matrix of several tensors, when the last of them is there; `tensor` is that, for errors.
+    async fn decode(&mut self, index: usize, tensor: &Tensor, sink: &mut impl Sink) -> Result<()> {
+        let wanted = &self.wanted[index];
+        let Wanted { name, matrix, to } = wanted;
         if !matrix.tensors().iter().all(|t| self.held.contains_key(t)) {
             return Ok(());
         }
         let owned: Vec<Vec<u8>> = matrix.tensors().iter().filter_map(|t| self.held.remove(t)).collect();
         let parts: Vec<&[u8]> = owned.iter().map(Vec::as_slice).collect();
+        let codes_went = matrix.tensors().iter().any(|t| wanted.flows(t));
         let [rows, columns] = matrix.shape();
         let mut reform = Reform::new(matrix.kept(), *to, columns as usize)?;
         let step = (STEP / (columns * 4).max(1)).max(1);
@@ -192,11 +218,40 @@ impl Pass {
         while first < rows {
             let count = step.min(rows - first);
             let mut block = Rows::default();
-            matrix.decode(&parts, first..first + count, &mut block)?;
-            sink.rows(name, first, &reform.rows(&tensor.name, block)?).await?;
-            sink.at(cursor.position())?;
+            if codes_went {
+                matrix.decode_groups(&parts, first..first + count, &mut block)?;
+            } else {
+                matrix.decode(&parts, first..first + count, &mut block)?;
+                block = reform.rows(&tensor.name, block)?;
+            }
+            sink.rows(name, first, &block).await?;
             first += count;
         }
         sink.complete(name, *to, reform.loss()).await
     }
+}
+
+impl Wanted {
+    /// Whether `tensor` is handed on as it arrives, although the matrix has others.
+    fn flows(&self, tensor: &str) -> bool {
+        let codes = self.matrix.codes().filter(|_| self.matrix.kept() == self.to);
+        codes.is_some_and(|part| self.matrix.tensors()[part] == tensor)
+    }
+}
+
+/// The whole of a tensor.
+async fn hold<S: Stream>(cursor: &mut Cursor<S>, tensor: &Tensor, sink: &mut impl Sink) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // Once the file's size has vouched for the header, room for the whole is asked for at once.
+    if cursor.size().is_some() {
+        let room = usize::try_from(tensor.bytes).ok().and_then(|n| bytes.try_reserve_exact(n).ok());
+        room.ok_or_else(|| Error::OutOfMemory {
+            message: format!("{} bytes of host memory for tensor {}", tensor.bytes, tensor.name),
+        })?;
+    }
+    while (bytes.len() as u64) < tensor.bytes {
+        bytes.extend(cursor.exact(STEP.min(tensor.bytes - bytes.len() as u64)).await?);
+        sink.at(cursor.position())?;
+    }
+    Ok(bytes)
 }

@@ -22,9 +22,10 @@ const SLOT: usize = 256;
 const SLOTS: usize = 256;
 
 /// Kernels recorded for one device, and the submissions they were sealed into.
-pub struct Recorder<'a> {
+pub struct Recorder<'a, K = Kernels> {
     pub(super) gpu: &'a Gpu,
-    pub(super) kernels: &'a Kernels,
+    pub(super) kernels: &'a K,
+    params: &'a wgpu::Buffer,
     watch: &'a dyn Watch,
     open: Batch,
     sealed: VecDeque<Batch>,
@@ -50,12 +51,19 @@ struct Dispatch {
 impl<'a> Recorder<'a> {
     /// An empty recorder.
     pub fn new(gpu: &'a Gpu, kernels: &'a Kernels, watch: &'a dyn Watch) -> Self {
+        Self::with(gpu, kernels, &kernels.params, watch)
+    }
+}
+
+impl<'a, K> Recorder<'a, K> {
+    /// An empty recorder of `kernels`, whose parameters go through `params`.
+    pub(super) fn with(gpu: &'a Gpu, kernels: &'a K, params: &'a wgpu::Buffer, watch: &'a dyn Watch) -> Self {
         let (open, sealed, running) = (Batch::default(), VecDeque::new(), VecDeque::new());
-        Self { gpu, kernels, watch, open, sealed, running, last_done: None, failed: None }
+        Self { gpu, kernels, params, watch, open, sealed, running, last_done: None, failed: None }
     }
 
     /// Multiply-adds that fill one submission at the speed measured so far.
-    fn budget(&self) -> f64 {
+    pub(super) fn budget(&self) -> f64 {
         *self.gpu.pace.lock().unwrap_or_else(PoisonError::into_inner) * SUBMISSION
     }
 
@@ -74,8 +82,7 @@ impl<'a> Recorder<'a> {
         let offset = self.open.params.len() as u64;
         self.open.params.extend_from_slice(bytemuck::bytes_of(&params));
         self.open.params.resize(self.open.params.len().next_multiple_of(SLOT), 0);
-        let uniform =
-            wgpu::BufferBinding { buffer: &self.kernels.params, offset, size: std::num::NonZeroU64::new(SLOT as u64) };
+        let uniform = wgpu::BufferBinding { buffer: self.params, offset, size: std::num::NonZeroU64::new(SLOT as u64) };
         let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(uniform) }];
         entries.extend(
             (1..).zip(buffers).map(|(binding, b)| wgpu::BindGroupEntry { binding, resource: b.as_entire_binding() }),
@@ -120,6 +127,15 @@ impl<'a> Recorder<'a> {
         self.gpu.check()
     }
 
+    /// Hands everything recorded to the device, so that its buffers may be written again: writes wait their turn.
+    ///
+    /// # Errors
+    /// As [`Recorder::pump`].
+    pub async fn flush(&mut self) -> Result<()> {
+        self.seal();
+        self.pump().await
+    }
+
     /// Runs everything recorded and waits for it.
     ///
     /// # Errors
@@ -135,7 +151,7 @@ impl<'a> Recorder<'a> {
 
     fn submit(&mut self, batch: Batch) {
         // Queue order makes one parameter buffer enough: this write waits for the submission before.
-        self.gpu.queue.write_buffer(&self.kernels.params, 0, &batch.params);
+        self.gpu.queue.write_buffer(self.params, 0, &batch.params);
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());

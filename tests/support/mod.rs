@@ -1,6 +1,8 @@
 //! The oracle fixtures, and what "equal" means. See `fixtures/README.md` for how they were made.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own share")]
 
+pub mod maxsim;
+
 use pplx_embed::model::{Data, Dtype, EmbedOptions, Model};
 use safetensors::SafeTensors;
 use serde::Deserialize;

@@ -28,7 +28,7 @@ test("importing on a server has no side effects", () => {
     if (Reflect.ownKeys(globalThis).length !== keys) throw new Error("globals changed");
     console.log(Object.keys(library).sort().join());
   `;
-  assert.equal(node(script), "PplxEmbedError,cache,cosineSimilarity,hamming,load\n");
+  assert.equal(node(script), "PplxEmbedError,cache,cosineSimilarity,explainMaxsim,hamming,load,maxsim\n");
 });
 
 test("loading on a server says what is missing", async () => {

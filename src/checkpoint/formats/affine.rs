@@ -66,18 +66,7 @@ impl Affine {
         let order = self.order(parts, columns, group)?;
         match self.kept(columns as u64) {
             Kept::Affine { bits, .. } => {
-                out.groups.reserve(rows.len() * groups);
-                for row in rows.clone() {
-                    for group in 0..groups {
-                        let (scale, offset) = self.pair(parts, row, group)?;
-                        let bias = match self.offset {
-                            Offset::Bias(_) => offset,
-                            _ => 0.0 - offset * scale,
-                        };
-                        self.finite(parts, row, group, bias)?;
-                        out.groups.push([scale, bias]);
-                    }
-                }
+                self.pairs(parts, rows.clone(), groups, out)?;
                 match self.codes.packed(parts, &rows, columns, bits) {
                     Some(bytes) => out.values.extend_from_slice(bytes),
                     None => bits::pack(&self.codes.unpack(parts, rows, columns), columns, bits, &mut out.values),
@@ -103,6 +92,43 @@ impl Affine {
                         out.values.extend_from_slice(&value.to_le_bytes());
                     }
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// The part that holds the codes as they are handed on, if one does.
+    pub(super) fn stored_codes(&self, columns: u64) -> Option<usize> {
+        match self.kept(columns) {
+            Kept::Affine { bits, .. } => self.codes.stored_packed(columns as usize, bits),
+            Kept::Dense(_) => None,
+        }
+    }
+
+    /// Scale and bias of every group of `rows`, without their codes.
+    pub(super) fn decode_groups(
+        &self,
+        parts: &Parts<'_>,
+        rows: Range<usize>,
+        columns: usize,
+        out: &mut Rows,
+    ) -> Result<()> {
+        let group = self.group.columns(columns as u64) as usize;
+        self.order(parts, columns, group)?;
+        self.pairs(parts, rows, columns.div_ceil(group), out)
+    }
+
+    fn pairs(&self, parts: &Parts<'_>, rows: Range<usize>, groups: usize, out: &mut Rows) -> Result<()> {
+        out.groups.reserve(rows.len() * groups);
+        for row in rows {
+            for group in 0..groups {
+                let (scale, offset) = self.pair(parts, row, group)?;
+                let bias = match self.offset {
+                    Offset::Bias(_) => offset,
+                    _ => 0.0 - offset * scale,
+                };
+                self.finite(parts, row, group, bias)?;
+                out.groups.push([scale, bias]);
             }
         }
         Ok(())

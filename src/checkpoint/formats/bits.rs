@@ -123,10 +123,16 @@ impl Codes {
         columns: usize,
         bits: u32,
     ) -> Option<&'a [u8]> {
+        let part = self.stored_packed(columns, bits)?;
+        let row = columns * bits as usize / 8;
+        Some(&parts.bytes[part][rows.start * row..rows.end * row])
+    }
+
+    /// The part that holds the rows as [`pack`] would pack them, if one does.
+    pub(super) fn stored_packed(&self, columns: usize, bits: u32) -> Option<usize> {
         match self {
             Self::Rows(p) if p.bits == bits && p.word_stride == 1 && 32 * p.lane_stride == columns * bits as usize => {
-                let row = 4 * p.lane_stride;
-                Some(&parts.bytes[p.part][rows.start * row..rows.end * row])
+                Some(p.part)
             }
             _ => None,
         }

@@ -243,7 +243,7 @@ impl Matrix {
             return Err(Error::argument("parts", message));
         }
         let parts = Parts { names: &self.names, parts: &self.parts, bytes: parts };
-        parts.check_sizes()?;
+        parts.check_sizes(None)?;
         let columns = self.shape[1] as usize;
         let rows = rows.start as usize..rows.end as usize;
         self.check_bias(&parts, &rows)?;
@@ -257,6 +257,31 @@ impl Matrix {
             Layout::Fp8(fp8) => fp8.decode(&parts, rows, columns, out),
             Layout::FourBit(four_bit) => four_bit.decode(&parts, rows, self.shape, out),
         }
+    }
+
+    /// The place in [`Matrix::tensors`] of the one whose bytes are the rows' codes just as they are handed on. They may
+    /// then go before the others are at hand, and [`Matrix::decode_groups`] give the rest.
+    pub fn codes(&self) -> Option<usize> {
+        match (&self.layout, self.bias) {
+            (Layout::Affine(affine), None) => affine.stored_codes(self.shape[1]),
+            _ => None,
+        }
+    }
+
+    /// As [`Matrix::decode`], but appends scales and biases only. The bytes of the codes need not be there.
+    ///
+    /// # Errors
+    /// As [`Matrix::decode`]; [`Error::InvalidArgument`] for a matrix without [`Matrix::codes`].
+    pub fn decode_groups(&self, parts: &[&[u8]], rows: Range<u64>, out: &mut Rows) -> Result<()> {
+        let (Layout::Affine(affine), Some(codes)) = (&self.layout, self.codes()) else {
+            return Err(Error::argument("matrix", "has no codes that could go without the rest"));
+        };
+        if rows.start > rows.end || rows.end > self.shape[0] || parts.len() != self.parts.len() {
+            return Err(Error::argument("rows", format!("are {rows:?}, the matrix has {}", self.shape[0])));
+        }
+        let parts = Parts { names: &self.names, parts: &self.parts, bytes: parts };
+        parts.check_sizes(Some(codes))?;
+        affine.decode_groups(&parts, rows.start as usize..rows.end as usize, self.shape[1] as usize, out)
     }
 
     /// Some tools store a bias vector of zeros with every module; one that is not zero would be lost.

@@ -5,6 +5,7 @@
 mod attention;
 mod head_norm_rope;
 mod matmul;
+mod maxsim;
 mod pool;
 mod quantise;
 mod rms_norm;
@@ -12,6 +13,7 @@ mod swiglu;
 
 pub use attention::{AttentionBuffers, Heads, Tile};
 pub use head_norm_rope::{HeadRows, Rope};
+pub use maxsim::{Family, MaxSim, Output, ShardBuffers, Strip, TokenForm};
 pub use pool::Segment;
 pub use quantise::Form;
 
@@ -61,12 +63,7 @@ impl Kernels {
             }
         }
         let kernels = Self {
-            params: gpu.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("parameters"),
-                size: PARAMS_BYTES,
-                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            }),
+            params: parameters(gpu),
             rms_norm: pipeline(gpu, "rms_norm"),
             products,
             head_norm_rope: pipeline(gpu, "head_norm_rope"),
@@ -110,6 +107,16 @@ impl Recorder<'_> {
 
 fn product_names(weight_type: WeightType) -> [String; 2] {
     ["matmul", "swiglu"].map(|kernel| format!("{kernel}_{}", weight_type.name()))
+}
+
+/// The buffer that a recorder keeps the parameters of one submission in.
+fn parameters(gpu: &Gpu) -> wgpu::Buffer {
+    gpu.device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("parameters"),
+        size: PARAMS_BYTES,
+        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    })
 }
 
 fn pipeline(gpu: &Gpu, name: &str) -> wgpu::ComputePipeline {

@@ -1,7 +1,8 @@
 // Compiled against dist/ as a user's program would be, and never run.
-import { cache, cosineSimilarity, hamming, load, PplxEmbedError } from "pplx-embed-web";
+import { cache, cosineSimilarity, explainMaxsim, hamming, load, maxsim, PplxEmbedError } from "pplx-embed-web";
 import type {
-  CachedModel, CacheEstimate, Dtype, Embeddings, ErrorCode, LoadOptions, Model, ModelInfo, Progress, Usage,
+  CachedModel, CacheEstimate, Dtype, Embeddings, ErrorCode, LoadOptions, MaxsimOptions, Model, ModelInfo, Progress,
+  TokenVectors, Usage,
 } from "pplx-embed-web";
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -66,6 +67,22 @@ export async function keeps(): Promise<void> {
   console.log(freed + (await cache.clear()), bytes, persisted, models[0]?.used.getTime());
   // @ts-expect-error: an option that does not exist
   await cache.delete("a", { commit: "b" });
+}
+
+export async function scores(queries: TokenVectors, documents: readonly TokenVectors[]): Promise<void> {
+  const options: MaxsimOptions = { pairs: [[0, 1]] as const, normalize: true, worker: false, signal: undefined };
+  is<Awaited<ReturnType<typeof maxsim>>, Float32Array>(true);
+  await maxsim(queries, documents, options);
+  await maxsim({ data: new Int8Array(4), dim: 2, scales: new Float32Array(2), offsets: new BigInt64Array(2) }, documents);
+  const { tokens, similarities } = await explainMaxsim(queries, documents, [0, 1], { normalize: true });
+  const lengths: number = tokens.length + similarities.length;
+  console.log(lengths);
+  // @ts-expect-error: no dimensions
+  await maxsim({ data: new Float32Array(4) }, documents);
+  // @ts-expect-error: a form that does not exist
+  await maxsim({ data: new Float32Array(4), dim: 2, dtype: "int4" }, documents);
+  // @ts-expect-error: an explanation is of one pair
+  await explainMaxsim(queries, documents, [0, 1], { pairs: [] });
 }
 
 export function handles(error: unknown): ErrorCode | undefined {

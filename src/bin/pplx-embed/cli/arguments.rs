@@ -23,6 +23,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Embed the texts of a file, or of standard input.
     Embed(Embed),
+    /// Score token vectors of queries against those of documents by late interaction. No model is needed.
+    Maxsim(Maxsim),
     /// Load a model and say what it is and what it runs on.
     Info(Info),
     /// Write a model's folder anew with its weights in 4 or 8 bits.
@@ -39,6 +41,7 @@ impl Command {
             Self::Info(command) => command.common.origin.json,
             Self::Quantize(command) => command.origin.json,
             Self::Cache(command) => command.json,
+            Self::Maxsim(command) => command.json,
         }
     }
 }
@@ -62,6 +65,38 @@ pub(crate) struct Embed {
     /// Scale float32 vectors to unit length.
     #[arg(long)]
     pub(crate) normalize: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Maxsim {
+    /// A safetensors file: `data` [N, D] of F32, F16, I8 (with `scales` F32 [N]) or U8 (bits), `offsets` I64 [n + 1].
+    #[arg(long)]
+    pub(crate) queries: PathBuf,
+    /// Likewise.
+    #[arg(long)]
+    pub(crate) documents: PathBuf,
+    /// Score these pairs only: a file with a line [query, document] for each.
+    #[arg(long)]
+    pub(crate) pairs: Option<PathBuf>,
+    /// A .npy file for the scores, [queries, documents] or [pairs]. Without it, one line of JSON per score goes to
+    /// standard output.
+    #[arg(long)]
+    pub(crate) output: Option<PathBuf>,
+    /// Score with cosines.
+    #[arg(long)]
+    pub(crate) normalize: bool,
+    /// Print what each token of a query matched in a document instead.
+    #[arg(long, num_args = 2, value_names = ["QUERY", "DOCUMENT"], conflicts_with_all = ["pairs", "output"])]
+    pub(crate) explain: Vec<u32>,
+    /// Where to run: auto is the GPU if there is one.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: Device,
+    /// No progress on standard error.
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// Errors as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args)]
@@ -174,7 +209,7 @@ pub(crate) struct Common {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Device {
+pub(crate) enum Device {
     Auto,
     Gpu,
     Cpu,

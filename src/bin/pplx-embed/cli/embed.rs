@@ -1,7 +1,7 @@
 //! `pplx-embed embed`
 
+use pplx_embed::Result;
 use pplx_embed::model::EmbedOptions;
-use pplx_embed::{Error, Result};
 
 use super::arguments::Embed;
 use super::progress::Console;
@@ -10,9 +10,8 @@ use super::{input, output};
 /// Embeds the texts of a file.
 pub(crate) fn run(command: &Embed) -> Result<()> {
     // What can be refused without loading gigabytes is refused first.
-    if let Some(path) = command.output.as_deref().filter(|p| p.extension().is_none_or(|e| e != "npy")) {
-        let message = format!("{}, allowed is a .npy file", path.display());
-        return Err(Error::InvalidArgument { argument: "--output".into(), message });
+    if let Some(path) = &command.output {
+        output::check_npy(path)?;
     }
     let texts = input::texts(&command.input)?;
     let console = Console::new(command.common.origin.quiet);

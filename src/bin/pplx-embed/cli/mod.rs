@@ -5,6 +5,7 @@ mod cache;
 mod embed;
 mod info;
 mod input;
+mod maxsim;
 mod output;
 mod progress;
 mod quantize;
@@ -19,6 +20,7 @@ pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.command {
         Command::Embed(command) => embed::run(command),
+        Command::Maxsim(command) => maxsim::run(command),
         Command::Info(command) => info::run(command),
         Command::Quantize(command) => quantize::run(command),
         Command::Cache(command) => cache::run(command),

@@ -7,24 +7,42 @@ use npyz::WriterBuilder;
 use pplx_embed::model::{Data, Embeddings};
 use pplx_embed::{Error, Result};
 
-/// Writes `[n, D]` (for packed bits `[n, ceil(D/8)]`) to a `.npy` file, which appears under its name once it is whole.
+/// Refuses a path that is not of a `.npy` file, before there is anything to write.
+pub(crate) fn check_npy(path: &Path) -> Result<()> {
+    if path.extension().is_some_and(|e| e == "npy") {
+        return Ok(());
+    }
+    let message = format!("{}, allowed is a .npy file", path.display());
+    Err(Error::InvalidArgument { argument: "--output".into(), message })
+}
+
+/// Writes `[n, D]` (for packed bits `[n, ceil(D/8)]`) to a `.npy` file.
 pub(crate) fn npy(path: &Path, embeddings: &Embeddings) -> Result<()> {
-    let io = |e: std::io::Error| Error::Io { file: path.display().to_string(), message: e.to_string() };
+    let shape = [embeddings.rows as u64, embeddings.row_len() as u64];
+    whole(path, |file| match &embeddings.data {
+        Data::Float32(data) => array(file, &shape, data),
+        Data::Int8(data) | Data::Binary(data) => array(file, &shape, data),
+        Data::Ubinary(data) => array(file, &shape, data),
+    })
+}
+
+/// Writes numbers of this shape to a `.npy` file.
+pub(crate) fn numbers(path: &Path, shape: &[u64], data: &[f32]) -> Result<()> {
+    whole(path, |file| array(file, shape, data))
+}
+
+/// A file that appears under its name once it is whole.
+fn whole(path: &Path, fill: impl FnOnce(&mut BufWriter<std::fs::File>) -> std::io::Result<()>) -> Result<()> {
     let part = path.with_extension("npy.part");
     let write = || -> std::io::Result<()> {
         let mut file = BufWriter::new(std::fs::File::create(&part)?);
-        let shape = [embeddings.rows as u64, embeddings.row_len() as u64];
-        match &embeddings.data {
-            Data::Float32(data) => array(&mut file, &shape, data)?,
-            Data::Int8(data) | Data::Binary(data) => array(&mut file, &shape, data)?,
-            Data::Ubinary(data) => array(&mut file, &shape, data)?,
-        }
+        fill(&mut file)?;
         file.into_inner()?.sync_all()?;
         std::fs::rename(&part, path)
     };
     write().map_err(|e| {
         drop(std::fs::remove_file(&part));
-        io(e)
+        Error::Io { file: path.display().to_string(), message: e.to_string() }
     })
 }
 

@@ -52,6 +52,7 @@ impl Watch for Console {
             }
             Progress::Compile => "compiling and checking shaders".into(),
             Progress::Embed { texts, tokens, total } => format!("{texts} texts, {tokens} of {total} tokens"),
+            Progress::Score { done, total } => format!("{done} of {total} similarities"),
             _ => return,
         };
         eprint!("\r\x1b[K{line}");

@@ -1,0 +1,303 @@
+// Late interaction: scores of token vectors, without a model.
+
+import { cancellable, type Stop } from "./cancel.js";
+import * as check from "./check.js";
+import { LocalEngine } from "./engine.js";
+import { aborted, invalid, PplxEmbedError, show } from "./errors.js";
+import type { Engine, RawScores, RawTokens, ScoreRequest } from "./protocol.js";
+import { WorkerEngine } from "./remote.js";
+import type { OnProgress } from "./types.js";
+
+/**
+ * The form of token vectors.
+ *
+ * - `"float32"`: Float32Array, `[tokens, dim]`.
+ * - `"float16"`: Uint16Array of the bits, or Float16Array where there is one; `[tokens, dim]`.
+ * - `"int8"`: Int8Array, `[tokens, dim]`; with `scales`, vector t is `scales[t]` times its codes.
+ * - `"binary"`: Uint8Array, `[tokens, ceil(dim / 8)]`, a bit a dimension, the first in the highest bit: 1 stands for +1, 0
+ *   for -1. A query in floats is held against these as it is.
+ */
+export type TokenDtype = "float32" | "float16" | "int8" | "binary";
+
+/** The typed array that holds token vectors; a Float16Array is taken, too. */
+export type TokenArray = Float32Array | Uint16Array | Int8Array | Uint8Array;
+
+/** Token vectors of some items (queries or documents), end to end without padding. */
+export interface TokenVectors {
+  /** All vectors, one after another. */
+  readonly data: TokenArray;
+  /** Item i has the vectors `offsets[i]` to `offsets[i + 1]`. Left out, all are of one item. */
+  readonly offsets?: ArrayLike<number | bigint> | undefined;
+  /** Dimensions of a vector. */
+  readonly dim: number;
+  /** The form; left out, what the type of `data` says. */
+  readonly dtype?: TokenDtype | undefined;
+  /** For `"int8"`: a factor for each vector. Left out, 1. */
+  readonly scales?: Float32Array | undefined;
+}
+
+/** How to score. Every option may be left out. */
+export interface MaxsimOptions {
+  /** Score these pairs only, each `[query, document]` by index. */
+  pairs?: readonly (readonly [query: number, document: number])[] | undefined;
+  /** Score with cosines: every vector is brought to unit length first, and one of zeros stays as it is. */
+  normalize?: boolean | undefined;
+  /** Whether to score in a worker, which keeps the page smooth. Default: true. */
+  worker?: boolean | undefined;
+  /** Where the wasm module is, if a bundler cannot find it beside the script; relative to the page. */
+  wasmUrl?: string | URL | undefined;
+  /** Cancels the call. */
+  signal?: AbortSignal | undefined;
+  /** Hears how far the call is. */
+  onProgress?: OnProgress | undefined;
+}
+
+/** What the tokens of a query matched in a document: one number each a query token, none for an empty document. */
+export interface MaxsimExplanation {
+  /** The document token that each query token matched, counted from the document's first; the lowest of equals. */
+  tokens: Uint32Array;
+  /** What each contributes. In order they add up to the score, in float32 to the bit. */
+  similarities: Float32Array;
+}
+
+/** How to explain: as for {@link maxsim}. */
+type ExplainOptions = Omit<MaxsimOptions, "pairs" | "onProgress">;
+
+const EXPLAIN_OPTIONS = ["normalize", "worker", "wasmUrl", "signal"] as const;
+const OPTIONS = [...EXPLAIN_OPTIONS, "pairs", "onProgress"] as const;
+const DTYPES = ["float32", "float16", "int8", "binary"] as const;
+const ARRAYS = { float32: Float32Array, float16: Uint16Array, int8: Int8Array, binary: Uint8Array };
+const NAMES = { float32: "a Float32Array", float16: "a Uint16Array", int8: "an Int8Array", binary: "a Uint8Array" };
+
+/**
+ * Scores queries against documents by late interaction: for each token of the query the highest dot product with any
+ * token of the document, added up. It runs on the GPU, or where there is none on the CPU, and needs no model.
+ *
+ * Negative similarities count as they are, and an empty document scores -Infinity. A score has the same bits whatever
+ * else is scored. It is a raw sum: divide by the query's tokens yourself. Documents of any number and length are
+ * scored in rounds, in memory that does not grow with them.
+ *
+ * @param queries - Token vectors, as `encodeQuery` gives them, or an array of such, one an item.
+ * @param documents - Likewise.
+ * @returns `[queries, documents]`, row by row; with `pairs`, one score each.
+ * @throws {@link PplxEmbedError}: `"invalid-argument"` naming the argument and index, for offsets that fall, data of
+ * another size, an empty query, numbers that are not finite; `"aborted"`, `"out-of-memory"`, `"device-lost"`,
+ * `"wrong-kernel"`, `"start"`.
+ *
+ * @example
+ * ```ts
+ * const queries = { data: new Float32Array([1, 0, 0, 1]), offsets: [0, 2], dim: 2 }; // one of two tokens
+ * const documents = { data: new Float32Array([1, 0, 0.5, 0.5, -1, -2]), offsets: [0, 2, 3, 3], dim: 2 };
+ * console.log(await maxsim(queries, documents)); // Float32Array(3) [ 1.5, -3, -Infinity ]
+ * ```
+ */
+export async function maxsim(
+  queries: TokenVectors | readonly TokenVectors[],
+  documents: TokenVectors | readonly TokenVectors[],
+  options?: MaxsimOptions,
+): Promise<Float32Array> {
+  const o = check.options(options, OPTIONS);
+  const pairs = o.pairs && flat(o.pairs);
+  return (await run(queries, documents, pairs, o, false)) as Float32Array;
+}
+
+/**
+ * Which token of a document each token of a query matched, and what that contributes to their score.
+ *
+ * @param queries - As for {@link maxsim}.
+ * @param documents - Likewise.
+ * @param pair - Which query and which document, by index.
+ * @throws As {@link maxsim}.
+ *
+ * @example
+ * ```ts
+ * const query = { data: new Float32Array([1, 0, 0, 1]), dim: 2 };
+ * const document = { data: new Float32Array([1, 0, 0.5, 0.5]), dim: 2 };
+ * console.log(await explainMaxsim(query, document)); // { tokens: [ 0, 1 ], similarities: [ 1, 0.5 ] }
+ * ```
+ */
+export async function explainMaxsim(
+  queries: TokenVectors | readonly TokenVectors[],
+  documents: TokenVectors | readonly TokenVectors[],
+  pair: readonly [query: number, document: number] = [0, 0],
+  options?: ExplainOptions,
+): Promise<MaxsimExplanation> {
+  const o = check.options(options, EXPLAIN_OPTIONS);
+  return (await run(queries, documents, flat([pair]), o, true)) as MaxsimExplanation;
+}
+
+async function run(
+  queries: TokenVectors | readonly TokenVectors[],
+  documents: TokenVectors | readonly TokenVectors[],
+  pairs: Uint32Array | undefined,
+  o: Omit<MaxsimOptions, "pairs">,
+  explain: boolean,
+): Promise<RawScores> {
+  const request: ScoreRequest = {
+    queries: tokens("queries", queries),
+    documents: tokens("documents", documents),
+    pairs,
+    normalize: check.primitive("normalize", o.normalize, "boolean"),
+    explain,
+    wasmUrl: check.address("wasmUrl", o.wasmUrl),
+  };
+  const worker = check.primitive("worker", o.worker, "boolean") ?? true;
+  const user = check.signal(o.signal);
+  const onProgress = check.listener(o.onProgress);
+  if (user?.aborted) throw aborted(user);
+  const stops: Stop[] = user ? [[user, () => aborted(user)]] : [];
+  return cancellable(stops, (signal) => shared(worker).use((engine) => engine.score(request, { signal, onProgress })));
+}
+
+/** An engine and the calls it is in. */
+interface Held {
+  engine: Engine;
+  calls: number;
+}
+
+/** An engine for all calls of one kind, which ends when nobody has used it for a while. */
+class Shared {
+  readonly #start: () => Engine;
+  #held: Held | undefined;
+  #idle: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(start: () => Engine) {
+    this.#start = start;
+  }
+
+  async use<T>(call: (engine: Engine) => Promise<T>): Promise<T> {
+    const held = (this.#held ??= { engine: this.#start(), calls: 0 });
+    clearTimeout(this.#idle);
+    held.calls++;
+    try {
+      return await call(held.engine);
+    } catch (error) {
+      // Whatever is wrong with the device or the worker is not left to the next call.
+      const own = ["invalid-argument", "aborted"].includes(PplxEmbedError.from(error).code);
+      if (!own && this.#held === held) this.#held = undefined;
+      throw error;
+    } finally {
+      held.calls--;
+      if (this.#held === held) this.#idle = setTimeout(() => this.#end(held), 5_000);
+      else this.#end(held);
+    }
+  }
+
+  #end(held: Held): void {
+    if (held.calls > 0) return;
+    if (this.#held === held) this.#held = undefined;
+    held.engine.close();
+  }
+}
+
+const engines: Shared[] = [];
+
+function shared(worker: boolean): Shared {
+  return (engines[Number(worker)] ??= new Shared(() => (worker ? new WorkerEngine() : new LocalEngine())));
+}
+
+function flat(pairs: NonNullable<MaxsimOptions["pairs"]>): Uint32Array {
+  if (!Array.isArray(pairs)) throw invalid("pairs", pairs, "an array of [query, document]");
+  const result = new Uint32Array(2 * pairs.length);
+  for (let i = 0; i < pairs.length; i++) {
+    const pair: unknown = pairs[i];
+    if (!Array.isArray(pair) || pair.length !== 2) throw invalid(`pairs[${i}]`, pair, "[query, document]");
+    for (let j = 0; j < 2; j++) result[2 * i + j] = index(`pairs[${i}][${j}]`, pair[j]);
+  }
+  return result;
+}
+
+/** A number that fits what the wasm module counts with. */
+function index(name: string, value: unknown): number {
+  const number = typeof value === "bigint" ? Number(value) : value;
+  if (typeof number === "number" && Number.isInteger(number) && number >= 0 && number < 2 ** 32) return number;
+  throw invalid(name, value, "a whole number, 0 or more");
+}
+
+/** One thing or many, as one: items one after another. */
+function tokens(name: string, given: TokenVectors | readonly TokenVectors[]): RawTokens {
+  if (!Array.isArray(given)) return raw(name, given as TokenVectors);
+  const all: RawTokens[] = [];
+  for (let i = 0; i < given.length; i++) all.push(raw(`${name}[${i}]`, given[i] as TokenVectors));
+  const first = all[0];
+  if (!first) throw invalid(name, given, "one or more token vectors; for no items, one with the offsets [0]");
+  for (const [i, { dtype, dim, scales }] of all.entries()) {
+    if (dtype !== first.dtype) throw invalid(`${name}[${i}].dtype`, dtype, `${first.dtype}, as ${name}[0] has`);
+    if (dim !== first.dim) throw invalid(`${name}[${i}].dim`, dim, `${first.dim}, as ${name}[0] has`);
+    if (!scales !== !first.scales) throw invalid(`${name}[${i}].scales`, scales, `what ${name}[0] has: all or none`);
+  }
+  return all.length === 1 ? first : joined(first, all);
+}
+
+function joined(first: RawTokens, all: readonly RawTokens[]): RawTokens {
+  const sum = (count: (one: RawTokens) => number) => all.reduce((n, one) => n + count(one), 0);
+  const data = new ARRAYS[first.dtype](sum((one) => one.data.length));
+  const scales = first.scales && new Float32Array(sum((one) => one.scales?.length ?? 0));
+  const offsets = new Uint32Array(1 + sum((one) => one.offsets.length - 1));
+  let [numbers, vectors, items] = [0, 0, 0];
+  for (const one of all) {
+    data.set(one.data, numbers);
+    numbers += one.data.length;
+    if (one.scales) scales?.set(one.scales, vectors);
+    for (const end of one.offsets.subarray(1)) offsets[++items] = vectors + end;
+    vectors += one.offsets.at(-1) ?? 0;
+  }
+  return { ...first, data, scales, offsets };
+}
+
+function raw(name: string, given: TokenVectors): RawTokens {
+  if (typeof given !== "object" || given === null) throw invalid(name, given, "token vectors: { data, offsets, dim }");
+  const { dtype = dtypeOf(given.data) } = given;
+  if (!DTYPES.includes(dtype as TokenDtype)) {
+    if (given.dtype !== undefined) throw invalid(`${name}.dtype`, dtype, DTYPES.join(", "));
+    throw invalid(`${name}.data`, given.data, Object.values(NAMES).join(", "));
+  }
+  const form = dtype as TokenDtype;
+  const data = form === "float16" ? halves(given.data) : given.data;
+  if (!isArray(data, form)) throw invalid(`${name}.data`, data, `${NAMES[form]} for "${form}"`);
+  const dim = index(`${name}.dim`, given.dim);
+  const width = form === "binary" ? Math.ceil(dim / 8) : dim;
+  const count = data.length / (width || 1);
+  if (!Number.isInteger(count)) {
+    throw new PplxEmbedError("invalid-argument", `${name}.data: has ${data.length} numbers, allowed is a multiple of ${width}`);
+  }
+  const offsets = ends(`${name}.offsets`, given.offsets ?? [0, count]);
+  if (offsets.length > 0 && offsets.at(-1) !== count) {
+    const message = `${name}.offsets[${offsets.length - 1}]: ${offsets.at(-1)}, allowed is ${count}, the vectors in data`;
+    throw new PplxEmbedError("invalid-argument", message);
+  }
+  const scales = form === "int8" ? (given.scales ?? undefined) : undefined;
+  if (scales !== undefined && !isArray(scales, "float32")) throw invalid(`${name}.scales`, scales, NAMES.float32);
+  if (scales && scales.length !== count) {
+    const message = `${name}.scales: has ${scales.length} numbers, allowed is ${count}, one a vector`;
+    throw new PplxEmbedError("invalid-argument", message);
+  }
+  return { data, dtype: form, offsets, dim, scales };
+}
+
+/** Whether it is the typed array of a form; not by its class, since each frame of a page has its own. */
+function isArray(value: unknown, form: TokenDtype): value is TokenArray & Float32Array {
+  return ArrayBuffer.isView(value) && kind(value) === ARRAYS[form].name;
+}
+
+function kind(view: ArrayBufferView): string {
+  return Object.prototype.toString.call(view).slice(8, -1);
+}
+
+function dtypeOf(data: unknown): TokenDtype | undefined {
+  if (!ArrayBuffer.isView(data)) return undefined;
+  return kind(data) === "Float16Array" ? "float16" : DTYPES.find((form) => isArray(data, form));
+}
+
+/** The bits of a Float16Array, which browsers have had for a short time only. */
+function halves(data: TokenArray): TokenArray {
+  if (!ArrayBuffer.isView(data) || kind(data) !== "Float16Array") return data;
+  return new Uint16Array(data.buffer, data.byteOffset, data.length);
+}
+
+function ends(name: string, given: ArrayLike<number | bigint>): Uint32Array {
+  if (typeof given !== "object" || given === null || !Number.isInteger(given.length)) {
+    throw new PplxEmbedError("invalid-argument", `${name}: ${show(given)}, allowed is an array of whole numbers`);
+  }
+  return Uint32Array.from({ length: given.length }, (_, i) => index(`${name}[${i}]`, given[i]));
+}

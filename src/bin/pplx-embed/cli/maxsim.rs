@@ -1,0 +1,193 @@
+//! `pplx-embed maxsim`
+
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use half::f16;
+use pplx_embed::checkpoint::Header;
+use pplx_embed::gpu::Gpu;
+use pplx_embed::hub::{Cursor, Folder, Reader, Source};
+use pplx_embed::maxsim::{Match, Options, Scorer, TokenData, Tokens, explain_on_cpu, score_on_cpu};
+use pplx_embed::{Error, Result};
+
+use super::arguments::{Device, Maxsim};
+use super::output;
+use super::progress::Console;
+
+/// Scores the token vectors of one file against those of another.
+pub(crate) fn run(command: &Maxsim) -> Result<()> {
+    if let Some(path) = &command.output {
+        output::check_npy(path)?;
+    }
+    let queries = Vectors::read("--queries", &command.queries)?;
+    let documents = Vectors::read("--documents", &command.documents)?;
+    let pairs = command.pairs.as_deref().map(pairs).transpose()?;
+    // Bits alone do not tell where a row ends within its last byte.
+    let known = [&queries, &documents].into_iter().find(|v| !v.is_bits()).map(|v| v.dim);
+    let [queries, documents] = [&queries, &documents].map(|v| v.tokens(known));
+    let console = Console::new(command.quiet);
+    let gpu = match pollster::block_on(Gpu::open()) {
+        _ if command.device == Device::Cpu => None,
+        Ok(gpu) => Some(gpu),
+        Err(Error::NoAdapter { .. }) if command.device == Device::Auto => None,
+        Err(error) => return Err(error),
+    };
+    let scorer = Scorer::new();
+    if let [query, document] = command.explain[..] {
+        let (both, pair) = ([queries, documents], (query, document));
+        let matches = match &gpu {
+            Some(gpu) => pollster::block_on(scorer.explain(gpu, both, pair, command.normalize, &console))?,
+            None => explain_on_cpu(both, pair, command.normalize)?,
+        };
+        console.done();
+        return print_matches(&matches);
+    }
+    let options = Options { pairs: pairs.as_deref(), normalize: command.normalize };
+    let scores = match &gpu {
+        Some(gpu) => pollster::block_on(scorer.score(gpu, queries, documents, options, &console))?,
+        None => score_on_cpu(queries, documents, options, &console)?,
+    };
+    console.done();
+    let items = documents.items();
+    match (&command.output, &pairs) {
+        (Some(path), None) => output::numbers(path, &[queries.items() as u64, items as u64], &scores),
+        (Some(path), Some(_)) => output::numbers(path, &[scores.len() as u64], &scores),
+        (None, Some(pairs)) => print_scores(pairs.iter().copied().zip(scores)),
+        (None, None) => print_scores(
+            (0..).zip(scores).map(|(i, score): (usize, _)| (((i / items) as u32, (i % items) as u32), score)),
+        ),
+    }
+}
+
+#[derive(serde::Serialize)]
+struct Score {
+    query: u32,
+    document: u32,
+    /// `null` for an empty document: JSON has no infinity.
+    score: f32,
+}
+
+fn print_scores(scores: impl Iterator<Item = ((u32, u32), f32)>) -> Result<()> {
+    print_lines(scores.map(|((query, document), score)| Score { query, document, score }))
+}
+
+#[derive(serde::Serialize)]
+struct Matched {
+    query_token: usize,
+    document_token: u32,
+    similarity: f32,
+}
+
+fn print_matches(matches: &[Match]) -> Result<()> {
+    let line =
+        |(query_token, m): (usize, &Match)| Matched { query_token, document_token: m.token, similarity: m.similarity };
+    print_lines(matches.iter().enumerate().map(line))
+}
+
+fn print_lines(lines: impl Iterator<Item = impl serde::Serialize>) -> Result<()> {
+    let io = |e: std::io::Error| Error::Io { file: "standard output".into(), message: e.to_string() };
+    let mut out = BufWriter::new(std::io::stdout());
+    for line in lines {
+        serde_json::to_writer(&mut out, &line).map_err(|e| io(e.into()))?;
+        writeln!(out).map_err(io)?;
+    }
+    out.flush().map_err(io)
+}
+
+/// A line for each pair: `[query, document]`.
+fn pairs(path: &Path) -> Result<Vec<(u32, u32)>> {
+    let file = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|e| Error::Io { file: file.clone(), message: e.to_string() })?;
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    let pair = |(number, line): (usize, &str)| {
+        let wrong = |_| Error::Io { file: file.clone(), message: format!("line {number}: not [query, document]") };
+        serde_json::from_str(line).map_err(wrong)
+    };
+    lines.map(pair).collect()
+}
+
+/// The token vectors of a file.
+struct Vectors {
+    numbers: Numbers,
+    offsets: Vec<u64>,
+    /// Numbers in a row; for bits, eight a byte.
+    dim: usize,
+}
+
+enum Numbers {
+    Float32(Vec<f32>),
+    Float16(Vec<f16>),
+    Int8(Vec<i8>, Option<Vec<f32>>),
+    Binary(Vec<u8>),
+}
+
+impl Vectors {
+    /// Of a safetensors file: `data` `[N, D]` of F32, F16, I8 (with `scales` F32 `[N]`) or U8 (bits), and `offsets` I64
+    /// `[n + 1]`. Other tensors are passed over.
+    fn read(argument: &str, path: &Path) -> Result<Self> {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str())) else {
+            let message = format!("{}, allowed is a safetensors file", path.display());
+            return Err(Error::InvalidArgument { argument: argument.into(), message });
+        };
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        pollster::block_on(Self::parse(&Folder::new(folder), name))
+    }
+
+    async fn parse(folder: &Folder, file: &str) -> Result<Self> {
+        let wrong = |message: String| Error::InvalidCheckpoint { file: file.into(), message };
+        let mut cursor = Cursor::Stream(Reader::new(file, folder.open(file).await?));
+        let header = Header::read(&mut cursor).await?;
+        let mut next = header.data_start;
+        let (mut data, mut offsets, mut scales) = (None, None, None);
+        for tensor in header.tensors {
+            let at = next;
+            next += tensor.bytes;
+            let axes = if tensor.name == "data" { 2 } else { 1 };
+            let allowed: &[&str] = match tensor.name.as_str() {
+                "data" => &["F32", "F16", "I8", "U8"],
+                "offsets" => &["I64"],
+                "scales" => &["F32"],
+                _ => continue,
+            };
+            if tensor.shape.len() != axes || !allowed.contains(&tensor.dtype.as_str()) {
+                let came = format!("{} {:?}", tensor.dtype, tensor.shape);
+                return Err(wrong(format!("tensor {}: {came}, allowed are {axes} axes of {allowed:?}", tensor.name)));
+            }
+            cursor.seek(at).await?;
+            let bytes = cursor.exact(tensor.bytes).await?;
+            match tensor.name.as_str() {
+                "data" => data = Some((tensor, bytes)),
+                "offsets" => offsets = Some(bytemuck::pod_collect_to_vec::<u8, i64>(&bytes)),
+                _ => scales = Some(bytemuck::pod_collect_to_vec(&bytes)),
+            }
+        }
+        let (tensor, bytes) = data.ok_or_else(|| wrong("has no tensor data".into()))?;
+        let offsets = offsets.ok_or_else(|| wrong("has no tensor offsets".into()))?;
+        let offsets = offsets.into_iter().map(|o| u64::try_from(o).map_err(|_| wrong(format!("offsets hold {o}"))));
+        let numbers = match tensor.dtype.as_str() {
+            "F32" => Numbers::Float32(bytemuck::pod_collect_to_vec(&bytes)),
+            "F16" => Numbers::Float16(bytemuck::pod_collect_to_vec(&bytes)),
+            "I8" => Numbers::Int8(bytemuck::pod_collect_to_vec(&bytes), scales),
+            _ => Numbers::Binary(bytes),
+        };
+        let width = usize::try_from(tensor.shape[1]).unwrap_or(usize::MAX);
+        let dim = if matches!(numbers, Numbers::Binary(_)) { width.saturating_mul(8) } else { width };
+        Ok(Self { numbers, offsets: offsets.collect::<Result<_>>()?, dim })
+    }
+
+    fn is_bits(&self) -> bool {
+        matches!(self.numbers, Numbers::Binary(_))
+    }
+
+    /// Their view; bits have `known` dimensions if their rows can be that long.
+    fn tokens(&self, known: Option<usize>) -> Tokens<'_> {
+        let data = match &self.numbers {
+            Numbers::Float32(data) => TokenData::Float32(data),
+            Numbers::Float16(data) => TokenData::Float16(data),
+            Numbers::Int8(codes, scales) => TokenData::Int8 { codes, scales: scales.as_deref() },
+            Numbers::Binary(data) => TokenData::Binary(data),
+        };
+        let known = known.filter(|known| self.is_bits() && known.div_ceil(8) * 8 == self.dim);
+        Tokens { data, offsets: &self.offsets, dim: known.unwrap_or(self.dim) }
+    }
+}

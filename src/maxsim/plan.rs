@@ -1,0 +1,331 @@
+//! What is to be scored, cut to pieces that fit the device: pure arithmetic on offsets.
+//!
+//! The query rows go through in passes, most often one. In a pass the documents that are asked for go through in groups,
+//! in their order, so that the running maxima of a group fit `best`. A group's tokens go through in shards; a document
+//! may straddle shards, since its maxima stay where they are. Empty documents take no part: their score is known.
+
+use std::ops::Range;
+
+use super::Tokens;
+use crate::gpu::{Family, Output, Strip};
+
+/// Sizes of the pieces; the defaults are what memory is bounded by, and smaller ones are for tests of the seams.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of document tokens in a shard; at least one token is taken.
+    pub shard_bytes: u64,
+    /// Query rows in a pass, 1 to 32,768.
+    pub query_rows: usize,
+    /// Running maxima in a group; at least those of one document are taken.
+    pub best: usize,
+}
+
+impl Default for Limits {
+    /// 32 MiB of tokens and 8 MiB of maxima at a time.
+    fn default() -> Self {
+        Self { shard_bytes: 32 << 20, query_rows: 32_768, best: 2 << 20 }
+    }
+}
+
+/// A document, a query, and the place in the result that their score belongs to.
+pub(super) type Pair = (usize, usize, usize);
+
+/// Which scores are wanted, of documents that are not empty.
+pub(super) enum Wanted {
+    /// Every query with each of these documents; place `query * all documents + document`.
+    All(Vec<usize>),
+    /// These pairs, sorted.
+    Pairs(Vec<Pair>),
+}
+
+impl Wanted {
+    /// Every query with every document, or `pairs` of query and document; and the places of empty documents.
+    pub(super) fn new(
+        pairs: Option<&[(u32, u32)]>,
+        queries: &Tokens<'_>,
+        documents: &Tokens<'_>,
+    ) -> (Self, Vec<usize>) {
+        let empty = |d: usize| documents.rows(d).is_empty();
+        let items = documents.items();
+        let Some(pairs) = pairs else {
+            let (none, some): (Vec<usize>, _) = (0..items).partition(|&d| empty(d));
+            let places = (0..queries.items()).flat_map(|q| none.iter().map(move |d| q * items + d));
+            return (Self::All(some), places.collect());
+        };
+        let pairs = pairs.iter().zip(0..).map(|(&(q, d), place)| (d as usize, q as usize, place));
+        let (none, mut some): (Vec<Pair>, Vec<Pair>) = pairs.partition(|&(d, ..)| empty(d));
+        some.sort_unstable();
+        (Self::Pairs(some), none.into_iter().map(|(.., place)| place).collect())
+    }
+
+    /// The most tokens that a group can have, and the most maxima that a pass of `rows` query rows can.
+    pub(super) fn room(&self, queries: &Tokens<'_>, documents: &Tokens<'_>, rows: usize) -> [usize; 2] {
+        match self {
+            Self::All(docs) => [documents.count(), docs.len().saturating_mul(rows)],
+            Self::Pairs(pairs) => {
+                let docs = pairs.chunk_by(|a, b| a.0 == b.0).map(|same| documents.rows(same[0].0).len());
+                let rows = pairs.iter().map(|&(_, q, _)| queries.rows(q).len().min(rows));
+                [docs.sum(), rows.fold(0, usize::saturating_add)]
+            }
+        }
+    }
+
+    /// Similarities in all: what progress is counted in.
+    pub(super) fn similarities(&self, queries: &Tokens<'_>, documents: &Tokens<'_>) -> u64 {
+        let product = |a: usize, b: usize| a as u64 * b as u64;
+        match self {
+            Self::All(_) => product(queries.count(), documents.count()),
+            // A pair that is asked for twice is scored once.
+            Self::Pairs(pairs) => pairs
+                .chunk_by(|a, b| a.0 == b.0 && a.1 == b.1)
+                .map(|same| product(queries.rows(same[0].1).len(), documents.rows(same[0].0).len()))
+                .sum(),
+        }
+    }
+}
+
+impl Wanted {
+    /// The documents, each with its queries and places, of `items` documents in all and as many `queries`.
+    pub(super) fn by_document(&self, queries: usize, items: usize) -> Vec<(usize, Vec<(usize, usize)>)> {
+        match self {
+            Self::All(docs) => {
+                let places = |d: usize| (0..queries).map(move |q| (q, q * items + d)).collect();
+                docs.iter().map(|&d| (d, places(d))).collect()
+            }
+            Self::Pairs(pairs) => {
+                let same = pairs.chunk_by(|a, b| a.0 == b.0);
+                same.map(|of_doc| (of_doc[0].0, of_doc.iter().map(|&(_, q, place)| (q, place)).collect())).collect()
+            }
+        }
+    }
+}
+
+/// A pass: some query rows, end to end.
+pub(super) struct Pass {
+    /// The rows, counted over all queries.
+    pub(super) rows: Range<usize>,
+    /// The queries these belong to, in order.
+    parts: Vec<Part>,
+}
+
+/// The rows of one query in a pass.
+#[derive(Clone, Copy)]
+struct Part {
+    query: usize,
+    /// Counted from the pass's first row.
+    first: usize,
+    rows: usize,
+}
+
+impl Pass {
+    /// The passes over `queries`, none of which is empty, each of `most` rows at most.
+    pub(super) fn all(queries: &Tokens<'_>, most: usize) -> impl Iterator<Item = Self> {
+        let total = queries.count();
+        (0..total).step_by(most).map(move |start| {
+            let rows = start..total.min(start + most);
+            let first = queries.offsets.partition_point(|&o| o <= start as u64) - 1;
+            let here = (first..queries.items()).map(|query| (query, queries.rows(query)));
+            let parts = here.take_while(|(_, of)| of.start < rows.end).map(|(query, of)| {
+                let (from, to) = (of.start.max(rows.start), of.end.min(rows.end));
+                Part { query, first: from - rows.start, rows: to - from }
+            });
+            Self { parts: parts.collect(), rows }
+        })
+    }
+
+    fn part(&self, query: usize) -> Option<Part> {
+        self.parts.binary_search_by_key(&query, |p| p.query).ok().map(|i| self.parts[i])
+    }
+}
+
+/// Documents whose maxima are in `best` together.
+#[derive(Default)]
+pub(super) struct Group {
+    /// Each document, and the token after its last, counted over the group.
+    docs: Vec<(usize, usize)>,
+    jobs: Vec<Job>,
+    /// What is to be summed.
+    pub(super) outputs: Vec<Output>,
+    /// `(output, place)`: where in the result an output belongs. A pair that is asked for twice has two places.
+    pub(super) places: Vec<(usize, usize)>,
+    /// Most query rows of a job.
+    pub(super) rows: u32,
+    /// Numbers taken of `best`.
+    best: usize,
+}
+
+/// Query rows against consecutive documents of a group; their maxima are `[docs, rows]` from `best` on.
+struct Job {
+    docs: Range<usize>,
+    query: usize,
+    rows: usize,
+    best: usize,
+}
+
+impl Group {
+    /// The spans of `wanted` that make a group of `most` maxima, or of one document, each.
+    pub(super) fn spans(wanted: &Wanted, pass: &Pass, most: usize) -> Vec<Range<usize>> {
+        let mut spans = Vec::new();
+        match wanted {
+            Wanted::All(docs) => {
+                let each = (most / pass.rows.len()).max(1);
+                spans.extend((0..docs.len()).step_by(each).map(|from| from..docs.len().min(from + each)));
+            }
+            Wanted::Pairs(pairs) => {
+                let (mut from, mut to, mut best) = (0, 0, 0);
+                for of_doc in pairs.chunk_by(|a, b| a.0 == b.0) {
+                    let rows =
+                        of_doc.chunk_by(|a, b| a.1 == b.1).map(|same| pass.part(same[0].1).map_or(0, |p| p.rows));
+                    let rows: usize = rows.sum();
+                    if best + rows > most && from < to {
+                        spans.push(from..to);
+                        (from, best) = (to, 0);
+                    }
+                    best += rows;
+                    to += of_doc.len();
+                }
+                spans.push(from..to);
+            }
+        }
+        spans
+    }
+
+    /// The group of one span.
+    pub(super) fn new(wanted: &Wanted, span: Range<usize>, pass: &Pass, documents: &Tokens<'_>) -> Self {
+        let mut group = Self::default();
+        match wanted {
+            Wanted::All(docs) => {
+                let docs = &docs[span];
+                docs.iter().for_each(|&d| group.add_document(documents, d));
+                group.add_job(0..docs.len(), 0, pass.rows.len());
+                for (position, doc) in docs.iter().enumerate() {
+                    for part in &pass.parts {
+                        let place = part.query * documents.items() + doc;
+                        group.places.push((group.outputs.len(), place));
+                        let best = (position * pass.rows.len() + part.first) as u32;
+                        group.outputs.push(Output { best, rows: part.rows as u32 });
+                    }
+                }
+            }
+            Wanted::Pairs(pairs) => group.add_pairs(&pairs[span], pass, documents),
+        }
+        group
+    }
+
+    fn add_document(&mut self, documents: &Tokens<'_>, doc: usize) {
+        let end = self.docs.last().map_or(0, |d| d.1) + documents.rows(doc).len();
+        self.docs.push((doc, end));
+    }
+
+    fn add_job(&mut self, docs: Range<usize>, query: usize, rows: usize) {
+        self.rows = self.rows.max(rows as u32);
+        let best = self.best;
+        self.best += docs.len() * rows;
+        self.jobs.push(Job { docs, query, rows, best });
+    }
+
+    fn add_pairs(&mut self, pairs: &[Pair], pass: &Pass, documents: &Tokens<'_>) {
+        // By query, then by document: neighbours become one job.
+        let mut by_query = Vec::new();
+        for &(doc, query, place) in pairs {
+            let Some(part) = pass.part(query) else { continue };
+            if self.docs.last().is_none_or(|d| d.0 != doc) {
+                self.add_document(documents, doc);
+            }
+            by_query.push((part, self.docs.len() - 1, place));
+        }
+        by_query.sort_unstable_by_key(|&(part, position, place)| (part.query, position, place));
+        for run in by_query.chunk_by(|a, b| a.0.query == b.0.query && b.1 <= a.1 + 1) {
+            let (part, first, _) = run[0];
+            let best = self.best;
+            self.add_job(first..run[run.len() - 1].1 + 1, part.first, part.rows);
+            for same in run.chunk_by(|a, b| a.1 == b.1) {
+                self.places.extend(same.iter().map(|&(.., place)| (self.outputs.len(), place)));
+                let best = (best + (same[0].1 - first) * part.rows) as u32;
+                self.outputs.push(Output { best, rows: part.rows as u32 });
+            }
+        }
+    }
+
+    /// The tokens of document `position`, counted over the group.
+    fn tokens(&self, position: usize) -> Range<usize> {
+        let start = position.checked_sub(1).map_or(0, |before| self.docs[before].1);
+        start..self.docs[position].1
+    }
+
+    /// The document that has this token of the group.
+    fn at(&self, token: usize) -> usize {
+        self.docs.partition_point(|d| d.1 <= token)
+    }
+
+    /// The group's tokens in shards of `most`.
+    pub(super) fn shards(&self, most: usize) -> impl Iterator<Item = Shard> {
+        let total = self.docs.last().map_or(0, |d| d.1);
+        (0..total).step_by(most).map(move |start| {
+            let tokens = start..total.min(start + most);
+            Shard { docs: self.at(tokens.start)..self.at(tokens.end - 1) + 1, tokens }
+        })
+    }
+
+    /// Rows of `documents` that a shard holds, in order.
+    pub(super) fn rows(&self, shard: &Shard, documents: &Tokens<'_>) -> Vec<Range<usize>> {
+        let mut runs: Vec<Range<usize>> = Vec::new();
+        for position in shard.docs.clone() {
+            let (tokens, first) = (self.tokens(position), documents.rows(self.docs[position].0).start);
+            let (from, to) = (tokens.start.max(shard.tokens.start), tokens.end.min(shard.tokens.end));
+            let rows = first + from - tokens.start..first + to - tokens.start;
+            match runs.last_mut() {
+                Some(last) if last.end == rows.start => last.end = rows.end,
+                _ => runs.push(rows),
+            }
+        }
+        runs
+    }
+
+    /// For each document of a shard, the token of the shard after its last.
+    pub(super) fn ends(&self, shard: &Shard) -> Vec<u32> {
+        let end = |position: usize| self.docs[position].1.min(shard.tokens.end) - shard.tokens.start;
+        shard.docs.clone().map(|position| end(position) as u32).collect()
+    }
+
+    /// The strips of a shard, of `most` tokens at most.
+    pub(super) fn strips(&self, shard: &Shard, family: Family, most: usize) -> impl Iterator<Item = Strip> {
+        let (here, docs) = (shard.tokens.clone(), shard.docs.clone());
+        self.jobs.iter().flat_map(move |job| {
+            let of_job = job.docs.start.max(docs.start)..job.docs.end.min(docs.end);
+            let whole = match family {
+                // All of the job's documents as one stretch of tokens, or each by itself.
+                Family::Tile if !of_job.is_empty() => vec![of_job],
+                Family::Tile => Vec::new(),
+                Family::Strip => of_job.map(|position| position..position + 1).collect(),
+            };
+            let (here, first_doc) = (here.clone(), docs.start);
+            whole.into_iter().flat_map(move |docs| {
+                let from = self.tokens(docs.start).start.max(here.start);
+                let to = self.tokens(docs.end - 1).end.min(here.end);
+                let each = match family {
+                    Family::Tile => most,
+                    Family::Strip => (to - from).div_ceil((to - from).div_ceil(most)),
+                };
+                let start = here.start;
+                (from..to).step_by(each).map(move |token| {
+                    let position = self.at(token);
+                    Strip {
+                        token: (token - start) as u32,
+                        end: (to.min(token + each) - start) as u32,
+                        doc: (position - first_doc) as u32,
+                        best: (job.best + (position - job.docs.start) * job.rows) as u32,
+                        query: job.query as u32,
+                        rows: job.rows as u32,
+                    }
+                })
+            })
+        })
+    }
+}
+
+/// Consecutive tokens of a group.
+pub(super) struct Shard {
+    tokens: Range<usize>,
+    docs: Range<usize>,
+}

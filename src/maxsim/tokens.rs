@@ -1,0 +1,199 @@
+//! Token vectors as the scorer takes them: borrowed from whoever made them.
+
+use half::f16;
+
+use crate::error::{Error, Result};
+
+/// Most dimensions of a token vector. No model comes near; the kernels' loops are bounded by it.
+pub const MAX_DIM: usize = 65_536;
+
+/// The token vectors of several items (queries or documents), end to end without padding: those of item `i` are the
+/// rows `offsets[i]..offsets[i + 1]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Tokens<'a> {
+    /// `T` rows.
+    pub data: TokenData<'a>,
+    /// `[items + 1]`: starts with 0, never falls, ends with T.
+    pub offsets: &'a [u64],
+    /// D, dimensions of a vector: 1 to [`MAX_DIM`].
+    pub dim: usize,
+}
+
+/// The numbers of [`Tokens`], row after row.
+#[derive(Clone, Copy, Debug)]
+pub enum TokenData<'a> {
+    /// `[T, D]`
+    Float32(&'a [f32]),
+    /// `[T, D]`
+    Float16(&'a [f16]),
+    /// Codes, with one factor a token: vector `t` is `scales[t] * codes[t]`. Without scales every factor is 1.
+    Int8 {
+        /// `[T, D]`
+        codes: &'a [i8],
+        /// `[T]`
+        scales: Option<&'a [f32]>,
+    },
+    /// `[T, ceil(D / 8)]`, a bit a dimension, the first in the highest bit: 1 stands for +1, 0 for -1. Bits past D
+    /// are not read.
+    Binary(&'a [u8]),
+}
+
+impl<'a> Tokens<'a> {
+    /// How many queries or documents these are.
+    pub fn items(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    /// T, tokens of all items.
+    pub fn count(&self) -> usize {
+        self.offsets.last().map_or(0, |&end| end as usize)
+    }
+
+    /// The rows of item `i`.
+    pub(crate) fn rows(&self, i: usize) -> std::ops::Range<usize> {
+        self.offsets[i] as usize..self.offsets[i + 1] as usize
+    }
+
+    /// Elements of `data` in a row: D, or `ceil(D / 8)` for bits.
+    pub fn row_len(&self) -> usize {
+        match self.data {
+            TokenData::Binary(_) => self.dim.div_ceil(8),
+            _ => self.dim,
+        }
+    }
+
+    /// Checks shapes and numbers; `name` is what errors call it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] naming the field and index: offsets that do not start with 0, fall, or do not end
+    /// with the number of rows; data of another size; a number that is not finite.
+    pub fn check(&self, name: &str) -> Result<()> {
+        let refuse = |field: &str, message: String| Err(Error::argument(format!("{name}{field}"), message));
+        if !(1..=MAX_DIM).contains(&self.dim) {
+            return refuse(".dim", format!("{}, allowed are 1 to {MAX_DIM}", self.dim));
+        }
+        match self.offsets.first() {
+            Some(0) => {}
+            None => return refuse(".offsets", "is empty, allowed is one more than there are items".into()),
+            Some(first) => return refuse(".offsets[0]", format!("{first}, allowed is 0")),
+        }
+        if let Some(i) = self.offsets.windows(2).position(|w| w[1] < w[0]) {
+            let (before, after) = (self.offsets[i], self.offsets[i + 1]);
+            return refuse(&format!(".offsets[{}]", i + 1), format!("{after}, allowed is {before} or more"));
+        }
+        let len = match self.data {
+            TokenData::Float32(data) => data.len(),
+            TokenData::Float16(data) => data.len(),
+            TokenData::Int8 { codes, .. } => codes.len(),
+            TokenData::Binary(data) => data.len(),
+        };
+        let (row, end) = (self.row_len(), self.offsets[self.offsets.len() - 1]);
+        if u64::try_from(row).ok().and_then(|row| end.checked_mul(row)) != Some(len as u64) {
+            let shape = format!("the offsets end with {end} rows of {row}");
+            return refuse(".data", format!("has {len} numbers, {shape}"));
+        }
+        if let TokenData::Int8 { scales: Some(scales), .. } = self.data {
+            if scales.len() as u64 != end {
+                return refuse(
+                    ".scales",
+                    format!("has {} numbers, allowed is one for each of {end} tokens", scales.len()),
+                );
+            }
+            if let Some(i) = scales.iter().position(|s| !s.is_finite()) {
+                return refuse(&format!(".scales[{i}]"), format!("{}, allowed are finite numbers", scales[i]));
+            }
+        }
+        // Finding out whether there is one is much quicker than looking for it.
+        let bad = match self.data {
+            _ if self.peak()[0].is_finite() => None,
+            TokenData::Float32(data) => data.iter().position(|v| !v.is_finite()).map(|i| (i, data[i])),
+            TokenData::Float16(data) => data.iter().position(|v| !v.is_finite()).map(|i| (i, data[i].to_f32())),
+            TokenData::Int8 { .. } | TokenData::Binary(_) => None,
+        };
+        let Some((at, value)) = bad else { return Ok(()) };
+        let (token, dimension) = (at / self.dim, at % self.dim);
+        let item = self.offsets.partition_point(|&o| o <= token as u64) - 1;
+        let token = token as u64 - self.offsets[item];
+        refuse(
+            &format!("[{item}]"),
+            format!("token {token} has {value} in dimension {dimension}, allowed are finite numbers"),
+        )
+    }
+
+    /// Vector `t`, appended to `into`: exact, but that a product with a scale or a factor of `normalize` is rounded.
+    pub(crate) fn widen(&self, t: usize, normalize: bool, into: &mut Vec<f32>) {
+        let row = t * self.row_len()..(t + 1) * self.row_len();
+        let start = into.len();
+        match self.data {
+            TokenData::Float32(data) => into.extend_from_slice(&data[row]),
+            TokenData::Float16(data) => into.extend(data[row].iter().map(|v| v.to_f32())),
+            TokenData::Int8 { codes, .. } => into.extend(codes[row].iter().map(|&v| f32::from(v))),
+            TokenData::Binary(data) => into.extend(bits(&data[row], self.dim)),
+        }
+        if let Some(factor) = self.factor(t, normalize) {
+            into[start..].iter_mut().for_each(|v| *v *= factor);
+        }
+    }
+
+    /// Largest absolute number that is stored, infinity or NaN if one is not finite, and largest factor it comes with.
+    pub(crate) fn peak(&self) -> [f64; 2] {
+        // Without their signs, floats are ordered as their bits are, with what is not finite at the end.
+        let highest = |values: &[f32]| {
+            let bits = values.iter().fold(0, |m: i32, v| m.max((v.to_bits() & 0x7fff_ffff) as i32));
+            f64::from(f32::from_bits(bits as u32))
+        };
+        match self.data {
+            TokenData::Float32(data) => [highest(data), 1.0],
+            TokenData::Float16(data) => {
+                let bits = data.iter().fold(0, |m: i16, v| m.max((v.to_bits() & 0x7fff) as i16));
+                [f16::from_bits(bits as u16).to_f64(), 1.0]
+            }
+            TokenData::Int8 { scales, .. } => [128.0, scales.map_or(1.0, highest)],
+            TokenData::Binary(_) => [1.0, 1.0],
+        }
+    }
+
+    /// The vectors `first..first + count` as items of one vector each, whose `offsets` are `[0, 1, .., count]`.
+    pub(crate) fn apart(self, first: usize, offsets: &'a [u64]) -> Self {
+        let end = first + offsets.len() - 1;
+        let numbers = first * self.row_len()..end * self.row_len();
+        let data = match self.data {
+            TokenData::Float32(data) => TokenData::Float32(&data[numbers]),
+            TokenData::Float16(data) => TokenData::Float16(&data[numbers]),
+            TokenData::Int8 { codes, scales } => {
+                TokenData::Int8 { codes: &codes[numbers], scales: scales.map(|s| &s[first..end]) }
+            }
+            TokenData::Binary(data) => TokenData::Binary(&data[numbers]),
+        };
+        Self { data, offsets, dim: self.dim }
+    }
+
+    /// The factor that row `t` as it is stored is to be multiplied with: its scale, or with `normalize` whatever gives
+    /// the vector unit length, and 0 for a vector of zeros (or of a length below 2^-126, which GPUs may take for zero).
+    /// `None` where every factor is 1.
+    pub(crate) fn factor(&self, t: usize, normalize: bool) -> Option<f32> {
+        let scale = match self.data {
+            TokenData::Int8 { scales: Some(scales), .. } => Some(scales[t]),
+            _ => None,
+        };
+        if !normalize {
+            return scale;
+        }
+        let row = t * self.row_len()..(t + 1) * self.row_len();
+        let square = |v: f64| v * v;
+        let length = match self.data {
+            TokenData::Float32(data) => data[row].iter().map(|&v| square(v.into())).sum::<f64>().sqrt(),
+            TokenData::Float16(data) => data[row].iter().map(|v| square(v.to_f64())).sum::<f64>().sqrt(),
+            TokenData::Int8 { codes, .. } => codes[row].iter().map(|&v| square(v.into())).sum::<f64>().sqrt(),
+            TokenData::Binary(_) => (self.dim as f64).sqrt(),
+        };
+        // The size of a scale cancels out; its sign turns the vector around, and 0 makes it nothing.
+        let sign = scale.map_or(1.0, |s| if s == 0.0 { 0.0 } else { f64::from(s.signum()) });
+        Some(if length < f64::from(f32::MIN_POSITIVE) { 0.0 } else { (sign / length) as f32 })
+    }
+}
+
+/// `dim` numbers, +1 and -1, from bits.
+fn bits(row: &[u8], dim: usize) -> impl Iterator<Item = f32> {
+    (0..dim).map(|d| if row[d / 8] >> (7 - d % 8) & 1 == 1 { 1.0 } else { -1.0 })
+}
