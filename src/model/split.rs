@@ -107,6 +107,12 @@ impl<'a> Splitter<'a> {
         Ok(self.tokenizer.encode_whole(&self.text[range])?.len())
     }
 
+    /// Spares the counting of what has far too many tokens, as a text without a full stop would have every time.
+    fn may_fit(&self, range: Range<usize>, max_tokens: usize) -> bool {
+        let before = |at: usize| self.tokens.partition_point(|&end| end <= at);
+        before(range.end) - before(range.start) <= max_tokens.saturating_mul(2).saturating_add(32)
+    }
+
     /// The longest chunk from `start` that fits and goes beyond `covered`: to the end of a sentence, else of a word, else
     /// of a grapheme.
     fn longest(&self, start: usize, covered: usize, max_tokens: usize) -> Result<Option<TextChunk>> {
@@ -128,7 +134,8 @@ impl<'a> Splitter<'a> {
         if let Some(chunk) = self.longest(start, start, max_tokens)? {
             return Ok(chunk);
         }
-        let end = self.graphemes.iter().copied().find(|&end| end > start).unwrap_or(self.text.len());
+        let next = self.graphemes.partition_point(|&end| end <= start);
+        let end = self.graphemes.get(next).map_or(self.text.len(), |&end| end);
         Ok(TextChunk { range: start..end, tokens: self.count(start..end)? })
     }
 
@@ -153,25 +160,25 @@ impl<'a> Splitter<'a> {
         let ends = &ends[ends.partition_point(|&end| end <= covered)..];
         // A guess from the whole text's tokens, then by counting: a part's tokens differ from the whole's at its edges.
         let first = self.tokens.partition_point(|&end| end <= start);
-        let guess = self.tokens.get(first + max_tokens).map_or(self.text.len(), |&end| end);
-        let mut at = ends.partition_point(|&end| end < guess).min(ends.len().saturating_sub(1));
-        let mut best = None;
-        while let Some(&end) = ends.get(at) {
-            let tokens = self.count(start..end)?;
-            if tokens <= max_tokens {
-                best = Some(TextChunk { range: start..end, tokens });
-                at += 1;
-            } else if best.is_some() || at == 0 {
-                break;
-            } else {
-                at -= 1;
-                // Once something fits below what did not, it is the longest.
-                let end = ends[at];
-                let tokens = self.count(start..end)?;
-                if tokens <= max_tokens {
-                    return Ok(Some(TextChunk { range: start..end, tokens }));
-                }
+        let guess = self.tokens.get(first.saturating_add(max_tokens)).map_or(self.text.len(), |&end| end);
+        let fits = |at: usize| -> Result<Option<TextChunk>> {
+            let Some(range) = ends.get(at).map(|&end| start..end) else { return Ok(None) };
+            if !self.may_fit(range.clone(), max_tokens) {
+                return Ok(None);
             }
+            let tokens = self.count(range.clone())?;
+            Ok((tokens <= max_tokens).then_some(TextChunk { range, tokens }))
+        };
+        let mut at = ends.partition_point(|&end| end < guess);
+        let mut best = fits(at)?;
+        while best.is_none() && at > 0 {
+            at -= 1;
+            best = fits(at)?;
+        }
+        while best.is_some()
+            && let Some(longer) = fits(at + 1)?
+        {
+            (at, best) = (at + 1, Some(longer));
         }
         Ok(best)
     }
@@ -187,7 +194,7 @@ impl<'a> Splitter<'a> {
             // The longest repetition that fits; they get shorter towards the end.
             let mut found = None;
             for &start in within.iter().rev() {
-                if self.count(start..chunk.end)? > overlap {
+                if !self.may_fit(start..chunk.end, overlap) || self.count(start..chunk.end)? > overlap {
                     break;
                 }
                 found = Some(start);

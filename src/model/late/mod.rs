@@ -51,7 +51,53 @@ pub struct LateInfo {
 /// How short queries are filled up.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct ExpansionInfo {
-    /// The id of the token that fills queries up.
+    /// The id of the token that fills them.
+    pub token: u32,
+    /// Tokens that a query has at least.
+    pub length: u32,
+    /// The query's own tokens attend to the filling.
+    pub attend: bool,
+}
+
+impl Late {
+    /// Finds the ids of the tokens that `config` names, and loads the projection, held as `weight_type`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for a token or length that the tokenizer does not have, [`Error::InvalidCheckpoint`] for
+    /// a projection of another shape, [`Error::Unsupported`], or what kept a file from being read.
+    pub(super) async fn load(
+        source: &impl Source,
+        config: &LateConfig,
+        tokenizer: &Tokenizer,
+        gpu: &Gpu,
+        weight_type: WeightType,
+    ) -> Result<Self> {
+        let filling = match &config.expansion {
+            Some(expansion) => Some(filling(source, expansion, tokenizer).await?),
+            None => None,
+        };
+        let projection = match &config.dense {
+            Some(dense) => Some(projection(source, dense, gpu, weight_type).await?),
+            None => None,
+        };
+        Ok(Self { marking: Marking::new(config, tokenizer, filling)?, projection })
+    }
+
+    pub(super) fn projection(&self) -> Option<&Linear> {
+        self.projection.as_ref()
+    }
+
+    /// Bytes on the device.
+    pub(super) fn bytes(&self) -> u64 {
+        self.projection.as_ref().map_or(0, Linear::bytes)
+    }
+
+    pub(super) fn info(&self) -> LateInfo {
+        self.marking.info()
+    }
+}
+
+/// The id of the token that fills queries up.
 async fn filling(source: &impl Source, expansion: &Expansion, tokenizer: &Tokenizer) -> Result<u32> {
     let file = "tokenizer_config.json";
     let special = SpecialTokens::load(source).await?;

@@ -97,7 +97,7 @@ impl Marking {
             Role::Query => (&self.config.query_prompt, self.query_marker, self.config.skip_in_queries),
             Role::Document => (&self.config.document_prompt, self.document_marker, self.config.skip_in_documents),
         };
-        let mut limit = self.limit(role);
+        let limit = self.limit(role);
         let (placed, marker) = match position {
             MarkerPosition::First => {
                 let mut placed = tokenizer.encode_placed(&format!("{prompt}{text}"), limit)?;
@@ -113,8 +113,14 @@ impl Marking {
                     let message = format!("1, which needs a prompt of one token; this model's is {prompt:?}");
                     Error::argument("markerPosition", message)
                 })?;
-                limit -= 1;
-                (tokenizer.encode_placed(text, limit)?, Some(marker))
+                // PyLate strips texts, as Python understands it, and counts the marker to the limit.
+                let space = |c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c);
+                let from = text.len() - text.trim_start_matches(space).len();
+                let mut placed = tokenizer.encode_placed(text.trim_matches(space), limit.saturating_sub(1))?;
+                for (start, end) in placed.ranges.iter_mut().flatten() {
+                    (*start, *end) = (*start + from, *end + from);
+                }
+                (placed, Some(marker))
             }
         };
         let (mut ids, mut ranges, truncated) = (placed.ids, placed.ranges, placed.truncated);

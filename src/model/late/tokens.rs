@@ -39,7 +39,7 @@ pub enum MarkerPosition {
     /// Place 0, before the text: sentence-transformers, and the model card.
     #[default]
     First,
-    /// Place 1, after the text's first token: PyLate.
+    /// Place 1, after the text's first token: PyLate, which also strips the spaces around a text.
     Second,
 }
 
