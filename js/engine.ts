@@ -1,7 +1,10 @@
 // The wasm module in this thread: the page's own, or the worker's.
 
 import { PplxEmbedError } from "./errors.js";
-import type { EmbedRequest, Engine, Hooks, LoadRequest, RawEmbeddings } from "./protocol.js";
+import type {
+  ContextRequest, EmbedRequest, EncodeRequest, Engine, Hooks, LoadRequest, RawChunks, RawEmbeddings,
+  RawTokenEmbeddings, SplitRequest,
+} from "./protocol.js";
 import type { LoadOptions, ModelInfo } from "./types.js";
 
 type Wasm = typeof import("./wasm/pplx_embed.js");
@@ -37,9 +40,32 @@ export class LocalEngine implements Engine {
   }
 
   async embed(texts: readonly string[], request: EmbedRequest, hooks: Hooks): Promise<RawEmbeddings> {
-    const model = this.#model;
-    if (!model) throw new PplxEmbedError("disposed", "the model was disposed of");
+    const model = this.#open();
     return guarded(() => model.embed(texts as string[], { ...request, ...outside(hooks) }));
+  }
+
+  async embedContext(
+    documents: readonly (readonly string[])[],
+    request: ContextRequest,
+    hooks: Hooks,
+  ): Promise<RawEmbeddings[]> {
+    const model = this.#open();
+    return guarded(() => model.embedContext(documents as string[][], { ...request, ...outside(hooks) }));
+  }
+
+  async encode(texts: readonly string[], { role, ...request }: EncodeRequest, hooks: Hooks): Promise<RawTokenEmbeddings> {
+    const model = this.#open();
+    return guarded(() => model.encode(role, texts as string[], { ...request, ...outside(hooks) }));
+  }
+
+  async splitText(text: string, request: SplitRequest): Promise<RawChunks> {
+    const model = this.#open();
+    return guarded(async () => model.splitText(text, request) as RawChunks);
+  }
+
+  #open(): WebModel {
+    if (!this.#model) throw new PplxEmbedError("disposed", "the model was disposed of");
+    return this.#model;
   }
 
   close(): void {

@@ -1,12 +1,15 @@
 // The page's side of a model in a worker.
 
 import { PplxEmbedError } from "./errors.js";
-import type { EmbedRequest, Engine, FromWorker, Hooks, LoadRequest, RawEmbeddings, ToWorker } from "./protocol.js";
+import type {
+  ContextRequest, EmbedRequest, EncodeRequest, Engine, FromWorker, Hooks, LoadRequest, RawChunks, RawEmbeddings,
+  RawTokenEmbeddings, Result, SplitRequest, ToWorker,
+} from "./protocol.js";
 import type { ModelInfo } from "./types.js";
 
 interface Call {
   hooks: Hooks;
-  resolve(result: ModelInfo | RawEmbeddings): void;
+  resolve(result: Result): void;
   reject(reason: PplxEmbedError): void;
 }
 
@@ -42,15 +45,31 @@ export class WorkerEngine implements Engine {
     return this.#call((call) => ({ type: "embed", call, request, texts }), hooks) as Promise<RawEmbeddings>;
   }
 
+  embedContext(
+    documents: readonly (readonly string[])[],
+    request: ContextRequest,
+    hooks: Hooks,
+  ): Promise<RawEmbeddings[]> {
+    return this.#call((call) => ({ type: "embedContext", call, request, documents }), hooks) as Promise<RawEmbeddings[]>;
+  }
+
+  encode(texts: readonly string[], request: EncodeRequest, hooks: Hooks): Promise<RawTokenEmbeddings> {
+    return this.#call((call) => ({ type: "encode", call, request, texts }), hooks) as Promise<RawTokenEmbeddings>;
+  }
+
+  splitText(text: string, request: SplitRequest, hooks: Hooks): Promise<RawChunks> {
+    return this.#call((call) => ({ type: "splitText", call, request, text }), hooks) as Promise<RawChunks>;
+  }
+
   close(): void {
     this.#end(new PplxEmbedError("disposed", "the model was disposed of"));
   }
 
-  async #call(message: (call: number) => ToWorker, hooks: Hooks): Promise<ModelInfo | RawEmbeddings> {
+  async #call(message: (call: number) => ToWorker, hooks: Hooks): Promise<Result> {
     if (this.#ended) throw this.#ended;
     const call = this.#next++;
     const abort = () => this.#post({ type: "abort", call });
-    const result = new Promise<ModelInfo | RawEmbeddings>((resolve, reject) => {
+    const result = new Promise<Result>((resolve, reject) => {
       this.#calls.set(call, { hooks, resolve, reject });
     });
     hooks.signal.addEventListener("abort", abort, { once: true });

@@ -339,20 +339,25 @@ fn texts<'a>(text: &'a str, chunks: &[TextChunk]) -> Vec<&'a str> {
 fn sentences_and_paragraphs_are_where_a_text_is_cut() {
     let tokenizer = real_tokenizer();
     let text = "One sentence here. Another one there!  A third?\n\nA new paragraph starts. It ends.\nA line of it.";
-    assert_eq!(texts(text, &split(&tokenizer, text, 8, 0)), [
-        "One sentence here. ",
-        "Another one there!  A third?\n\n",
-        "A new paragraph starts. It ends.\n",
-        "A line of it."
-    ]);
+    assert_eq!(
+        texts(text, &split(&tokenizer, text, 8, 0)),
+        [
+            "One sentence here. ",
+            "Another one there!  A third?\n\n",
+            "A new paragraph starts. It ends.\n",
+            "A line of it."
+        ]
+    );
     // The paragraph's end wins over a longer chunk; a whole text that fits stays whole.
     assert_eq!(texts(text, &split(&tokenizer, text, 18, 0))[0], "One sentence here. Another one there!  A third?\n\n");
     assert_eq!(split(&tokenizer, text, 100, 0).len(), 1);
     assert!(split(&tokenizer, "", 8, 0).is_empty());
     assert_eq!(texts(" \n", &split(&tokenizer, " \n", 8, 0)), [" \n"]);
     // With an overlap the next chunk repeats whole sentences.
-    let repeated = split(&tokenizer, text, 12, 6);
-    assert_eq!(texts(text, &repeated)[..2], ["One sentence here. Another one there!  ", "Another one there!  A third?\n\n"]);
+    assert_eq!(
+        texts(text, &split(&tokenizer, text, 12, 6))[..2],
+        ["One sentence here. Another one there!  A third?\n\n", "A third?\n\nA new paragraph starts. It ends.\n"]
+    );
 }
 
 #[test]
@@ -362,7 +367,8 @@ fn long_words_and_languages_without_spaces_are_cut_between_graphemes() {
     let thai = "สถานีรถไฟอยู่ที่ไหนห้องสมุดเปิดเก้าโมงเช้า".repeat(9);
     let hindi = "नदी पत्थर के पुल के नीचे से बहती है। ".repeat(5);
     let word = "Donaudampfschifffahrtsgesellschaft".repeat(20);
-    let emoji = "\u{1F469}\u{1F3FD}\u{200D}\u{1F4BB}\u{1F468}\u{200D}\u{1F469}\u{200D}\u{1F467}\u{1F1E9}\u{1F1EA}".repeat(7);
+    let emoji =
+        "\u{1F469}\u{1F3FD}\u{200D}\u{1F4BB}\u{1F468}\u{200D}\u{1F469}\u{200D}\u{1F467}\u{1F1E9}\u{1F1EA}".repeat(7);
     let marks = "cafe\u{301} q\u{307}\u{323}\u{302} a\r\n\r\nb \u{1112}\u{1161}\u{11AB}".repeat(8);
     for text in [&chinese, &thai, &hindi, &word, &emoji, &marks] {
         for (max_tokens, overlap) in [(1, 0), (2, 1), (5, 0), (16, 0), (16, 4), (16, 15), (64, 10)] {

@@ -97,8 +97,7 @@ fn equals_the_oracle(model: &Model, role: Role, name: &str, position: MarkerPosi
         let scored: Vec<u32> = want.scored.iter().map(|&at| want.ids[at]).collect();
         assert_eq!(got.ids[rows.clone()], scored, "ids of {name}");
         if let Some(places) = &want.places {
-            let starts: Vec<usize> =
-                text.text.char_indices().map(|(at, _)| at).chain([text.text.len()]).collect();
+            let starts: Vec<usize> = text.text.char_indices().map(|(at, _)| at).chain([text.text.len()]).collect();
             let places: Vec<_> = places.iter().map(|p| p.map(|(from, to)| (starts[from], starts[to]))).collect();
             assert_eq!(got.ranges[rows], places, "places of {name}");
         }
@@ -278,7 +277,8 @@ fn a_text_beyond_the_limit_is_cut_and_reported() {
 fn what_a_model_cannot_be_asked_is_a_typed_error() {
     let late = checkpoint("late-st");
     let dense = checkpoint("f32-odd");
-    let code = |result: Result<_, pplx_embed::Error>| result.err().map(|e: pplx_embed::Error| (e.code(), e.to_string()));
+    let code =
+        |result: Result<_, pplx_embed::Error>| result.err().map(|e: pplx_embed::Error| (e.code(), e.to_string()));
     let embed = pollster::block_on(late.embed(&["a"], EmbedOptions::default(), &())).map(drop);
     let (found, message) = code(embed).unwrap();
     assert_eq!(found, "unsupported");
@@ -309,7 +309,12 @@ fn a_broken_repository_names_the_file_and_the_field() {
         ("sentence_bert_config.json", |c| c["query_expansion"]["strategy"] = "max".into(), "invalid-config", "max"),
         ("sentence_bert_config.json", |c| c["query_expansion"]["length"] = 0.into(), "invalid-config", "is 0"),
         ("sentence_bert_config.json", |c| c["query_expansion"]["length"] = 600.into(), "invalid-config", "600"),
-        ("sentence_bert_config.json", |c| c["query_expansion"]["token"] = "no such".into(), "invalid-config", "no such"),
+        (
+            "sentence_bert_config.json",
+            |c| c["query_expansion"]["token"] = "no such".into(),
+            "invalid-config",
+            "no such",
+        ),
         ("2_MultiVectorMask/config.json", |c| c["keep_only_token_ids"] = vec![7].into(), "unsupported", "keep_only"),
     ];
     for (file, edit, code, word) in edits {
@@ -405,8 +410,7 @@ fn the_real_vocabulary_gives_the_published_ids_and_scored_tokens() {
     assert_eq!(marking.info().document_skiplist, rules.document_skiplist);
     assert!(texts.len() >= 10);
     for text in texts {
-        let marked =
-            marking.mark(&tokenizer, text.task.parse().unwrap(), &text.text, MarkerPosition::First).unwrap();
+        let marked = marking.mark(&tokenizer, text.task.parse().unwrap(), &text.text, MarkerPosition::First).unwrap();
         assert_eq!(marked.ids, text.input_ids, "{}", text.name);
         assert_eq!(marked.scored, text.scored_positions, "{}", text.name);
     }

@@ -93,7 +93,14 @@ impl Arena {
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`], or [`crate::Error::AdapterTooSmall`] if `k` does not fit one binding.
-    pub(super) fn reserve(&mut self, gpu: &Gpu, config: &Config, tokens: u32, outputs: u32, longest: u32) -> Result<()> {
+    pub(super) fn reserve(
+        &mut self,
+        gpu: &Gpu,
+        config: &Config,
+        tokens: u32,
+        outputs: u32,
+        longest: u32,
+    ) -> Result<()> {
         while (self.slabs.len() as u64 * u64::from(self.slab)) < u64::from(tokens) {
             let of = |bytes: usize| u64::from(self.slab) * bytes as u64;
             self.slabs.push(Slab {

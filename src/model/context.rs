@@ -225,12 +225,7 @@ mod tests {
         let window = |chunks, kept| Window { chunks, kept };
         // Nine chunks of 9 with separators are 89 tokens; four and their separators are 39, two are 19.
         let found = check(&[9; 9], 40);
-        assert_eq!(found, [
-            window(0..4, 0..3),
-            window(2..6, 3..5),
-            window(4..8, 5..7),
-            window(6..9, 7..9)
-        ]);
+        assert_eq!(found, [window(0..4, 0..3), window(2..6, 3..5), window(4..8, 5..7), window(6..9, 7..9)]);
     }
 
     #[test]

@@ -80,7 +80,10 @@ impl Tokenizer {
         if config.kind == Kind::Context {
             let special = SpecialTokens::load(source).await?;
             let separator = special.separator.or(special.end).ok_or_else(|| {
-                Error::config("tokenizer_config.json", "sep_token is missing, and so is eos_token: nothing parts chunks")
+                Error::config(
+                    "tokenizer_config.json",
+                    "sep_token is missing, and so is eos_token: nothing parts chunks",
+                )
             })?;
             tokenizer.separate_by(&separator)?;
         }

@@ -149,7 +149,10 @@ impl LateConfig {
             return Err(Error::unsupported("module Dense of a model with one vector a text", message));
         }
         if let Some(module) = modules.iter().find(|m| m.is("Pooling")) {
-            return Err(Error::unsupported(format!("module {} of a late interaction model", module.kind), "leave it out"));
+            return Err(Error::unsupported(
+                format!("module {} of a late interaction model", module.kind),
+                "leave it out",
+            ));
         }
         let mask: RawMask = match mask_module {
             Some(module) => parsed(source, &file(module)).await?.unwrap_or_default(),

@@ -41,6 +41,7 @@ pub struct LateInfo {
     /// Most tokens of a document, with the prompt's.
     pub document_length: usize,
     /// How short queries are filled up.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub query_expansion: Option<ExpansionInfo>,
     /// Ids of the tokens whose vectors are left out of documents.
     pub document_skiplist: Vec<u32>,

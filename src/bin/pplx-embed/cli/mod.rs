@@ -2,10 +2,13 @@
 
 mod arguments;
 mod embed;
+mod embed_context;
+mod encode;
 mod info;
 mod input;
 mod output;
 mod progress;
+mod safetensors;
 
 use std::process::ExitCode;
 
@@ -17,6 +20,8 @@ pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.command {
         Command::Embed(command) => embed::run(command),
+        Command::EmbedContext(command) => embed_context::run(command),
+        Command::Encode(command) => encode::run(command),
         Command::Info(command) => info::run(command),
     };
     match result {
