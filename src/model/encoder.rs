@@ -73,7 +73,8 @@ impl Encoder<'_> {
             run.pump().await?;
             passed(i as u32 + 1);
         }
-        for (part, slab) in parts.iter().zip(&arena.slabs) {
+        let pooled = parts.iter().zip(&arena.slabs).filter(|(part, _)| !part.segments.is_empty());
+        for (part, slab) in pooled {
             self.norm(&mut run, arena, slab, &self.weights.norm, part.rows);
             let mut rows = &arena.h;
             if let Some(projection) = self.projection {
