@@ -1,7 +1,8 @@
 // Arguments, before they go anywhere. What only the model can know (forms, dimensions) it checks itself.
 
 import { invalid, PplxEmbedError, show } from "./errors.js";
-import type { OnProgress } from "./types.js";
+import type { EmbedRequest } from "./protocol.js";
+import type { EmbedOptions, OnProgress } from "./types.js";
 
 /** The options, if they are an object with no other names than `allowed`. */
 export function options<T extends object>(given: T | undefined, allowed: readonly (keyof T & string)[]): Partial<T> {
@@ -51,6 +52,15 @@ export function listener(value: OnProgress | undefined): OnProgress | undefined 
     } catch (error) {
       reportError(error);
     }
+  };
+}
+
+/** What of the options for vectors goes to the model. */
+export function embedRequest(o: Partial<EmbedOptions>): EmbedRequest {
+  return {
+    dtype: primitive("dtype", o.dtype, "string"),
+    dimensions: primitive("dimensions", o.dimensions, "number"),
+    normalize: primitive("normalize", o.normalize, "boolean"),
   };
 }
 

@@ -2,7 +2,10 @@
 
 import { askToPersist, Host } from "./cache/host.js";
 import { PplxEmbedError } from "./errors.js";
-import type { EmbedRequest, Engine, Hooks, LoadRequest, RawEmbeddings, RawScores, ScoreRequest } from "./protocol.js";
+import type {
+  ContextRequest, EmbedRequest, EncodeRequest, Engine, Hooks, LoadRequest, RawChunks, RawEmbeddings, RawScores,
+  RawTokenEmbeddings, ScoreRequest, SplitRequest,
+} from "./protocol.js";
 import type { LoadOptions, ModelInfo } from "./types.js";
 
 type Wasm = typeof import("./wasm/pplx_embed.js");
@@ -44,8 +47,7 @@ export class LocalEngine implements Engine {
   }
 
   async embed(texts: readonly string[], request: EmbedRequest, hooks: Hooks): Promise<RawEmbeddings> {
-    const model = this.#model;
-    if (!model) throw new PplxEmbedError("disposed", "the model was disposed of");
+    const model = this.#open();
     return guarded(() => model.embed(texts as string[], { ...request, ...outside(hooks) }));
   }
 
@@ -67,6 +69,30 @@ export class LocalEngine implements Engine {
     if (this.#closed) throw new PplxEmbedError("disposed", "the scorer was disposed of");
     const given = { ...request, ...outside(hooks) };
     return guarded(() => (explain ? scorer.explain(given) : scorer.score(given)));
+  }
+
+  async embedContext(
+    documents: readonly (readonly string[])[],
+    request: ContextRequest,
+    hooks: Hooks,
+  ): Promise<RawEmbeddings[]> {
+    const model = this.#open();
+    return guarded(() => model.embedContext(documents as string[][], { ...request, ...outside(hooks) }));
+  }
+
+  async encode(texts: readonly string[], { role, ...request }: EncodeRequest, hooks: Hooks): Promise<RawTokenEmbeddings> {
+    const model = this.#open();
+    return guarded(() => model.encode(role, texts as string[], { ...request, ...outside(hooks) }));
+  }
+
+  async splitText(text: string, request: SplitRequest): Promise<RawChunks> {
+    const model = this.#open();
+    return guarded(async () => model.splitText(text, request) as RawChunks);
+  }
+
+  #open(): WebModel {
+    if (!this.#model) throw new PplxEmbedError("disposed", "the model was disposed of");
+    return this.#model;
   }
 
   close(): void {

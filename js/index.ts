@@ -15,15 +15,16 @@
  * @packageDocumentation
  */
 export { cache, type CachedModel, type CacheEstimate, type CacheOptions, type DeleteOptions } from "./cache/manage.js";
+export type { ContextOptions, SplitOptions, TextChunk } from "./context.js";
 export type { Embeddings } from "./embeddings.js";
 export { type ErrorCode, PplxEmbedError } from "./errors.js";
+export type { EncodeDocumentOptions, EncodeOptions, TokenEmbeddings } from "./late.js";
 export { load } from "./load.js";
 export {
-  explainMaxsim, maxsim, type MaxsimExplanation, type MaxsimOptions, type TokenArray, type TokenDtype,
-  type TokenVectors,
+  explainMaxsim, maxsim, type MaxsimExplanation, type MaxsimOptions, type TokenArray, type TokenVectors,
 } from "./maxsim.js";
 export type { Model } from "./model.js";
 export { cosineSimilarity, hamming, type NumberArray } from "./similarity.js";
 export type {
-  DataOf, Dtype, EmbedOptions, LoadOptions, ModelInfo, OnProgress, Progress, Usage,
+  DataOf, Dtype, EmbedOptions, LateInfo, LoadOptions, ModelInfo, OnProgress, Progress, TokenDataOf, TokenDtype, Usage,
 } from "./types.js";

@@ -6,18 +6,7 @@ import { LocalEngine } from "./engine.js";
 import { aborted, invalid, PplxEmbedError, show } from "./errors.js";
 import type { Engine, RawScores, RawTokens, ScoreRequest } from "./protocol.js";
 import { WorkerEngine } from "./remote.js";
-import type { OnProgress } from "./types.js";
-
-/**
- * The form of token vectors.
- *
- * - `"float32"`: Float32Array, `[tokens, dim]`.
- * - `"float16"`: Uint16Array of the bits, or Float16Array where there is one; `[tokens, dim]`.
- * - `"int8"`: Int8Array, `[tokens, dim]`; with `scales`, vector t is `scales[t]` times its codes.
- * - `"binary"`: Uint8Array, `[tokens, ceil(dim / 8)]`, a bit a dimension, the first in the highest bit: 1 stands for +1, 0
- *   for -1. A query in floats is held against these as it is.
- */
-export type TokenDtype = "float32" | "float16" | "int8" | "binary";
+import type { OnProgress, TokenDtype } from "./types.js";
 
 /** The typed array that holds token vectors; a Float16Array is taken, too. */
 export type TokenArray = Float32Array | Uint16Array | Int8Array | Uint8Array;

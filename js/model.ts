@@ -1,10 +1,17 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { cancellable, type Stop } from "./cancel.js";
 import * as check from "./check.js";
+import {
+  CONTEXT_OPTIONS, type ContextOptions, checkDocuments, chunksOf, contextRequest, SPLIT_OPTIONS, type SplitOptions,
+  splitRequest, type TextChunk,
+} from "./context.js";
 import { Embeddings } from "./embeddings.js";
-import { aborted, PplxEmbedError } from "./errors.js";
-import type { Engine } from "./protocol.js";
-import type { Dtype, EmbedOptions, ModelInfo } from "./types.js";
+import { aborted, invalid, PplxEmbedError } from "./errors.js";
+import {
+  DOCUMENT_OPTIONS, type EncodeDocumentOptions, type EncodeOptions, encodeRequest, QUERY_OPTIONS, TokenEmbeddings,
+} from "./late.js";
+import type { Engine, Hooks } from "./protocol.js";
+import type { Dtype, EmbedOptions, ModelInfo, OnProgress, TokenDtype } from "./types.js";
 
 const OPTIONS = ["dtype", "dimensions", "normalize", "signal", "onProgress"] as const;
 
@@ -61,22 +68,85 @@ export class Model implements AsyncDisposable {
   ): Promise<Embeddings<D>> {
     const list = check.texts(texts);
     const o = check.options(options, OPTIONS);
-    const request = {
-      dtype: check.primitive("dtype", o.dtype, "string"),
-      dimensions: check.primitive("dimensions", o.dimensions, "number"),
-      normalize: check.primitive("normalize", o.normalize, "boolean"),
-    };
-    const user = check.signal(o.signal);
-    const onProgress = check.listener(o.onProgress);
-    const stops: Stop[] = [[this.#disposal.signal, disposed]];
-    if (user) stops.push([user, () => aborted(user)]);
-    return cancellable(stops, (signal) =>
-      this.#queue(async () => {
-        // One that was cancelled while it waited has already been answered.
-        if (signal.aborted) throw disposed();
-        return new Embeddings<D>(await this.#engine.embed(list, request, { signal, onProgress }));
-      }),
+    const request = check.embedRequest(o);
+    return this.#call(o, async (hooks) => new Embeddings<D>(await this.#engine.embed(list, request, hooks)));
+  }
+
+  /**
+   * Vectors of the chunks of documents, each made with its whole document in view (late chunking), for models of the kind
+   * `"context"`. A document's vectors have the same bits whatever other documents are in the call. An empty chunk is a
+   * row of zeros. A query is a document of one chunk, or a text for {@link Model.embed}.
+   *
+   * @param documents - Each an array of its chunks, as {@link Model.splitText} makes them from a text.
+   * @returns For each document the Embeddings of its chunks.
+   * @throws {@link PplxEmbedError}: as {@link Model.embed}; `"unsupported"` for a model of another kind,
+   * `"invalid-argument"` for a document beyond the model's limit, unless `longDocuments` is `"window"`.
+   *
+   * @example
+   * ```ts
+   * const model = await load("perplexity-ai/pplx-embed-context-v1-0.6b");
+   * const [report] = await model.embedContext([["Marie Curie was born in Warsaw.", "She moved to Paris."]]);
+   * console.log(report.shape); // [ 2, 1024 ]
+   * ```
+   */
+  async embedContext<D extends Dtype = "int8" | "float32">(
+    documents: readonly (readonly string[])[],
+    options?: ContextOptions<D>,
+  ): Promise<Embeddings<D>[]> {
+    const list = checkDocuments(documents);
+    const o = check.options(options, CONTEXT_OPTIONS);
+    const request = contextRequest(o);
+    return this.#call(o, async (hooks) =>
+      (await this.#engine.embedContext(list, request, hooks)).map((raw) => new Embeddings<D>(raw)),
     );
+  }
+
+  /**
+   * Token vectors of queries, for models of the kind `"late"`: of each the marker, its tokens, and what fills it up to
+   * the length that `info.late` names. A query's vectors have the same bits whatever else is in the call.
+   *
+   * @param texts - One query, or many.
+   * @throws {@link PplxEmbedError}: as {@link Model.embed}; `"unsupported"` for a model of another kind.
+   */
+  async encodeQuery<D extends TokenDtype = "float32">(
+    texts: string | readonly string[],
+    options?: EncodeOptions<D>,
+  ): Promise<TokenEmbeddings<D>> {
+    return this.#encode<D>("query", texts, check.options(options, QUERY_OPTIONS));
+  }
+
+  /**
+   * Token vectors of documents, for models of the kind `"late"`: of each the marker and its tokens, but not those of
+   * `info.late.documentSkiplist`. A document longer than `info.late.documentLength` loses its end, which `usage` tells.
+   *
+   * @param texts - One document, or many.
+   * @throws {@link PplxEmbedError}: as {@link Model.encodeQuery}.
+   */
+  async encodeDocument<D extends TokenDtype = "float32">(
+    texts: string | readonly string[],
+    options?: EncodeDocumentOptions<D>,
+  ): Promise<TokenEmbeddings<D>> {
+    return this.#encode<D>("document", texts, check.options(options, DOCUMENT_OPTIONS));
+  }
+
+  /**
+   * Splits a text into chunks of so many tokens, at the ends of paragraphs and sentences where that is possible, else of
+   * words, else of graphemes. The chunks cover all of the text, in order; without an overlap they add up to it.
+   *
+   * @param text - Any text; it need not have spaces between words.
+   * @throws {@link PplxEmbedError}: `"invalid-argument"`, `"aborted"`, `"disposed"`.
+   *
+   * @example
+   * ```ts
+   * const chunks = await model.splitText(report, { maxTokens: 200 });
+   * const [vectors] = await model.embedContext([chunks.map((chunk) => chunk.text)]);
+   * ```
+   */
+  async splitText(text: string, options?: SplitOptions): Promise<TextChunk[]> {
+    if (typeof text !== "string") throw invalid("text", text, "a string");
+    const o = check.options(options, SPLIT_OPTIONS);
+    const request = splitRequest(o);
+    return this.#call(o, async (hooks) => chunksOf(text, await this.#engine.splitText(text, request, hooks)));
   }
 
   /**
@@ -88,6 +158,34 @@ export class Model implements AsyncDisposable {
     forgotten.unregister(this);
     this.#disposal.abort();
     this.#engine.close();
+  }
+
+  async #encode<D extends TokenDtype>(
+    role: "query" | "document",
+    texts: string | readonly string[],
+    o: Partial<EncodeDocumentOptions<D>>,
+  ): Promise<TokenEmbeddings<D>> {
+    const list = check.texts(texts);
+    const request = encodeRequest(role, o);
+    return this.#call(o, async (hooks) => new TokenEmbeddings<D>(await this.#engine.encode(list, request, hooks)));
+  }
+
+  /** Runs a call in its turn, until the caller cancels it or the model is disposed of. */
+  #call<T>(
+    o: { signal?: AbortSignal | undefined; onProgress?: OnProgress | undefined },
+    call: (hooks: Hooks) => Promise<T>,
+  ): Promise<T> {
+    const user = check.signal(o.signal);
+    const onProgress = check.listener(o.onProgress);
+    const stops: Stop[] = [[this.#disposal.signal, disposed]];
+    if (user) stops.push([user, () => aborted(user)]);
+    return cancellable(stops, (signal) =>
+      this.#queue(async () => {
+        // One that was cancelled while it waited has already been answered.
+        if (signal.aborted) throw disposed();
+        return call({ signal, onProgress });
+      }),
+    );
   }
 
   #queue<T>(call: () => Promise<T>): Promise<T> {

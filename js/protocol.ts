@@ -1,6 +1,6 @@
 // What the page and the worker say to each other, and what both sides of it look like to the model.
 
-import type { Dtype, ModelInfo, OnProgress, Progress } from "./types.js";
+import type { Dtype, ModelInfo, OnProgress, Progress, TokenDtype } from "./types.js";
 
 /** What the wasm module needs to load a model; only what can be handed to a worker. */
 export interface LoadRequest {
@@ -55,6 +55,48 @@ export interface ScoreRequest {
 export type RawScores =
   | Float32Array<ArrayBuffer>
   | { tokens: Uint32Array<ArrayBuffer>; similarities: Float32Array<ArrayBuffer> };
+/** What it needs to embed documents of chunks. */
+export interface ContextRequest extends EmbedRequest {
+  longDocuments: string | undefined;
+}
+
+/** What it needs to encode texts for late interaction. */
+export interface EncodeRequest {
+  role: "query" | "document";
+  dtype: TokenDtype | undefined;
+  markerPosition: number | undefined;
+  poolFactor: number | undefined;
+}
+
+/** What it gives: N vectors, `ranges` with a start and an end for each. */
+export interface RawTokenEmbeddings {
+  data:
+    | Float32Array<ArrayBuffer>
+    | Uint16Array<ArrayBuffer>
+    | Int8Array<ArrayBuffer>
+    | Uint8Array<ArrayBuffer>;
+  dtype: TokenDtype;
+  dim: number;
+  offsets: Uint32Array<ArrayBuffer>;
+  scales: Float32Array<ArrayBuffer> | undefined;
+  ids: Uint32Array<ArrayBuffer>;
+  ranges: Uint32Array<ArrayBuffer>;
+  tokens: number;
+  truncated: Uint32Array<ArrayBuffer>;
+}
+
+/** What it needs to split a text. */
+export interface SplitRequest {
+  maxTokens: number | undefined;
+  overlap: number | undefined;
+}
+
+/** What it gives, a number each a chunk. */
+export interface RawChunks {
+  starts: Uint32Array<ArrayBuffer>;
+  ends: Uint32Array<ArrayBuffer>;
+  tokens: Uint32Array<ArrayBuffer>;
+}
 
 /** The caller's side of one call. */
 export interface Hooks {
@@ -68,6 +110,13 @@ export interface Engine {
   embed(texts: readonly string[], request: EmbedRequest, hooks: Hooks): Promise<RawEmbeddings>;
   /** Scores token vectors; no model is needed. */
   score(request: ScoreRequest, hooks: Hooks): Promise<RawScores>;
+  embedContext(
+    documents: readonly (readonly string[])[],
+    request: ContextRequest,
+    hooks: Hooks,
+  ): Promise<RawEmbeddings[]>;
+  encode(texts: readonly string[], request: EncodeRequest, hooks: Hooks): Promise<RawTokenEmbeddings>;
+  splitText(text: string, request: SplitRequest, hooks: Hooks): Promise<RawChunks>;
   /** Frees everything. Calls that are under way reject, or never settle. */
   close(): void;
 }
@@ -77,11 +126,17 @@ export type ToWorker =
   | { type: "load"; call: number; request: LoadRequest }
   | { type: "embed"; call: number; request: EmbedRequest; texts: readonly string[] }
   | { type: "score"; call: number; request: ScoreRequest }
+  | { type: "embedContext"; call: number; request: ContextRequest; documents: readonly (readonly string[])[] }
+  | { type: "encode"; call: number; request: EncodeRequest; texts: readonly string[] }
+  | { type: "splitText"; call: number; request: SplitRequest; text: string }
   | { type: "abort"; call: number };
+
+/** What a call ends with. */
+export type Result = ModelInfo | RawEmbeddings | RawEmbeddings[] | RawTokenEmbeddings | RawChunks | RawScores;
 
 /** From the worker: `done` or `failed` ends a call; `persist` asks for what only a page can ask the browser for. */
 export type FromWorker =
   | { type: "persist" }
   | { type: "progress"; call: number; progress: Progress }
-  | { type: "done"; call: number; result: ModelInfo | RawEmbeddings | RawScores }
+  | { type: "done"; call: number; result: Result }
   | { type: "failed"; call: number; code: string; message: string };

@@ -3,11 +3,11 @@
 import { askToPersist } from "./cache/host.js";
 import { PplxEmbedError } from "./errors.js";
 import type {
-  EmbedRequest, Engine, FromWorker, Hooks, LoadRequest, RawEmbeddings, RawScores, ScoreRequest, ToWorker,
+  ContextRequest, EmbedRequest, EncodeRequest, Engine, FromWorker, Hooks, LoadRequest, RawChunks, RawEmbeddings, RawScores,
+  RawTokenEmbeddings, Result, ScoreRequest, SplitRequest, ToWorker,
 } from "./protocol.js";
 import type { ModelInfo } from "./types.js";
 
-type Result = ModelInfo | RawEmbeddings | RawScores;
 
 interface Call {
   hooks: Hooks;
@@ -49,6 +49,22 @@ export class WorkerEngine implements Engine {
 
   score(request: ScoreRequest, hooks: Hooks): Promise<RawScores> {
     return this.#call((call) => ({ type: "score", call, request }), hooks) as Promise<RawScores>;
+  }
+
+  embedContext(
+    documents: readonly (readonly string[])[],
+    request: ContextRequest,
+    hooks: Hooks,
+  ): Promise<RawEmbeddings[]> {
+    return this.#call((call) => ({ type: "embedContext", call, request, documents }), hooks) as Promise<RawEmbeddings[]>;
+  }
+
+  encode(texts: readonly string[], request: EncodeRequest, hooks: Hooks): Promise<RawTokenEmbeddings> {
+    return this.#call((call) => ({ type: "encode", call, request, texts }), hooks) as Promise<RawTokenEmbeddings>;
+  }
+
+  splitText(text: string, request: SplitRequest, hooks: Hooks): Promise<RawChunks> {
+    return this.#call((call) => ({ type: "splitText", call, request, text }), hooks) as Promise<RawChunks>;
   }
 
   close(): void {

@@ -16,6 +16,24 @@ export type DataOf<D extends Dtype> = {
   ubinary: Uint8Array;
 }[D];
 
+/**
+ * The form of token vectors.
+ *
+ * - `"float32"`: the vectors themselves, of unit length for every pplx-embed model.
+ * - `"float16"`: rounded; the bits of float16 in a Uint16Array.
+ * - `"int8"`: codes with a scale for each vector, which is `max |x| / 127`.
+ * - `"binary"`: the bits `x >= 0`, eight a byte, the first dimension in the highest bit.
+ */
+export type TokenDtype = "float32" | "float16" | "int8" | "binary";
+
+/** The typed array that holds token vectors of a form. */
+export type TokenDataOf<D extends TokenDtype> = {
+  float32: Float32Array;
+  float16: Uint16Array;
+  int8: Int8Array;
+  binary: Uint8Array;
+}[D];
+
 /** Where a long call stands. Byte and token counts never go down within a file, or within a call of `embed`. */
 export type Progress =
   /**
@@ -112,6 +130,15 @@ export interface ModelInfo {
   id: string;
   /** As given to `load`, or `"main"`. */
   revision: string;
+  /**
+   * What it makes of its input: `"embed"` one vector a text, `"context"` one for each chunk of a document, `"late"` one
+   * for each token of a query or document.
+   */
+  kind: "embed" | "context" | "late";
+  /** What stands between the chunks of a document; there for `"context"`. */
+  separator?: { token: string; id: number } | undefined;
+  /** The settings of late interaction; there for `"late"`. */
+  late?: LateInfo | undefined;
   /** Dimensions of a full vector. */
   dimensions: number;
   /** Most tokens of a text. Longer ones are cut, and `usage.truncated` says which. */
@@ -139,6 +166,24 @@ export interface ModelInfo {
    * that table is, which never shrinks: the most it has ever been.
    */
   bytes: { host: number; device: number; wasm: number };
+}
+
+/** How a late interaction model reads queries and documents. Lengths are in tokens, with those of the prompt. */
+export interface LateInfo {
+  /** Put before a query. */
+  queryPrompt: string;
+  /** Put before a document. */
+  documentPrompt: string;
+  /** Most tokens of a query. */
+  queryLength: number;
+  /** Most tokens of a document. */
+  documentLength: number;
+  /** Queries shorter than `length` are filled up with `token`; `attend` says whether their own tokens see it. */
+  queryExpansion?: { token: number; length: number; attend: boolean } | undefined;
+  /** Ids of the tokens whose vectors are left out of documents. */
+  documentSkiplist: number[];
+  /** Ids of the tokens whose vectors are left out of queries. */
+  querySkiplist: number[];
 }
 
 /** What embedding cost. */

@@ -2,7 +2,7 @@
 
 import { LocalEngine } from "./engine.js";
 import { PplxEmbedError } from "./errors.js";
-import type { FromWorker, Hooks, ToWorker } from "./protocol.js";
+import type { FromWorker, Hooks, Result, ToWorker } from "./protocol.js";
 
 const engine = new LocalEngine(undefined, () => post({ type: "persist" }));
 const running = new Map<number, AbortController>();
@@ -20,17 +20,34 @@ async function answer(message: ToWorker): Promise<void> {
   try {
     if (type === "load") {
       post({ type: "done", call, result: await engine.load(message.request, hooks) });
-    } else if (type === "score") {
-      post({ type: "done", call, result: await engine.score(message.request, hooks) });
     } else {
-      const result = await engine.embed(message.texts, message.request, hooks);
-      post({ type: "done", call, result }, [result.data.buffer, result.truncated.buffer]);
+      const result = await run(message, hooks);
+      const raw = Array.isArray(result) ? result : [result];
+      // What has a buffer is handed over rather than copied.
+      const parts = raw.flatMap((r) => (ArrayBuffer.isView(r) ? [r] : Object.values(r)));
+      const arrays = parts.filter((value) => ArrayBuffer.isView(value));
+      post({ type: "done", call, result }, arrays.map((array) => array.buffer as ArrayBuffer));
     }
   } catch (error) {
     const { code, message: words } = PplxEmbedError.from(error);
     post({ type: "failed", call, code, message: words });
   } finally {
     running.delete(call);
+  }
+}
+
+function run(message: Exclude<ToWorker, { type: "load" | "abort" }>, hooks: Hooks): Promise<Result> {
+  switch (message.type) {
+    case "embed":
+      return engine.embed(message.texts, message.request, hooks);
+    case "embedContext":
+      return engine.embedContext(message.documents, message.request, hooks);
+    case "encode":
+      return engine.encode(message.texts, message.request, hooks);
+    case "score":
+      return engine.score(message.request, hooks);
+    case "splitText":
+      return engine.splitText(message.text, message.request);
   }
 }
 

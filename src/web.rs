@@ -2,6 +2,9 @@
 //! that users see is the TypeScript in `js/`.
 #![expect(unreachable_pub, reason = "wasm_bindgen exports what is pub, wherever it is")]
 
+mod context;
+mod late;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -102,20 +105,27 @@ impl WebModel {
 
 async fn embed(model: &Model, texts: &Array, options: &JsValue) -> Result<Embeddings> {
     let page = Page::of(options)?;
-    let embed_options = EmbedOptions {
+    let texts = strings("texts", texts)?;
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    model.embed(&texts, embed_options(options)?, &page).await
+}
+
+fn embed_options(options: &JsValue) -> Result<EmbedOptions> {
+    Ok(EmbedOptions {
         dtype: string(options, "dtype")?.map(|name| name.parse()).transpose()?,
         dimensions: whole(options, "dimensions")?,
         normalize: boolean(options, "normalize")?,
-    };
-    let texts = texts.iter().enumerate().map(|(i, value)| text(i, value)).collect::<Result<Vec<_>>>()?;
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    model.embed(&texts, embed_options, &page).await
+    })
 }
 
-/// The string at `texts[index]`. JavaScript strings may hold half a surrogate pair, which no Unicode text can: it
-/// would silently become another character.
-fn text(index: usize, value: JsValue) -> Result<String> {
-    let argument = || format!("texts[{index}]");
+/// The strings of an array; errors call it `name`.
+fn strings(name: &str, texts: &Array) -> Result<Vec<String>> {
+    texts.iter().enumerate().map(|(i, value)| text(|| format!("{name}[{i}]"), value)).collect()
+}
+
+/// A string. JavaScript strings may hold half a surrogate pair, which no Unicode text can: it would silently become
+/// another character.
+fn text(argument: impl Fn() -> String, value: JsValue) -> Result<String> {
     let value: JsString =
         value.dyn_into().map_err(|v| Error::argument(argument(), format!("{}, allowed is a string", came(&v))))?;
     let text = String::from(&value);
@@ -136,17 +146,28 @@ fn give(embeddings: &Embeddings) -> Result<JsValue, JsValue> {
         Data::Float32(v) => Float32Array::from(v.as_slice()).into(),
         Data::Ubinary(v) => Uint8Array::from(v.as_slice()).into(),
     };
-    let truncated: Vec<u32> = embeddings.usage.truncated.iter().map(|&i| i as u32).collect();
-    let result = Object::new();
-    let set = |name: &str, value: &JsValue| Reflect::set(&result, &name.into(), value);
-    set("data", &data)?;
-    set("dtype", &plain(&embeddings.dtype())?)?;
-    set("rows", &(embeddings.rows as f64).into())?;
-    set("columns", &(embeddings.row_len() as f64).into())?;
-    set("dimensions", &(embeddings.dimensions as f64).into())?;
-    set("tokens", &(embeddings.usage.tokens as f64).into())?;
-    set("truncated", &Uint32Array::from(truncated.as_slice()))?;
-    Ok(result.into())
+    object_of(&[
+        ("data", data),
+        ("dtype", plain(&embeddings.dtype())?),
+        ("rows", (embeddings.rows as f64).into()),
+        ("columns", (embeddings.row_len() as f64).into()),
+        ("dimensions", (embeddings.dimensions as f64).into()),
+        ("tokens", (embeddings.usage.tokens as f64).into()),
+        ("truncated", whole_numbers(&embeddings.usage.truncated)),
+    ])
+}
+
+fn object_of(fields: &[(&str, JsValue)]) -> Result<JsValue, JsValue> {
+    let object = Object::new();
+    for (name, value) in fields {
+        Reflect::set(&object, &(*name).into(), value)?;
+    }
+    Ok(object.into())
+}
+
+fn whole_numbers(numbers: &[usize]) -> JsValue {
+    let numbers: Vec<u32> = numbers.iter().map(|&n| n as u32).collect();
+    Uint32Array::from(numbers.as_slice()).into()
 }
 
 /// The page's side of a long call.

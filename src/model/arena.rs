@@ -13,7 +13,7 @@ use crate::gpu::{Gpu, Segment, Tile};
 const SLAB: u32 = 512;
 const SLAB_SOFTWARE: u32 = 128;
 
-/// Buffers for batches of up to `tokens` tokens and `texts` texts.
+/// Buffers for batches of up to `tokens` tokens and `outputs` vectors, of D dimensions before any are cut off.
 pub(super) struct Arena {
     /// C, tokens of a slab.
     pub(super) slab: u32,
@@ -28,6 +28,8 @@ pub(super) struct Arena {
     pub(super) softmax: wgpu::Buffer,
     /// `[C, I]`
     pub(super) m: wgpu::Buffer,
+    /// `[C, D]`, projected rows of a late model.
+    pub(super) p: wgpu::Buffer,
     /// `[T, Hkv * Dh]`
     pub(super) k: wgpu::Buffer,
     /// `[T, Hkv * Dh]`
@@ -36,14 +38,14 @@ pub(super) struct Arena {
     pub(super) positions: wgpu::Buffer,
     /// `[positions, Dh/2, 2]`
     pub(super) rope: wgpu::Buffer,
-    /// `[B, H, 2]`
+    /// `[outputs, D, 2]`
     pub(super) sums: wgpu::Buffer,
-    /// `[B]`
+    /// `[outputs]`
     pub(super) counts: wgpu::Buffer,
-    /// `[B, words]`
+    /// `[outputs, words]`
     pub(super) vectors: wgpu::Buffer,
     tokens: u32,
-    texts: u32,
+    outputs: u32,
     longest: u32,
 }
 
@@ -73,6 +75,7 @@ impl Arena {
             a: rows("a", config.query_heads * config.head_dim)?,
             softmax: gpu.storage("softmax", u64::from(slab) * config.heads().state_bytes())?,
             m: rows("m", config.intermediate)?,
+            p: rows("p", if config.late.is_some() { config.dimensions() } else { 0 })?,
             k: gpu.storage("k", 0)?,
             v: gpu.storage("v", 0)?,
             positions: gpu.storage("positions", 0)?,
@@ -81,16 +84,23 @@ impl Arena {
             counts: gpu.storage("counts", 0)?,
             vectors: gpu.storage("vectors", 0)?,
             tokens: 0,
-            texts: 0,
+            outputs: 0,
             longest: 0,
         })
     }
 
-    /// Grows to `tokens` tokens in `texts` texts, the longest of `longest`.
+    /// Grows to `tokens` tokens, the longest text of `longest`, and `outputs` vectors.
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`], or [`crate::Error::AdapterTooSmall`] if `k` does not fit one binding.
-    pub(super) fn reserve(&mut self, gpu: &Gpu, config: &Config, tokens: u32, texts: u32, longest: u32) -> Result<()> {
+    pub(super) fn reserve(
+        &mut self,
+        gpu: &Gpu,
+        config: &Config,
+        tokens: u32,
+        outputs: u32,
+        longest: u32,
+    ) -> Result<()> {
         while (self.slabs.len() as u64 * u64::from(self.slab)) < u64::from(tokens) {
             let of = |bytes: usize| u64::from(self.slab) * bytes as u64;
             self.slabs.push(Slab {
@@ -108,12 +118,13 @@ impl Arena {
             replace(&mut self.positions, gpu.storage("positions", room * 4)?);
             self.tokens = room as u32;
         }
-        if texts > self.texts {
-            let room = texts.next_power_of_two();
-            replace(&mut self.sums, gpu.storage("sums", u64::from(room) * u64::from(config.hidden) * 8)?);
-            replace(&mut self.counts, gpu.storage("counts", u64::from(room) * 4)?);
-            replace(&mut self.vectors, gpu.storage("vectors", u64::from(room) * u64::from(config.hidden) * 4)?);
-            self.texts = room;
+        if outputs > self.outputs {
+            let number = u64::from(config.dimensions()) * 4;
+            let room = u64::from(outputs.next_power_of_two()).min(gpu.max_binding() / (number * 2)).max(outputs.into());
+            replace(&mut self.sums, gpu.storage("sums", room * number * 2)?);
+            replace(&mut self.counts, gpu.storage("counts", room * 4)?);
+            replace(&mut self.vectors, gpu.storage("vectors", room * number)?);
+            self.outputs = room as u32;
         }
         if longest > self.longest {
             let room = longest.next_power_of_two().max(512);

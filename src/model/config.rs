@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::late::LateConfig;
 use crate::checkpoint::Scheme;
 use crate::error::{Error, Result};
 use crate::gpu::Heads;
@@ -9,6 +10,18 @@ use crate::hub::{self, Source};
 
 /// Largest configuration file accepted, in bytes.
 const MAX_JSON: usize = 4 << 20;
+
+/// What a model makes of its input, which decides what it can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// One vector a text.
+    Embed,
+    /// One vector for each chunk of a document, made with the whole document in view (late chunking).
+    Context,
+    /// One vector a token, for late interaction.
+    Late,
+}
 
 /// How a text's token vectors become one vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -23,6 +36,8 @@ pub enum Pooling {
 /// The architecture, checked for sense.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// What it makes of its input.
+    pub kind: Kind,
     /// H, a multiple of four.
     pub hidden: u32,
     /// L.
@@ -53,11 +68,14 @@ pub struct Config {
     pub tanh_int8: bool,
     /// How its weights are quantised.
     pub scheme: Scheme,
+    /// The settings of a late interaction model; there for [`Kind::Late`] only.
+    pub late: Option<LateConfig>,
 }
 
 #[derive(Deserialize)]
 struct RawConfig {
     model_type: Option<String>,
+    auto_map: Option<AutoMap>,
     hidden_size: Option<u64>,
     num_hidden_layers: Option<u64>,
     num_attention_heads: Option<u64>,
@@ -78,18 +96,41 @@ struct RawConfig {
 }
 
 #[derive(Deserialize)]
+struct AutoMap {
+    #[serde(rename = "AutoModel")]
+    model: Option<serde_json::Value>,
+}
+
+impl AutoMap {
+    /// The contextual models' own class, `modeling.PPLXQwen3ContextualModel`, is all that tells them apart.
+    fn is_contextual(&self) -> bool {
+        self.model.as_ref().and_then(|m| m.as_str()).is_some_and(|name| name.ends_with("ContextualModel"))
+    }
+}
+
+#[derive(Deserialize)]
 struct RopeParameters {
     rope_theta: Option<f64>,
     #[serde(alias = "type")]
     rope_type: Option<String>,
 }
 
+/// An entry of `modules.json`.
 #[derive(Deserialize)]
-struct Module {
+pub(super) struct Module {
+    /// Its folder.
     #[serde(default)]
-    path: String,
+    pub(super) path: String,
+    /// Its Python class.
     #[serde(rename = "type")]
-    kind: String,
+    pub(super) kind: String,
+}
+
+impl Module {
+    /// The class has this name, in whatever package.
+    pub(super) fn is(&self, class: &str) -> bool {
+        self.kind.rsplit('.').next() == Some(class)
+    }
 }
 
 #[derive(Deserialize)]
@@ -100,12 +141,17 @@ struct RawPooling {
 }
 
 impl Config {
+    /// Dimensions of a full vector: H, or those that a late model projects to.
+    pub fn dimensions(&self) -> u32 {
+        self.late.as_ref().and_then(|late| late.dense.as_ref()).map_or(self.hidden, |dense| dense.outputs)
+    }
+
     /// The shape of its attention.
     pub(super) fn heads(&self) -> Heads {
         Heads { query: self.query_heads, key: self.key_heads, dim: self.head_dim, causal: self.causal }
     }
 
-    /// Reads `config.json`, `modules.json` and the pooling module's `config.json`.
+    /// Reads `config.json`, `modules.json` and the files of its modules.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] naming the field, [`Error::Unsupported`] for an architecture this is not, or what
@@ -115,13 +161,17 @@ impl Config {
         let mut config = Self::parse(&json)?;
         if let Some(json) = hub::read_optional(source, "modules.json", MAX_JSON).await? {
             let modules = parse_modules(&json)?;
-            config.normalize = modules.iter().any(|m| m.kind.ends_with(".Normalize"));
-            config.tanh_int8 |= modules.iter().any(|m| m.kind.ends_with("FlexibleQuantizer"));
-            if let Some(module) = modules.iter().find(|m| m.kind.ends_with(".Pooling")) {
+            config.normalize = modules.iter().any(|m| m.is("Normalize"));
+            config.tanh_int8 |= modules.iter().any(|m| m.is("FlexibleQuantizer"));
+            if let Some(module) = modules.iter().find(|m| m.is("Pooling")) {
                 let file = format!("{}/config.json", module.path);
                 if let Some(json) = hub::read_optional(source, &file, MAX_JSON).await? {
                     config.pooling = parse_pooling(&file, &json)?;
                 }
+            }
+            if modules.iter().any(|m| m.is("Dense") || m.is("MultiVectorMask")) {
+                config.late = Some(LateConfig::load(source, &modules, &config).await?);
+                (config.kind, config.tanh_int8) = (Kind::Late, false);
             }
         }
         Ok(config)
@@ -166,7 +216,9 @@ impl Config {
         if !(norm_eps > 0.0 && norm_eps < 1.0) {
             return Err(invalid(format!("rms_norm_eps is {norm_eps}, allowed is above 0 and below 1")));
         }
+        let contextual = raw.auto_map.as_ref().is_some_and(AutoMap::is_contextual);
         Ok(Self {
+            kind: if contextual { Kind::Context } else { Kind::Embed },
             hidden,
             layers: count("num_hidden_layers", raw.num_hidden_layers, 1 << 10)?,
             query_heads,
@@ -182,6 +234,7 @@ impl Config {
             normalize: false,
             tanh_int8: raw.model_type.as_deref() == Some("bidirectional_pplx_qwen3"),
             scheme,
+            late: None,
         })
     }
 }
@@ -239,9 +292,10 @@ impl RawConfig {
 fn parse_modules(json: &[u8]) -> Result<Vec<Module>> {
     let modules: Vec<Module> =
         serde_json::from_slice(json).map_err(|e| Error::config("modules.json", e.to_string()))?;
-    for Module { path, kind } in &modules {
-        let known = ["Transformer", "Pooling", "Normalize", "FlexibleQuantizer"];
-        if !known.iter().any(|k| kind.ends_with(&format!(".{k}"))) {
+    for module in &modules {
+        let Module { path, kind } = module;
+        let known = ["Transformer", "Pooling", "Normalize", "FlexibleQuantizer", "Dense", "MultiVectorMask"];
+        if !known.iter().any(|k| module.is(k)) {
             return Err(Error::unsupported(format!("module {kind}"), format!("allowed are {}", known.join(", "))));
         }
         if path.contains("..") || path.starts_with('/') || path.contains('\\') || path.contains(':') {

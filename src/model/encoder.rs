@@ -1,10 +1,12 @@
 //! The forward pass: token ids to pooled vectors.
 
+use std::ops::Range;
+
+use super::Config;
 use super::arena::{Arena, Slab};
 use super::weights::{Layer, Weights};
-use super::{Config, Pooling};
 use crate::error::Result;
-use crate::gpu::{AttentionBuffers, Form, Gpu, HeadRows, Kernels, Recorder, Rope, Segment, Tile};
+use crate::gpu::{AttentionBuffers, Form, Gpu, HeadRows, Kernels, Linear, Recorder, Rope, Segment, Tile};
 use crate::watch::Watch;
 
 /// What leaves the encoder.
@@ -15,12 +17,25 @@ pub(super) struct Output {
     pub(super) normalize: bool,
 }
 
+/// What goes through the model as one: a text, or a document of several chunks.
+pub(super) struct Sequence {
+    /// Which of the caller's texts or documents it belongs to.
+    pub(super) item: usize,
+    pub(super) ids: Vec<u32>,
+    /// How many of the leading tokens all others attend to; where attention is causal, all of them.
+    pub(super) attended: u32,
+    /// The tokens of each vector that it gives, in ascending order; the vector is their mean.
+    pub(super) spans: Vec<Range<u32>>,
+}
+
 /// All that a forward pass reads.
 pub(super) struct Encoder<'a> {
     pub(super) gpu: &'a Gpu,
     pub(super) kernels: &'a Kernels,
     pub(super) config: &'a Config,
     pub(super) weights: &'a Weights,
+    /// From H to D dimensions, for each token before the mean is taken.
+    pub(super) projection: Option<&'a Linear>,
 }
 
 /// A slab's share of the batch.
@@ -33,32 +48,43 @@ struct Part {
 }
 
 impl Encoder<'_> {
-    /// The vectors of `texts` (token ids), `[texts, output.form.row_words]` as bytes. `passed` hears how many layers
-    /// are done.
+    /// The vectors of `sequences`, one for each of their spans, `[spans, output.form.row_words]` as bytes. `passed`
+    /// hears how many layers are done.
     ///
     /// # Errors
     /// [`crate::Error::Aborted`], [`crate::Error::OutOfMemory`], or a fault of the device.
     pub(super) async fn embed(
         &self,
         arena: &mut Arena,
-        texts: &[&[u32]],
+        sequences: &[Sequence],
         output: Output,
         watch: &dyn Watch,
         passed: impl Fn(u32),
     ) -> Result<Vec<u8>> {
-        let parts = self.lay_out(arena, texts)?;
+        let count = sequences.iter().map(|s| s.spans.len() as u32).sum::<u32>();
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let parts = self.lay_out(arena, sequences)?;
+        let full = self.config.dimensions();
         let mut run = Recorder::new(self.gpu, self.kernels, watch);
         for (i, layer) in self.weights.layers.iter().enumerate() {
             self.layer(&mut run, arena, &parts, layer);
             run.pump().await?;
             passed(i as u32 + 1);
         }
-        for (part, slab) in parts.iter().zip(&arena.slabs) {
+        let pooled = parts.iter().zip(&arena.slabs).filter(|(part, _)| !part.segments.is_empty());
+        for (part, slab) in pooled {
             self.norm(&mut run, arena, slab, &self.weights.norm, part.rows);
-            run.pool(&part.segments, &slab.segments, &arena.h, &arena.sums, self.config.hidden);
+            let mut rows = &arena.h;
+            if let Some(projection) = self.projection {
+                run.matmul(&arena.h, projection, &arena.p, part.rows, 0);
+                rows = &arena.p;
+            }
+            run.pool(&part.segments, &slab.segments, rows, &arena.sums, full);
+            run.pump().await?;
         }
-        let count = texts.len() as u32;
-        let size = [output.dimensions, self.config.hidden];
+        let size = [output.dimensions, full];
         run.quantise([&arena.counts, &arena.sums, &arena.vectors], count, size, output.form, output.normalize);
         run.finish().await?;
         let words = count as u64 * u64::from(output.form.row_words(output.dimensions));
@@ -69,8 +95,8 @@ impl Encoder<'_> {
     ///
     /// # Errors
     /// As [`Encoder::embed`].
-    pub(super) async fn states(&self, arena: &mut Arena, text: &[u32], layers: usize) -> Result<Vec<f32>> {
-        let parts = self.lay_out(arena, &[text])?;
+    pub(super) async fn states(&self, arena: &mut Arena, text: &Sequence, layers: usize) -> Result<Vec<f32>> {
+        let parts = self.lay_out(arena, std::slice::from_ref(text))?;
         let mut states = Vec::new();
         let mut run = Recorder::new(self.gpu, self.kernels, &());
         for layer in self.weights.layers.iter().take(layers) {
@@ -92,16 +118,15 @@ impl Encoder<'_> {
     }
 
     /// Writes the batch to the arena: embeddings, positions, and which rows attend and pool together.
-    fn lay_out(&self, arena: &mut Arena, texts: &[&[u32]]) -> Result<Vec<Part>> {
-        let lengths: Vec<u32> = texts.iter().map(|t| t.len() as u32).collect();
+    fn lay_out(&self, arena: &mut Arena, sequences: &[Sequence]) -> Result<Vec<Part>> {
+        let lengths: Vec<u32> = sequences.iter().map(|s| s.ids.len() as u32).collect();
         let tokens: u32 = lengths.iter().sum();
         let longest = lengths.iter().copied().max().unwrap_or(0);
-        arena.reserve(self.gpu, self.config, tokens, texts.len() as u32, longest)?;
+        let counts: Vec<u32> = sequences.iter().flat_map(|s| &s.spans).map(|span| span.end - span.start).collect();
+        arena.reserve(self.gpu, self.config, tokens, counts.len() as u32, longest)?;
 
-        let mean = self.config.pooling == Pooling::Mean;
-        let counts: Vec<u32> = lengths.iter().map(|&n| if mean { n } else { n.min(1) }).collect();
         let positions: Vec<u32> = lengths.iter().flat_map(|&n| 0..n).collect();
-        let ids: Vec<u32> = texts.concat();
+        let ids: Vec<u32> = sequences.iter().flat_map(|s| &s.ids).copied().collect();
         let queue = &self.gpu.queue;
         queue.write_buffer(&arena.counts, 0, bytemuck::cast_slice(&counts));
         queue.write_buffer(&arena.positions, 0, bytemuck::cast_slice(&positions));
@@ -109,7 +134,7 @@ impl Encoder<'_> {
         let mut parts = Vec::new();
         for (first, slab) in (0..tokens).step_by(arena.slab as usize).zip(&arena.slabs) {
             let rows = arena.slab.min(tokens - first);
-            let part = self.part(first, rows, &lengths);
+            let part = self.part(first, rows, sequences);
             let embedded = self.weights.embedded(&ids[first as usize..(first + rows) as usize]);
             queue.write_buffer(&slab.x, 0, bytemuck::cast_slice(&embedded));
             queue.write_buffer(&slab.tiles, 0, bytemuck::cast_slice(&part.tiles));
@@ -119,24 +144,30 @@ impl Encoder<'_> {
         Ok(parts)
     }
 
-    /// The share of rows `first..first + rows` of a batch of texts of `lengths`.
-    fn part(&self, first: u32, rows: u32, lengths: &[u32]) -> Part {
+    /// The share of rows `first..first + rows` of a batch.
+    fn part(&self, first: u32, rows: u32, sequences: &[Sequence]) -> Part {
         let (mut tiles, mut segments) = (Vec::new(), Vec::new());
-        let mut key = 0;
-        for (text, &length) in (0..).zip(lengths) {
+        let (mut key, mut vector) = (0, 0);
+        for sequence in sequences {
+            let length = sequence.ids.len() as u32;
             let (from, to) = (first.max(key), (first + rows).min(key + length));
             if from < to {
                 let (row, count, start) = (from - first, to - from, from - key);
-                tiles.extend(Tile::cover(row, key, start, count, length, self.config.causal));
-                match self.config.pooling {
-                    Pooling::Mean => segments.push(Segment { row, count, start, text }),
-                    Pooling::Last if to == key + length => {
-                        segments.push(Segment { row: row + count - 1, count: 1, start: 0, text });
+                tiles.extend(Tile::cover(row, key, start, count, sequence.attended, self.config.causal));
+                let here = start..start + count;
+                let before = sequence.spans.partition_point(|span| span.end <= here.start);
+                for (text, span) in (vector..).zip(&sequence.spans).skip(before) {
+                    let (from, to) = (span.start.max(here.start), span.end.min(here.end));
+                    if from < to {
+                        let (row, start) = (row + from - here.start, from - span.start);
+                        segments.push(Segment { row, count: to - from, start, text });
+                    } else if span.start >= here.end {
+                        break;
                     }
-                    Pooling::Last => {}
                 }
             }
             key += length;
+            vector += sequence.spans.len() as u32;
         }
         Part { first, rows, tiles, segments }
     }

@@ -2,18 +2,25 @@
 
 mod arena;
 mod config;
+mod context;
 mod embeddings;
 mod encoder;
+pub mod late;
 mod packer;
+mod special;
+mod split;
 mod tokenizer;
 mod weights;
 
 use arena::Arena;
 use async_lock::Mutex;
-pub use config::{Config, Pooling};
+pub use config::{Config, Kind, Pooling};
+pub use context::{ContextOptions, LongDocuments};
 pub use embeddings::{Data, Dtype, EmbedOptions, Embeddings, Usage};
-use encoder::{Encoder, Output};
-pub use tokenizer::{Tokenizer, Tokens};
+use encoder::{Encoder, Output, Sequence};
+use late::{Late, LateInfo};
+pub use split::{SplitOptions, TextChunk};
+pub use tokenizer::{Separator, Tokenizer, Tokens};
 pub use weights::Held;
 use weights::{Choice, Weights};
 
@@ -21,6 +28,11 @@ use crate::error::{Error, Result};
 use crate::gpu::{AdapterSummary, Gpu, Kernels, WeightType};
 use crate::hub::Source;
 use crate::watch::{Progress, Watch};
+
+/// Vectors that a batch gives, unless a single document gives more.
+const MOST_VECTORS: usize = 512;
+/// Workgroups of a dispatch in one direction, as WebGPU guarantees; quantising takes one a vector.
+const MOST_WORKGROUPS: u64 = 65_535;
 
 /// How a model is to be loaded.
 #[derive(Clone, Debug, Default)]
@@ -44,10 +56,18 @@ pub struct ModelInfo {
     pub id: String,
     /// Its revision, where the source has such.
     pub revision: Option<String>,
-    /// H, dimensions of a full vector.
+    /// What it makes of its input.
+    pub kind: Kind,
+    /// D, dimensions of a full vector.
     pub dimensions: u32,
     /// Most tokens of a text; longer ones are cut.
     pub max_tokens: u32,
+    /// What stands between the chunks of a document; there for context models.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub separator: Option<Separator>,
+    /// The settings of a late interaction model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub late: Option<LateInfo>,
     /// L.
     pub layers: u32,
     /// How token vectors become one.
@@ -87,6 +107,7 @@ pub struct Model {
     config: Config,
     tokenizer: Tokenizer,
     weights: Weights,
+    late: Option<Late>,
     /// Locked by the call that is running; others wait their turn.
     arena: Mutex<Arena>,
     options: LoadOptions,
@@ -104,20 +125,30 @@ impl Model {
         let memory = options.memory.or_else(|| gpu.memory_for_weights());
         let choice = Choice { held: options.weights, memory };
         let weights = Weights::load(source, &config, &gpu, choice, watch).await?;
+        let late = match &config.late {
+            Some(settings) => Some(Late::load(source, settings, &tokenizer, &gpu).await?),
+            None => None,
+        };
         watch.progress(Progress::Compile);
-        let kernels = Kernels::new(&gpu, &weights.types()).await?;
+        let mut types = weights.types();
+        types.extend(late.iter().map(|_| WeightType::F32));
+        let kernels = Kernels::new(&gpu, &types).await?;
         let arena = Mutex::new(Arena::new(&gpu, &config)?);
-        Ok(Self { gpu, kernels, config, tokenizer, weights, arena, options })
+        Ok(Self { gpu, kernels, config, tokenizer, weights, late, arena, options })
     }
 
     /// What is known of the model.
     pub fn info(&self) -> ModelInfo {
         let (host, device) = self.weights.bytes();
+        let projection = self.late.as_ref().map_or(0, Late::bytes);
         ModelInfo {
             id: self.options.id.clone(),
             revision: self.options.revision.clone(),
-            dimensions: self.config.hidden,
+            kind: self.config.kind,
+            dimensions: self.config.dimensions(),
             max_tokens: self.tokenizer.max_tokens(),
+            separator: self.tokenizer.separator().cloned(),
+            late: self.late.as_ref().map(Late::info),
             layers: self.config.layers,
             pooling: self.config.pooling,
             default_dtype: self.default_dtype(),
@@ -127,7 +158,7 @@ impl Model {
             weights: self.weights.types().first().copied().unwrap_or(WeightType::F32),
             weights_note: self.weights.note.clone(),
             kernels: self.kernels.names(),
-            bytes: WeightBytes { host, device },
+            bytes: WeightBytes { host, device: device + projection },
         }
     }
 
@@ -141,43 +172,67 @@ impl Model {
     }
 
     /// The vectors of `texts`, in order. A text's vector has the same bits alone, in any batch and in any order; a
-    /// text without tokens is the zero vector.
+    /// text without tokens is the zero vector. A context model takes each text for a document of one chunk.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for options this model does not have, [`Error::Aborted`],
-    /// [`Error::InvalidTokenizer`], [`Error::AdapterTooSmall`] for a text too long for this adapter,
-    /// [`Error::OutOfMemory`], or a fault of the device. Nothing half-done is returned.
+    /// [`Error::Unsupported`] for a late interaction model, [`Error::InvalidArgument`] for options this model does not
+    /// have, [`Error::Aborted`], [`Error::InvalidTokenizer`], [`Error::AdapterTooSmall`] for a text too long for this
+    /// adapter, [`Error::OutOfMemory`], or a fault of the device. Nothing half-done is returned.
     pub async fn embed(&self, texts: &[&str], options: EmbedOptions, watch: &dyn Watch) -> Result<Embeddings> {
+        if self.late.is_some() {
+            let message = "it gives a vector for each token; allowed are encodeQuery and encodeDocument";
+            return Err(Error::unsupported("embed with a late interaction model", message));
+        }
         let output = self.output(options)?;
-        let mut tokens = Vec::with_capacity(texts.len());
-        for text in texts {
+        let mut sequences = Vec::with_capacity(texts.len());
+        let mut usage = Usage::default();
+        for (item, text) in texts.iter().enumerate() {
             if watch.cancelled() {
                 return Err(Error::Aborted);
             }
-            tokens.push(self.tokenizer.encode(text)?);
+            let Tokens { ids, truncated } = self.tokenizer.encode(text)?;
+            usage.tokens += ids.len();
+            usage.truncated.extend(truncated.then_some(item));
+            let length = ids.len() as u32;
+            let first = if self.config.pooling == Pooling::Last { length.saturating_sub(1) } else { 0 };
+            sequences.push(Sequence { item, ids, attended: length, spans: std::iter::once(first..length).collect() });
         }
-        let lengths: Vec<usize> = tokens.iter().map(|t| t.ids.len()).collect();
-        let total = lengths.iter().sum();
-        let truncated = (0..).zip(&tokens).filter(|(_, t)| t.truncated).map(|(i, _)| i).collect();
-        self.check_lengths(&lengths)?;
+        let bytes = self.run(&sequences, output, "texts", watch).await?;
+        let dtype = options.dtype.unwrap_or(self.default_dtype());
+        Ok(Embeddings::unpack(&bytes, texts.len(), output.dimensions, dtype, usage))
+    }
+
+    /// The vectors of `sequences`, one for each span, as bytes. `items` is what the caller calls them, for errors.
+    async fn run(&self, sequences: &[Sequence], output: Output, items: &str, watch: &dyn Watch) -> Result<Vec<u8>> {
+        self.check_sizes(sequences, items)?;
+        let total: usize = sequences.iter().map(|s| s.ids.len()).sum();
+        let sizes: Vec<_> = sequences.iter().map(|s| (s.ids.len(), s.spans.len())).collect();
+        // A late model's vectors are short, and as many as tokens.
+        let most_vectors = if self.late.is_some() { usize::MAX } else { MOST_VECTORS };
 
         let mut arena = self.arena.lock().await;
-        let encoder = Encoder { gpu: &self.gpu, kernels: &self.kernels, config: &self.config, weights: &self.weights };
+        let encoder = self.encoder();
         let (mut bytes, mut done) = (Vec::new(), 0);
-        for range in packer::pack(&lengths) {
-            let batch: Vec<&[u32]> = tokens[range.clone()].iter().map(|t| t.ids.as_slice()).collect();
-            let size: usize = lengths[range.clone()].iter().sum();
+        for range in packer::pack(&sizes, most_vectors) {
+            let batch = &sequences[range.clone()];
+            let size: usize = batch.iter().map(|s| s.ids.len()).sum();
             let passed = |layers: u32| {
                 let tokens = done + size * layers as usize / self.config.layers as usize;
-                watch.progress(Progress::Embed { texts: range.start, tokens, total });
+                watch.progress(Progress::Embed { texts: sequences[range.start].item, tokens, total });
             };
-            bytes.extend(encoder.embed(&mut arena, &batch, output, watch, passed).await?);
+            bytes.extend(encoder.embed(&mut arena, batch, output, watch, passed).await?);
             done += size;
-            watch.progress(Progress::Embed { texts: range.end, tokens: done, total });
+            let texts = sequences.get(range.end).or(sequences.last()).map_or(0, |s| s.item);
+            let texts = if range.end == sequences.len() { texts + 1 } else { texts };
+            watch.progress(Progress::Embed { texts, tokens: done, total });
         }
-        let dtype = options.dtype.unwrap_or(self.default_dtype());
-        let usage = Usage { tokens: total, truncated };
-        Ok(Embeddings::unpack(&bytes, texts.len(), output.dimensions, dtype, usage))
+        Ok(bytes)
+    }
+
+    fn encoder(&self) -> Encoder<'_> {
+        let projection = self.late.as_ref().and_then(Late::projection);
+        let Self { gpu, kernels, config, weights, .. } = self;
+        Encoder { gpu, kernels, config, weights, projection }
     }
 
     /// The residual stream of a text after each layer, `[L + 2][T, H]`: the embeddings first, the final norm last.
@@ -187,31 +242,41 @@ impl Model {
     /// As [`Model::embed`].
     pub async fn hidden_states(&self, text: &str) -> Result<Vec<Vec<f32>>> {
         let tokens = self.tokenizer.encode(text)?;
-        self.check_lengths(&[tokens.ids.len()])?;
+        let attended = tokens.ids.len() as u32;
+        let text = Sequence { item: 0, ids: tokens.ids, attended, spans: Vec::new() };
+        self.check_sizes(std::slice::from_ref(&text), "texts")?;
         let mut arena = self.arena.lock().await;
-        let encoder = Encoder { gpu: &self.gpu, kernels: &self.kernels, config: &self.config, weights: &self.weights };
+        let encoder = self.encoder();
         let mut states = Vec::new();
         for layers in 0..self.config.layers as usize + 2 {
-            states.push(encoder.states(&mut arena, &tokens.ids, layers).await?);
+            states.push(encoder.states(&mut arena, &text, layers).await?);
         }
         Ok(states)
     }
 
-    /// The keys of the longest text fit one binding.
-    fn check_lengths(&self, lengths: &[usize]) -> Result<()> {
-        let row = u64::from(self.config.key_heads * self.config.head_dim) * 4;
-        let room = self.gpu.max_binding() / row;
-        match lengths.iter().position(|&n| n as u64 > room) {
-            None => Ok(()),
-            Some(i) => Err(Error::AdapterTooSmall {
-                adapter: self.gpu.adapter().name.clone(),
-                message: format!("texts[{i}] has {} tokens, one binding holds the keys of {room}", lengths[i]),
-            }),
+    /// The keys of the longest text fit one binding, and so do the sums of its vectors.
+    fn check_sizes(&self, sequences: &[Sequence], items: &str) -> Result<()> {
+        let too_small = |item: usize, message: String| {
+            let message = format!("{items}[{item}] has {message}");
+            Err(Error::AdapterTooSmall { adapter: self.gpu.adapter().name.clone(), message })
+        };
+        let tokens = self.gpu.max_binding() / (u64::from(self.config.key_heads * self.config.head_dim) * 4);
+        let sums = self.gpu.max_binding() / (u64::from(self.config.dimensions()) * 8);
+        let vectors = sums.min(MOST_WORKGROUPS);
+        for Sequence { item, ids, spans, .. } in sequences {
+            if ids.len() as u64 > tokens {
+                let message = format!("{} tokens, one binding holds the keys of {tokens}", ids.len());
+                return too_small(*item, message);
+            }
+            if spans.len() as u64 > vectors {
+                return too_small(*item, format!("{} vectors, one binding holds the sums of {vectors}", spans.len()));
+            }
         }
+        Ok(())
     }
 
     fn output(&self, options: EmbedOptions) -> Result<Output> {
-        let all = self.config.hidden;
+        let all = self.config.dimensions();
         let dimensions = options.dimensions.unwrap_or(all);
         if !(1..=all).contains(&dimensions) {
             return Err(Error::argument("dimensions", format!("{dimensions}, allowed is 1 to {all}")));

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokenizers::utils::truncation::TruncationDirection;
-use tokenizers::{PostProcessor, Tokenizer as Inner};
+use tokenizers::{AddedToken, AddedVocabulary, Encoding, PostProcessor, Tokenizer as Inner};
 
-use super::Config;
+use super::special::SpecialTokens;
+use super::{Config, Kind};
 use crate::error::{Error, Result};
 use crate::hub::{self, Source};
 
@@ -22,6 +23,16 @@ pub struct Tokenizer {
     max_tokens: u32,
     /// Tokens that the post-processor adds to every text.
     added: usize,
+    separator: Option<Separator>,
+}
+
+/// The token between the chunks of a document.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Separator {
+    /// Its text. Within a chunk this is text as any other.
+    pub token: String,
+    /// Its id.
+    pub id: u32,
 }
 
 /// A text as the model sees it.
@@ -33,6 +44,14 @@ pub struct Tokens {
     pub truncated: bool,
 }
 
+/// A text as the model sees it, and where each token stands in it.
+pub(super) struct Placed {
+    pub(super) ids: Vec<u32>,
+    /// Bytes of the text; `None` for tokens that the tokenizer adds. Several tokens of one character have its range.
+    pub(super) ranges: Vec<Option<(usize, usize)>>,
+    pub(super) truncated: bool,
+}
+
 #[derive(Deserialize)]
 struct Lengths {
     model_max_length: Option<f64>,
@@ -42,7 +61,8 @@ struct Lengths {
 impl Tokenizer {
     /// Reads `tokenizer.json`, and the limit from `sentence_bert_config.json` or, where that says nothing, the
     /// smaller of `tokenizer_config.json`'s `model_max_length` and the model's positions, as sentence-transformers
-    /// does.
+    /// does. A context model's separator is its `sep_token`, or where it has none its `eos_token`; from then on that
+    /// token's text is text as any other.
     ///
     /// # Errors
     /// [`Error::InvalidTokenizer`] if it cannot be read or has ids beyond the vocabulary, or what kept a file from
@@ -56,7 +76,18 @@ impl Tokenizer {
         if limit < 1.0 {
             return Err(Error::config("tokenizer_config.json", format!("the length limit is {limit}, at least 1")));
         }
-        Self::parse(&json, config.vocabulary, limit as u32)
+        let mut tokenizer = Self::parse(&json, config.vocabulary, limit as u32)?;
+        if config.kind == Kind::Context {
+            let special = SpecialTokens::load(source).await?;
+            let separator = special.separator.or(special.end).ok_or_else(|| {
+                Error::config(
+                    "tokenizer_config.json",
+                    "sep_token is missing, and so is eos_token: nothing parts chunks",
+                )
+            })?;
+            tokenizer.separate_by(&separator)?;
+        }
+        Ok(tokenizer)
     }
 
     /// Parses `tokenizer.json` for a model of `vocabulary` ids and `max_tokens` tokens a text. Truncation and padding
@@ -80,7 +111,7 @@ impl Tokenizer {
         if added >= max_tokens as usize {
             return Err(invalid(format!("it adds {added} tokens to every text, the model's limit is {max_tokens}")));
         }
-        Ok(Self { inner, vocabulary, max_tokens, added })
+        Ok(Self { inner, vocabulary, max_tokens, added, separator: None })
     }
 
     /// The most tokens a text may have; longer ones are cut.
@@ -88,25 +119,109 @@ impl Tokenizer {
         self.max_tokens
     }
 
+    /// The token between the chunks of a document; there for context models only.
+    pub fn separator(&self) -> Option<&Separator> {
+        self.separator.as_ref()
+    }
+
+    /// Makes `token` the separator: no text is read as that token any more, so that a chunk that has its text does not
+    /// fall apart.
+    ///
+    /// # Errors
+    /// [`Error::InvalidTokenizer`] if there is no such token, [`Error::Unsupported`] if texts get tokens of their own
+    /// or the separator takes the spaces around it, since a document would then not be its chunks' tokens in a row.
+    pub fn separate_by(&mut self, token: &str) -> Result<()> {
+        let invalid = |message: String| Error::InvalidTokenizer { message };
+        let id = self.token_id(token).ok_or_else(|| invalid(format!("has no separator {token:?}")))?;
+        if self.added > 0 {
+            let what = "late chunking with a tokenizer that adds tokens to every text";
+            return Err(Error::unsupported(what, "allowed is one that adds none"));
+        }
+        let tokens: BTreeMap<u32, AddedToken> = self.inner.get_added_tokens_decoder().into_iter().collect();
+        if tokens.get(&id).is_some_and(|t| t.lstrip || t.rstrip) {
+            return Err(Error::unsupported("a separator with lstrip or rstrip", "allowed are false and false"));
+        }
+        // Being "special" means nothing here but what `encode_special_tokens` makes of it: to be read as text.
+        let mut vocabulary = AddedVocabulary::new();
+        let others = tokens.values().map(|t| t.clone().special(t.content == token));
+        vocabulary.add_tokens(others, self.inner.get_model(), self.inner.get_normalizer()).map_err(failed)?;
+        vocabulary.set_encode_special_tokens(true);
+        if let Some((id, token)) = tokens.iter().find(|(id, t)| vocabulary.get_vocab().get(&t.content) != Some(*id)) {
+            return Err(invalid(format!("the ids of its added tokens have gaps before {id}, {:?}", token.content)));
+        }
+        self.inner.with_added_vocabulary(vocabulary);
+        self.separator = Some(Separator { token: token.into(), id });
+        Ok(())
+    }
+
+    /// The id of a token, by its spelling in the vocabulary.
+    pub(super) fn token_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token).filter(|id| *id < self.vocabulary)
+    }
+
     /// Tokenises one text.
     ///
     /// # Errors
     /// [`Error::InvalidTokenizer`] if the tokenizer fails, or makes an id beyond the vocabulary.
     pub fn encode(&self, text: &str) -> Result<Tokens> {
-        let invalid = |message: String| Error::InvalidTokenizer { message };
-        let invalid_tokenizer = |e: tokenizers::Error| invalid(e.to_string());
-        // Cut before the post-processor adds its tokens, so that a cut text keeps them.
-        let mut content = self.inner.encode_fast(text, false).map_err(invalid_tokenizer)?;
-        let room = self.max_tokens as usize - self.added;
+        let content = self.inner.encode_fast(text, false).map_err(failed)?;
+        let (encoding, truncated) = self.finished(content, self.max_tokens as usize)?;
+        Ok(Tokens { ids: encoding.get_ids().to_vec(), truncated })
+    }
+
+    /// Tokenises a text of any length, without what the post-processor adds.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub(super) fn encode_whole(&self, text: &str) -> Result<Vec<u32>> {
+        let content = self.inner.encode_fast(text, false).map_err(failed)?;
+        self.check(&content)?;
+        Ok(content.get_ids().to_vec())
+    }
+
+    /// Tokenises one text to at most `limit` tokens, and says where each stands in it.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub(super) fn encode_placed(&self, text: &str, limit: usize) -> Result<Placed> {
+        let content = self.inner.encode(text, false).map_err(failed)?;
+        let (encoding, truncated) = self.finished(content, limit)?;
+        let added = encoding.get_special_tokens_mask().iter().map(|&a| a == 1);
+        let ranges = encoding.get_offsets().iter().zip(added).map(|(&o, added)| (!added).then_some(o)).collect();
+        Ok(Placed { ids: encoding.get_ids().to_vec(), ranges, truncated })
+    }
+
+    /// Bytes of `text` that each token stands for, without what the post-processor adds.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub(super) fn places(&self, text: &str) -> Result<Vec<(usize, usize)>> {
+        Ok(self.inner.encode(text, false).map_err(failed)?.get_offsets().to_vec())
+    }
+
+    /// Cuts to `limit` tokens before the post-processor adds its own, so that a cut text keeps them.
+    fn finished(&self, mut content: Encoding, limit: usize) -> Result<(Encoding, bool)> {
+        let room = limit.saturating_sub(self.added);
         let truncated = content.len() > room;
         content.truncate(room, 0, TruncationDirection::Right);
-        let encoding = self.inner.post_process(content, None, true).map_err(invalid_tokenizer)?;
-        let ids = encoding.get_ids().to_vec();
-        match ids.iter().find(|&&id| id >= self.vocabulary) {
-            Some(id) => Err(invalid(format!("made id {id}, the model's vocab_size is {}", self.vocabulary))),
-            None => Ok(Tokens { ids, truncated }),
+        let encoding = self.inner.post_process(content, None, true).map_err(failed)?;
+        self.check(&encoding)?;
+        Ok((encoding, truncated))
+    }
+
+    fn check(&self, encoding: &Encoding) -> Result<()> {
+        match encoding.get_ids().iter().find(|&&id| id >= self.vocabulary) {
+            Some(id) => {
+                let message = format!("made id {id}, the model's vocab_size is {}", self.vocabulary);
+                Err(Error::InvalidTokenizer { message })
+            }
+            None => Ok(()),
         }
     }
+}
+
+fn failed(error: tokenizers::Error) -> Error {
+    Error::InvalidTokenizer { message: error.to_string() }
 }
 
 async fn lengths(source: &impl Source, file: &str) -> Result<Option<Lengths>> {

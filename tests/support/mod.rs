@@ -141,3 +141,52 @@ pub async fn bits_do_not_depend_on_the_batch(model: &Model, json: &[u8]) {
     let want: Vec<Vec<u32>> = batch.iter().rev().chain(&batch).cloned().collect();
     assert_eq!(rows(&shuffled).await, want, "reversed and doubled");
 }
+
+/// A copy of a checkpoint to be spoiled, removed at the end.
+#[cfg(not(target_arch = "wasm32"))]
+pub struct Copy(std::path::PathBuf);
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Copy {
+    pub fn of(checkpoint: &str) -> Self {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("pplx-embed-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let copy = Self(std::env::temp_dir().join(name));
+        copy_folder(format!("tests/fixtures/checkpoints/{checkpoint}").as_ref(), &copy.0);
+        copy
+    }
+
+    pub fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+
+    /// Changes a JSON file.
+    pub fn edit(&self, file: &str, change: impl FnOnce(&mut serde_json::Value)) {
+        let path = self.0.join(file);
+        let mut json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        change(&mut json);
+        std::fs::write(path, json.to_string()).unwrap();
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Drop for Copy {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}

@@ -35,7 +35,7 @@ for (const worker of [true, false]) {
 
       const { adapter, kernels, bytes, ...info } = got.info;
       assert.deepEqual(info, {
-        id: "f32-odd", revision: "main", dimensions: 52, maxTokens: 2048, layers: 1, pooling: "mean",
+        id: "f32-odd", revision: "main", kind: "embed", dimensions: 52, maxTokens: 2048, layers: 1, pooling: "mean",
         defaultDtype: "int8", defaultNormalize: false, device: "webgpu", weights: "f32",
       });
       assert.deepEqual(adapter, { name: "google swiftshader", backend: "webgpu", software: true });

@@ -2,7 +2,7 @@
 import { cache, cosineSimilarity, explainMaxsim, hamming, load, maxsim, PplxEmbedError } from "pplx-embed-web";
 import type {
   CachedModel, CacheEstimate, Dtype, Embeddings, ErrorCode, LoadOptions, MaxsimOptions, Model, ModelInfo, Progress,
-  TokenVectors, Usage,
+  TextChunk, TokenEmbeddings, TokenVectors, Usage,
 } from "pplx-embed-web";
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -40,6 +40,22 @@ export async function uses(signal: AbortSignal | undefined): Promise<void> {
   const lists: number[][] = own.toArray();
   const distance: number = hamming(bits.row(0), bits.row(0)) + hamming(signs.row(0), signs.row(0));
   console.log(rows, columns, lists, distance, cosineSimilarity(own.row(0), float32.row(1)));
+
+  const documents = await model.embedContext([["a", "b"], []] as const, { longDocuments: "window", dtype: "ubinary" });
+  is<typeof documents, Embeddings<"ubinary">[]>(true);
+  const query = await model.encodeQuery("a", { markerPosition: 1 });
+  is<typeof query, TokenEmbeddings<"float32">>(true);
+  is<typeof query.data, Float32Array>(true);
+  const halves = await model.encodeDocument(["a"], { dtype: "float16", poolFactor: 2 });
+  is<typeof halves.data, Uint16Array>(true);
+  const place: readonly [number, number] | null = query.range(0);
+  const split = await model.splitText("a", { maxTokens: 100, overlap: 10 });
+  is<typeof split, TextChunk[]>(true);
+  if (model.info.kind === "late") console.log(model.info.late?.queryLength, place, model.info.separator?.id);
+  // @ts-expect-error: queries are not pooled
+  await model.encodeQuery("a", { poolFactor: 2 });
+  // @ts-expect-error: a document, not many
+  await model.embedContext(["a"]);
 
   // @ts-expect-error: a form that does not exist
   await model.embed("a", { dtype: "int4" });

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pplx_embed::hub::cache::{Cached, Directory};
 use pplx_embed::hub::{self, Folder, Http, Repository, Retry};
+use pplx_embed::model::late::{Role, TokenDtype};
 use pplx_embed::model::{Dtype, Held, LoadOptions, Model};
 use pplx_embed::{Error, Result};
 
@@ -23,6 +24,10 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Embed the texts of a file, or of standard input.
     Embed(Embed),
+    /// Embed the chunks of documents, each with its whole document in view, with a context model.
+    EmbedContext(EmbedContext),
+    /// Encode queries or documents for late interaction: a vector for each token.
+    Encode(Encode),
     /// Score token vectors of queries against those of documents by late interaction. No model is needed.
     Maxsim(Maxsim),
     /// Load a model and say what it is and what it runs on.
@@ -42,6 +47,8 @@ impl Command {
             Self::Quantize(command) => command.origin.json,
             Self::Cache(command) => command.json,
             Self::Maxsim(command) => command.json,
+            Self::EmbedContext(command) => command.common.origin.json,
+            Self::Encode(command) => command.common.origin.json,
         }
     }
 }
@@ -97,6 +104,56 @@ pub(crate) struct Maxsim {
     /// Errors as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct EmbedContext {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// A .jsonl file with a document a line: a JSON array of strings, its chunks. - is standard input.
+    #[arg(long, default_value = "-")]
+    pub(crate) input: PathBuf,
+    /// A .safetensors file: data [N, D], and offsets I64 [n + 1], where each document's rows start and the last one's
+    /// end. Without it, one line of JSON per document goes to standard output.
+    #[arg(long)]
+    pub(crate) output: Option<PathBuf>,
+    /// int8, float32, binary or ubinary; the model's own by default.
+    #[arg(long, value_parser = Dtype::from_str)]
+    pub(crate) dtype: Option<Dtype>,
+    /// Keep this many of the leading dimensions.
+    #[arg(long)]
+    pub(crate) dimensions: Option<u32>,
+    /// Scale float32 vectors to unit length.
+    #[arg(long)]
+    pub(crate) normalize: bool,
+    /// Put documents that are longer than the model's limit through in overlapping windows, instead of refusing them.
+    #[arg(long)]
+    pub(crate) windows: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Encode {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// query or document: the model marks them apart.
+    #[arg(long, value_parser = Role::from_str)]
+    pub(crate) role: Role,
+    /// .txt has one text per line, .jsonl a JSON string or {"text": ...} per line; - is standard input, as .txt.
+    #[arg(long, default_value = "-")]
+    pub(crate) input: PathBuf,
+    /// A .safetensors file: data [N, D], offsets I64 [n + 1], ids I64 [N], ranges I64 [N, 2] (bytes of the text), and
+    /// with int8 scales F32 [N]. Without it, one line of JSON per text goes to standard output.
+    #[arg(long)]
+    pub(crate) output: Option<PathBuf>,
+    /// float32, float16, int8 (with a scale a vector) or binary (packed bits).
+    #[arg(long, value_parser = TokenDtype::from_str, default_value = "float32")]
+    pub(crate) dtype: TokenDtype,
+    /// Where the marker stands: 0 as in sentence-transformers, 1 as in PyLate.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) marker_position: u32,
+    /// Of a document's vectors keep one in this many, each the mean of vectors that are alike.
+    #[arg(long)]
+    pub(crate) pool_factor: Option<u32>,
 }
 
 #[derive(Args)]

@@ -28,7 +28,7 @@ pub(crate) fn run(command: &Embed) -> Result<()> {
         let limit = model.info().max_tokens;
         console.note(&format!("note: text {} was cut to the model's {limit} tokens", index + 1));
     }
-    let Some(path) = &command.output else { return output::lines(std::io::stdout(), &texts, &embeddings) };
+    let Some(path) = &command.output else { return output::lines(&texts, &embeddings) };
     output::npy(path, &embeddings)?;
     if command.common.origin.json {
         let summary = serde_json::json!({

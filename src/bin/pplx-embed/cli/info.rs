@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use pplx_embed::model::Kind;
 use pplx_embed::{Error, Result};
 
 use super::arguments::Info;
@@ -19,8 +20,13 @@ pub(crate) fn run(command: &Info) -> Result<()> {
     }
     let software = if info.adapter.software { ", software" } else { "" };
     let normalized = if info.default_normalize { ", unit length" } else { "" };
+    let kind = match info.kind {
+        Kind::Embed => "a vector a text",
+        Kind::Context => "a vector for each chunk of a document",
+        Kind::Late => "a vector a token, for late interaction",
+    };
     print(&format!(
-        "model       {}\n\
+        "model       {}, {}\n\
          vectors     {} dimensions, {:?} by default{normalized}, {:?} pooling\n\
          texts       up to {} tokens\n\
          layers      {}\n\
@@ -28,6 +34,7 @@ pub(crate) fn run(command: &Info) -> Result<()> {
          weights     {}, {} bytes on the device, {} in host memory\n\
          kernels     {}; each checked on this adapter",
         info.id,
+        kind,
         info.dimensions,
         info.default_dtype,
         info.pooling,

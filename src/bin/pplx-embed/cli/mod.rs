@@ -3,12 +3,15 @@
 mod arguments;
 mod cache;
 mod embed;
+mod embed_context;
+mod encode;
 mod info;
 mod input;
 mod maxsim;
 mod output;
 mod progress;
 mod quantize;
+mod safetensors;
 
 use std::process::ExitCode;
 
@@ -21,6 +24,8 @@ pub(crate) fn main() -> ExitCode {
     let result = match &arguments.command {
         Command::Embed(command) => embed::run(command),
         Command::Maxsim(command) => maxsim::run(command),
+        Command::EmbedContext(command) => embed_context::run(command),
+        Command::Encode(command) => encode::run(command),
         Command::Info(command) => info::run(command),
         Command::Quantize(command) => quantize::run(command),
         Command::Cache(command) => cache::run(command),

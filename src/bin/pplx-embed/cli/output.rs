@@ -32,8 +32,12 @@ pub(crate) fn numbers(path: &Path, shape: &[u64], data: &[f32]) -> Result<()> {
 }
 
 /// A file that appears under its name once it is whole.
-fn whole(path: &Path, fill: impl FnOnce(&mut BufWriter<std::fs::File>) -> std::io::Result<()>) -> Result<()> {
-    let part = path.with_extension("npy.part");
+pub(crate) fn whole(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<std::fs::File>) -> std::io::Result<()>,
+) -> Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
     let write = || -> std::io::Result<()> {
         let mut file = BufWriter::new(std::fs::File::create(&part)?);
         fill(&mut file)?;
@@ -64,17 +68,27 @@ struct Line<'a> {
 }
 
 /// A line for each text: `{"index", "text", "embedding"}`.
-pub(crate) fn lines(out: impl Write, texts: &[String], embeddings: &Embeddings) -> Result<()> {
+pub(crate) fn lines(texts: &[String], embeddings: &Embeddings) -> Result<()> {
+    let texts = texts.iter().enumerate();
+    json_lines(texts.map(|(index, text)| Line { index, text, embedding: row(embeddings, index) }))
+}
+
+/// Row `index`, as JSON.
+pub(crate) fn row(embeddings: &Embeddings, index: usize) -> serde_json::Value {
+    let row = index * embeddings.row_len()..(index + 1) * embeddings.row_len();
+    match &embeddings.data {
+        Data::Float32(data) => serde_json::json!(data[row]),
+        Data::Int8(data) | Data::Binary(data) => serde_json::json!(data[row]),
+        Data::Ubinary(data) => serde_json::json!(data[row]),
+    }
+}
+
+/// Lines of JSON to standard output; an error if nobody reads them.
+pub(crate) fn json_lines(lines: impl Iterator<Item = impl serde::Serialize>) -> Result<()> {
     let io = |e: std::io::Error| Error::Io { file: "standard output".into(), message: e.to_string() };
-    let mut out = BufWriter::new(out);
-    for (index, text) in texts.iter().enumerate() {
-        let row = index * embeddings.row_len()..(index + 1) * embeddings.row_len();
-        let embedding = match &embeddings.data {
-            Data::Float32(data) => serde_json::json!(data[row]),
-            Data::Int8(data) | Data::Binary(data) => serde_json::json!(data[row]),
-            Data::Ubinary(data) => serde_json::json!(data[row]),
-        };
-        let line = serde_json::to_string(&Line { index, text, embedding }).map_err(|e| io(e.into()))?;
+    let mut out = BufWriter::new(std::io::stdout());
+    for line in lines {
+        let line = serde_json::to_string(&line).map_err(|e| io(e.into()))?;
         writeln!(out, "{line}").map_err(io)?;
     }
     out.flush().map_err(io)

@@ -1,0 +1,93 @@
+//! `pplx-embed encode`
+
+use std::path::Path;
+
+use pplx_embed::Result;
+use pplx_embed::model::late::{EncodeOptions, MarkerPosition, TokenData, TokenEmbeddings};
+
+use super::arguments::Encode;
+use super::progress::Console;
+use super::safetensors::{self, Tensor};
+use super::{info, input, output};
+
+/// Encodes the texts of a file for late interaction.
+pub(crate) fn run(command: &Encode) -> Result<()> {
+    safetensors::check_path(command.output.as_deref())?;
+    let options = EncodeOptions {
+        dtype: command.dtype,
+        marker_position: MarkerPosition::try_from(command.marker_position)?,
+        pool_factor: command.pool_factor,
+    };
+    let texts = input::texts(&command.input)?;
+    let console = Console::new(command.common.origin.quiet);
+    let model = command.common.load(&console)?;
+    let slices: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let embeddings = pollster::block_on(model.encode(command.role, &slices, options, &console))?;
+    console.done();
+    for &index in &embeddings.usage.truncated {
+        console.note(&format!("note: text {} was cut to the length the model reads", index + 1));
+    }
+    let Some(path) = &command.output else { return print(&texts, &embeddings) };
+    write(path, &embeddings)?;
+    let shape = [embeddings.ids.len(), embeddings.row_len()];
+    if command.common.origin.json {
+        let summary = serde_json::json!({
+            "output": path, "texts": embeddings.texts(), "shape": shape, "dtype": embeddings.dtype(),
+            "dimensions": embeddings.dim, "usage": embeddings.usage,
+        });
+        return info::print(&summary.to_string());
+    }
+    let (name, [rows, columns]) = (path.display(), shape);
+    console.note(&format!("{name}: {rows} x {columns}, of {} texts", embeddings.texts()));
+    Ok(())
+}
+
+/// `data` `[N, D]` (bits `[N, ceil(D/8)]`), `offsets` I64 `[n + 1]`, `ids` I64 `[N]`, of codes `scales` F32 `[N]`, and
+/// `ranges` I64 `[N, 2]`: bytes of the text, both 0 for what stands for none.
+fn write(path: &Path, embeddings: &TokenEmbeddings) -> Result<()> {
+    let shape = [embeddings.ids.len(), embeddings.row_len()];
+    let ranges = embeddings.ranges.iter().flat_map(|r| r.map_or([0, 0], |(from, to)| [from, to]));
+    let mut ranges = Tensor::counts("ranges", ranges);
+    ranges.shape = vec![shape[0], 2];
+    let mut tensors = vec![
+        Tensor::counts("offsets", embeddings.offsets.iter().copied()),
+        Tensor::counts("ids", embeddings.ids.iter().map(|&id| id as usize)),
+        ranges,
+    ];
+    if let TokenData::Int8 { scales, .. } = &embeddings.data {
+        tensors.push(Tensor::new("scales", "F32", &shape[..1], scales));
+    }
+    tensors.push(match &embeddings.data {
+        TokenData::Float32(data) => Tensor::new("data", "F32", &shape, data),
+        TokenData::Float16(data) => Tensor::new("data", "F16", &shape, data),
+        TokenData::Int8 { codes, .. } => Tensor::new("data", "I8", &shape, codes),
+        TokenData::Binary(data) => Tensor::new("data", "U8", &shape, data),
+    });
+    safetensors::write(path, tensors)
+}
+
+/// A line for each text: `{"index", "text", "tokens", "embeddings"}`, and `"scales"` of codes.
+fn print(texts: &[String], embeddings: &TokenEmbeddings) -> Result<()> {
+    let columns = embeddings.row_len();
+    output::json_lines(texts.iter().enumerate().map(|(index, text)| {
+        let rows = embeddings.rows(index);
+        let row = |row: usize| {
+            let own = row * columns..(row + 1) * columns;
+            match &embeddings.data {
+                TokenData::Float32(data) => serde_json::json!(data[own]),
+                TokenData::Float16(data) => {
+                    serde_json::json!(data[own].iter().map(|v| v.to_f32()).collect::<Vec<_>>())
+                }
+                TokenData::Int8 { codes, .. } => serde_json::json!(codes[own]),
+                TokenData::Binary(data) => serde_json::json!(data[own]),
+            }
+        };
+        let vectors: Vec<_> = rows.clone().map(row).collect();
+        let tokens = &embeddings.ids[rows.clone()];
+        let mut line = serde_json::json!({"index": index, "text": text, "tokens": tokens, "embeddings": vectors});
+        if let TokenData::Int8 { scales, .. } = &embeddings.data {
+            line["scales"] = serde_json::json!(scales[rows]);
+        }
+        line
+    }))
+}

@@ -1,0 +1,214 @@
+//! Late interaction: a vector for each token of a query or document, to be scored by the sum of best matches.
+
+mod config;
+mod pooling;
+mod sequence;
+mod tokens;
+
+pub use config::{Dense, Expansion, LateConfig};
+pub use pooling::{MOST_POOLED, pool};
+pub use sequence::{Marked, Marking};
+pub use tokens::{EncodeOptions, MarkerPosition, Role, TokenData, TokenDtype, TokenEmbeddings};
+
+use super::encoder::{Output, Sequence};
+use super::special::SpecialTokens;
+use super::{Model, Tokenizer, Usage};
+use crate::checkpoint::{Header, Number};
+use crate::error::{Error, Result};
+use crate::gpu::{Form, Gpu, Linear, Storage, WeightType};
+use crate::hub::{self, Source};
+use crate::watch::Watch;
+
+/// Largest file of a projection accepted, in bytes.
+const MAX_DENSE: usize = 1 << 28;
+
+/// A late interaction model's way with tokens, and its projection.
+pub(super) struct Late {
+    marking: Marking,
+    projection: Option<Linear>,
+}
+
+/// What is known of a late interaction model.
+#[derive(Clone, Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LateInfo {
+    /// Put before a query.
+    pub query_prompt: String,
+    /// Put before a document.
+    pub document_prompt: String,
+    /// Most tokens of a query, with the prompt's.
+    pub query_length: usize,
+    /// Most tokens of a document, with the prompt's.
+    pub document_length: usize,
+    /// How short queries are filled up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_expansion: Option<ExpansionInfo>,
+    /// Ids of the tokens whose vectors are left out of documents.
+    pub document_skiplist: Vec<u32>,
+    /// Ids of the tokens whose vectors are left out of queries.
+    pub query_skiplist: Vec<u32>,
+}
+
+/// How short queries are filled up.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ExpansionInfo {
+    /// The id of the token that fills them.
+    pub token: u32,
+    /// Tokens that a query has at least.
+    pub length: u32,
+    /// The query's own tokens attend to the filling.
+    pub attend: bool,
+}
+
+impl Late {
+    /// Finds the ids of the tokens that `config` names, and loads the projection, which is held as float32: it is small.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for a token or length that the tokenizer does not have, [`Error::InvalidCheckpoint`] for
+    /// a projection of another shape, [`Error::Unsupported`], or what kept a file from being read.
+    pub(super) async fn load(
+        source: &impl Source,
+        config: &LateConfig,
+        tokenizer: &Tokenizer,
+        gpu: &Gpu,
+    ) -> Result<Self> {
+        let filling = match &config.expansion {
+            Some(expansion) => Some(filling(source, expansion, tokenizer).await?),
+            None => None,
+        };
+        let projection = match &config.dense {
+            Some(dense) => Some(projection(source, dense, gpu).await?),
+            None => None,
+        };
+        Ok(Self { marking: Marking::new(config, tokenizer, filling)?, projection })
+    }
+
+    pub(super) fn projection(&self) -> Option<&Linear> {
+        self.projection.as_ref()
+    }
+
+    /// Bytes on the device.
+    pub(super) fn bytes(&self) -> u64 {
+        self.projection.as_ref().map_or(0, Linear::bytes)
+    }
+
+    pub(super) fn info(&self) -> LateInfo {
+        self.marking.info()
+    }
+}
+
+/// The id of the token that fills queries up.
+async fn filling(source: &impl Source, expansion: &Expansion, tokenizer: &Tokenizer) -> Result<u32> {
+    let file = "tokenizer_config.json";
+    let special = SpecialTokens::load(source).await?;
+    if special.padded_left {
+        return Err(Error::unsupported("query expansion with padding_side left", "allowed is right"));
+    }
+    if expansion.length > tokenizer.max_tokens() {
+        let (length, limit) = (expansion.length, tokenizer.max_tokens());
+        return Err(Error::config(file, format!("query expansion to {length} tokens, the model's limit is {limit}")));
+    }
+    let token = expansion.token.clone().or(special.mask).or(special.end).ok_or_else(|| {
+        Error::config(file, "mask_token is missing, and so is eos_token: nothing to fill queries up with")
+    })?;
+    let missing = || Error::config(file, format!("{token:?}, which fills queries up, is not in the vocabulary"));
+    tokenizer.token_id(&token).ok_or_else(missing)
+}
+
+/// The weight `[D, H]` of a Dense module.
+async fn projection(source: &impl Source, dense: &Dense, gpu: &Gpu) -> Result<Linear> {
+    const NAME: &str = "linear.weight";
+    let file = format!("{}/model.safetensors", dense.path);
+    let invalid = |message: String| Error::checkpoint(&file, message);
+    let bytes = hub::read(source, &file, MAX_DENSE).await?;
+    let (prefix, rest) = bytes.split_first_chunk::<8>().ok_or_else(|| invalid("has no header".into()))?;
+    let length = usize::try_from(u64::from_le_bytes(*prefix)).ok().filter(|&n| n <= rest.len());
+    let length = length.ok_or_else(|| invalid("the header is longer than the file".into()))?;
+    let (json, data) = rest.split_at(length);
+    let header = Header::parse(&file, json)?;
+    if header.data_bytes != data.len() as u64 {
+        return Err(invalid(format!("has {} bytes of data, its header describes {}", data.len(), header.data_bytes)));
+    }
+    let mut from = 0;
+    for tensor in &header.tensors {
+        let own = &data[from..from + tensor.bytes as usize];
+        from += tensor.bytes as usize;
+        if tensor.name != NAME {
+            continue;
+        }
+        let (Some(number), [n, k]) = (Number::parse(&tensor.dtype), &tensor.shape[..]) else {
+            let what = format!("{NAME} of dtype {} and shape {:?} in {file}", tensor.dtype, tensor.shape);
+            return Err(Error::unsupported(what, "allowed are matrices of F32, F16 and BF16"));
+        };
+        if *n != u64::from(dense.outputs) || *k != u64::from(dense.inputs) {
+            let wanted = format!("its config.json asks for [{}, {}]", dense.outputs, dense.inputs);
+            return Err(invalid(format!("tensor {NAME} has shape {:?}, {wanted}", tensor.shape)));
+        }
+        let mut values = Vec::new();
+        number.widen(own, &mut values);
+        let linear = Linear::zeros(gpu, NAME, dense.outputs, dense.inputs, Storage::dense(WeightType::F32))?;
+        linear.write(gpu, 0, 0, bytemuck::cast_slice(&values));
+        return Ok(linear);
+    }
+    Err(invalid(format!("tensor {NAME} is missing")))
+}
+
+impl Model {
+    /// The token vectors of `texts` as queries or as documents, in order. A text's vectors have the same bits alone, in
+    /// any batch and in any order.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if this is no late interaction model, [`Error::InvalidArgument`] for options that do not
+    /// go together, and as [`Model::embed`].
+    pub async fn encode(
+        &self,
+        role: Role,
+        texts: &[&str],
+        options: EncodeOptions,
+        watch: &dyn Watch,
+    ) -> Result<TokenEmbeddings> {
+        let Some(late) = &self.late else {
+            let message = "it gives one vector a text; allowed is a late interaction model, such as \
+                           perplexity-ai/pplx-embed-v1-late-0.6b";
+            let call = if role == Role::Query { "encodeQuery" } else { "encodeDocument" };
+            return Err(Error::unsupported(format!("{call} with this model"), message));
+        };
+        let pooled = options.check(role)?;
+        let mut result = TokenEmbeddings::empty(self.config.dimensions() as usize);
+        let mut sequences = Vec::with_capacity(texts.len());
+        let mut usage = Usage::default();
+        for (item, text) in texts.iter().enumerate() {
+            if watch.cancelled() {
+                return Err(Error::Aborted);
+            }
+            let Marked { ids, ranges, attended, scored, truncated } =
+                late.marking.mark(&self.tokenizer, role, text, options.marker_position)?;
+            if pooled.is_some() && scored.len() > MOST_POOLED {
+                let message = format!("texts[{item}] has {} vectors, allowed are {MOST_POOLED}", scored.len());
+                return Err(Error::argument("poolFactor", message));
+            }
+            usage.tokens += ids.len();
+            usage.truncated.extend(truncated.then_some(item));
+            result.add(scored.iter().map(|&i| (ids[i as usize], ranges[i as usize])));
+            let spans = scored.iter().map(|&i| i..i + 1).collect();
+            sequences.push(Sequence { item, ids, attended, spans });
+        }
+        result.usage = usage;
+
+        let packs = options.dtype == TokenDtype::Binary && pooled.is_none();
+        let form = if packs { Form::Ubinary } else { Form::Float32 };
+        let output = Output { form, dimensions: self.config.dimensions(), normalize: late.marking.normalizes() };
+        let bytes = self.run(&sequences, output, "texts", watch).await?;
+        if packs {
+            result.fill_with_bits(&bytes, form.row_words(output.dimensions) as usize * 4);
+            return Ok(result);
+        }
+        let mut vectors: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+        drop(bytes);
+        if let Some(factor) = pooled {
+            vectors = result.pool(&vectors, factor, watch)?;
+        }
+        result.fill(vectors, options.dtype);
+        Ok(result)
+    }
+}

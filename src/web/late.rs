@@ -1,0 +1,103 @@
+//! Token vectors of late interaction models.
+
+use std::rc::Rc;
+
+use half::f16;
+use js_sys::{Array, Float32Array, Int8Array, Promise, Uint8Array, Uint16Array, Uint32Array};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen_futures::future_to_promise;
+
+use super::{Page, WebModel, object_of, plain, string, strings, thrown, whole, whole_numbers};
+use crate::error::Result;
+use crate::model::Model;
+use crate::model::late::{EncodeOptions, MarkerPosition, Role, TokenData, TokenEmbeddings};
+
+#[wasm_bindgen]
+impl WebModel {
+    /// Encodes an array of strings as the role `query` or `document`. Options: `dtype`, `markerPosition`, `poolFactor`,
+    /// `signal`, `onProgress`. Gives typed arrays with what is needed to read them.
+    pub fn encode(&self, role: String, texts: Array, options: JsValue) -> Promise {
+        let model = Rc::clone(&self.0);
+        future_to_promise(async move {
+            let texts = strings("texts", &texts).map_err(thrown)?;
+            let embeddings = encode(&model, &role, &texts, &options).await.map_err(thrown)?;
+            give_tokens(&embeddings, &texts)
+        })
+    }
+}
+
+async fn encode(model: &Model, role: &str, texts: &[String], options: &JsValue) -> Result<TokenEmbeddings> {
+    let page = Page::of(options)?;
+    let role: Role = role.parse()?;
+    let place = whole(options, "markerPosition")?;
+    let encode_options = EncodeOptions {
+        dtype: string(options, "dtype")?.map(|name| name.parse()).transpose()?.unwrap_or_default(),
+        marker_position: place.map(MarkerPosition::try_from).transpose()?.unwrap_or_default(),
+        pool_factor: whole(options, "poolFactor")?,
+    };
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    model.encode(role, &texts, encode_options, &page).await
+}
+
+fn give_tokens(embeddings: &TokenEmbeddings, texts: &[String]) -> Result<JsValue, JsValue> {
+    let mut scales = JsValue::UNDEFINED;
+    let data: JsValue = match &embeddings.data {
+        TokenData::Float32(v) => Float32Array::from(v.as_slice()).into(),
+        TokenData::Float16(v) => {
+            let bits: Vec<u16> = v.iter().copied().map(f16::to_bits).collect();
+            Uint16Array::from(bits.as_slice()).into()
+        }
+        TokenData::Int8 { codes, scales: factors } => {
+            scales = Float32Array::from(factors.as_slice()).into();
+            Int8Array::from(codes.as_slice()).into()
+        }
+        TokenData::Binary(v) => Uint8Array::from(v.as_slice()).into(),
+    };
+    // A start and an end for each vector; both 0 for what stands for nothing in the text.
+    let mut ranges = Vec::with_capacity(embeddings.ranges.len() * 2);
+    for (i, text) in texts.iter().enumerate() {
+        let places = Utf16::of(text);
+        for range in &embeddings.ranges[embeddings.rows(i)] {
+            let (start, end) = range.map_or((0, 0), |(start, end)| (places.at(start), places.at(end)));
+            ranges.extend([start, end]);
+        }
+    }
+    object_of(&[
+        ("data", data),
+        ("dtype", plain(&embeddings.dtype())?),
+        ("dim", (embeddings.dim as f64).into()),
+        ("offsets", whole_numbers(&embeddings.offsets)),
+        ("scales", scales),
+        ("ids", Uint32Array::from(embeddings.ids.as_slice()).into()),
+        ("ranges", whole_numbers(&ranges)),
+        ("tokens", (embeddings.usage.tokens as f64).into()),
+        ("truncated", whole_numbers(&embeddings.usage.truncated)),
+    ])
+}
+
+/// From bytes of a text to UTF-16 code units, in which JavaScript counts.
+pub(super) struct Utf16 {
+    /// For each byte; none where both count alike.
+    places: Option<Vec<u32>>,
+}
+
+impl Utf16 {
+    pub(super) fn of(text: &str) -> Self {
+        if text.is_ascii() {
+            return Self { places: None };
+        }
+        let (mut places, mut units) = (Vec::with_capacity(text.len() + 1), 0);
+        for c in text.chars() {
+            places.extend(std::iter::repeat_n(units, c.len_utf8()));
+            units += c.len_utf16() as u32;
+        }
+        places.push(units);
+        Self { places: Some(places) }
+    }
+
+    /// The code units before byte `at`.
+    pub(super) fn at(&self, at: usize) -> usize {
+        self.places.as_ref().map_or(at, |places| places.get(at).map_or(at, |&units| units as usize))
+    }
+}
