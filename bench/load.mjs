@@ -3,17 +3,15 @@
 // from OPFS and doing nothing with them.
 //   node bench/load.mjs --model target/large/0.6b [--weights q8,q4,f32] [--rounds 2] [--output bench/results/load-chromium.json]
 // Needs dist/ (make web), playwright-core (npm ci) and Chromium.
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { mkdtemp, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
-import { join, relative } from "node:path";
-import { pipeline } from "node:stream/promises";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 
-import { serve } from "../scripts/serve.mjs";
-import { executable, FLAGS } from "../tests/web/browser.mjs";
 import { chromium } from "playwright-core";
+
+import { executable, FLAGS } from "../tests/web/browser.mjs";
+import { hub } from "./hub.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -24,57 +22,26 @@ const { values: options } = parseArgs({
     note: { type: "string", default: "" },
   },
 });
-const COMMIT = "0123456789abcdef0123456789abcdef01234567";
+
+/** Reads every file of OPFS once, in a worker, through a sync access handle into one buffer. */
+const OPFS_READER = `
+const buffer = new Uint8Array(4 << 20);
+let bytes = 0, seconds = 0;
+async function read(folder) {
+  for await (const handle of folder.values()) {
+    if (handle.kind === "directory") { await read(handle); continue; }
+    const file = await handle.createSyncAccessHandle({ mode: "read-only" });
+    const start = performance.now();
+    for (let at = 0, n; (n = file.read(buffer, { at })); at += n) bytes += n;
+    seconds += (performance.now() - start) / 1e3;
+    file.close();
+  }
+}
+try { await read(await navigator.storage.getDirectory()); postMessage({ bytes, seconds }); }
+catch (error) { postMessage({ error: String(error) }); }
+`;
+
 const TEXT = "Water the tomatoes every morning.";
-
-/** The files of a folder, with what the Hub's tree says of them. */
-async function listing(folder) {
-  const files = (await readdir(folder, { recursive: true, withFileTypes: true }))
-    .filter((entry) => entry.isFile() && !entry.name.startsWith("expected"))
-    .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
-  return Promise.all(files.map(async (file) => {
-    const { size } = await stat(file);
-    const hash = createHash("sha256");
-    await pipeline(createReadStream(file), hash);
-    return { type: "file", path: relative(folder, file), size, oid: "", lfs: { oid: hash.digest("hex"), size } };
-  }));
-}
-
-/** Serves dist/ and one model; `sent` counts the bytes of the model's files. */
-async function hub(folder) {
-  const tree = await listing(folder);
-  const state = { sent: 0 };
-  const server = await serve({
-    port: 0,
-    intercept(request, response, headers) {
-      const path = new URL(request.url, "http://localhost").pathname;
-      const json = (value) => response.writeHead(200, { ...headers, "Content-Type": "application/json" }).end(JSON.stringify(value));
-      if (path === "/blank.html") {
-        response.writeHead(200, { ...headers, "Content-Type": "text/html" }).end("<!doctype html><title>bench</title>");
-      } else if (path === "/raw-reader.js") {
-        response.writeHead(200, { ...headers, "Content-Type": "text/javascript" }).end(OPFS_READER);
-      } else if (path.startsWith("/api/models/model/revision/")) {
-        json({ sha: COMMIT });
-      } else if (path.startsWith("/api/models/model/tree/")) {
-        json(tree);
-      } else if (path.startsWith(`/model/resolve/${COMMIT}/`)) {
-        const entry = tree.find((file) => file.path === decodeURIComponent(path.split(`/${COMMIT}/`)[1]));
-        if (!entry) return response.writeHead(404, headers).end(), true;
-        const first = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
-        const range = first ? { "Content-Range": `bytes ${first}-${entry.size - 1}/${entry.size}` } : {};
-        const type = { "Content-Type": "application/octet-stream", ETag: `"${entry.lfs.oid}"` };
-        response.writeHead(first ? 206 : 200, { ...headers, ...range, ...type, "Content-Length": entry.size - first });
-        const body = createReadStream(join(folder, entry.path), { start: first, highWaterMark: 1 << 20 });
-        body.on("data", (chunk) => (state.sent += chunk.length));
-        pipeline(body, response).catch(() => {});
-      } else {
-        return false;
-      }
-      return true;
-    },
-  });
-  return { ...server, state };
-}
 
 /** Loads the model in a fresh page and embeds one text. */
 async function visit(context, url, weights, state) {
@@ -111,29 +78,12 @@ async function rawRead(context, url) {
   return got;
 }
 
-const OPFS_READER = `
-const buffer = new Uint8Array(4 << 20);
-let bytes = 0, seconds = 0;
-async function read(folder) {
-  for await (const handle of folder.values()) {
-    if (handle.kind === "directory") { await read(handle); continue; }
-    const file = await handle.createSyncAccessHandle({ mode: "read-only" });
-    const start = performance.now();
-    for (let at = 0, n; (n = file.read(buffer, { at })); at += n) bytes += n;
-    seconds += (performance.now() - start) / 1e3;
-    file.close();
-  }
-}
-try { await read(await navigator.storage.getDirectory()); postMessage({ bytes, seconds }); }
-catch (error) { postMessage({ error: String(error) }); }
-`;
-
 const cosine = (a, b) => {
   const dot = (x, y) => x.reduce((sum, v, i) => sum + v * y[i], 0);
   return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 };
 
-const server = await hub(options.model);
+const server = await hub(options.model, { "/raw-reader.js": OPFS_READER });
 const results = [];
 const vectors = {};
 try {
