@@ -19,6 +19,22 @@ const tables = {
     );
     return table(["shape", "weights", "memory", "tokens", "1 - cosine", "equal int8 codes", "seconds (2 CPU cores)"], rows);
   },
+  load() {
+    const { results } = read("load-chromium");
+    const rows = results.map(({ held, bytes, cold, warm, cosine_to_f32 }) => {
+      const again = warm.at(-1);
+      const beyond = Math.max(cold.wasm, ...warm.map((w) => w.wasm)) - bytes.host;
+      return [
+        held, `${(cold.downloaded / 1e9).toFixed(2)} GB, then ${again.downloaded}`,
+        `${cold.load.toFixed(1)} s, then ${again.load.toFixed(1)} s`,
+        `${cold.first.toFixed(1)} s, then ${again.first.toFixed(1)} s`,
+        `${size(bytes.host)} + ${size(beyond)}`, size(bytes.device),
+        cosine_to_f32 === 1 ? "1" : cosine_to_f32.toFixed(5),
+      ];
+    });
+    const head = ["weights", "downloaded", "load", "first vector", "peak of main memory", "on the device", "cosine to f32"];
+    return table(head, rows);
+  },
   quantise() {
     const { quantise } = read("quantise");
     const distributions = [...new Set(quantise.map((r) => r.distribution))];
