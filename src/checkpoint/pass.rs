@@ -135,10 +135,13 @@ impl Pass {
                     sink.at(cursor.position())?;
                     sink.plain(&name, tensor, &bytes).await?;
                 }
-                Some(i) if self.wanted[i].matrix.is_plain() => self.stream(i, cursor, tensor, sink).await?,
+                Some(i) if self.wanted[i].matrix.is_plain() => {
+                    let loss = self.stream(i, cursor, tensor, sink).await?;
+                    sink.complete(&self.wanted[i].name, self.wanted[i].to, loss).await?;
+                }
                 Some(i) => {
                     if self.wanted[i].flows(&name) {
-                        self.flow(i, cursor, tensor, sink).await?;
+                        self.stream(i, cursor, tensor, sink).await?;
                         self.held.insert(name, Vec::new());
                     } else {
                         let bytes = hold(cursor, tensor, sink).await?;
@@ -153,14 +156,14 @@ impl Pass {
         sink.at(cursor.position())
     }
 
-    /// A matrix of one tensor, block by block.
+    /// The rows of a matrix that is this tensor, or of its codes, block by block; what they lost by being changed.
     async fn stream<S: Stream>(
         &self,
         index: usize,
         cursor: &mut Cursor<S>,
         tensor: &Tensor,
         sink: &mut impl Sink,
-    ) -> Result<()> {
+    ) -> Result<Loss> {
         let Wanted { name, matrix, to } = &self.wanted[index];
         let [rows, columns] = matrix.shape();
         let mut reform = Reform::new(matrix.kept(), *to, columns as usize)?;
@@ -175,30 +178,7 @@ impl Pass {
             sink.rows(name, first, &block).await?;
             first += count;
         }
-        sink.complete(name, *to, reform.loss()).await
-    }
-
-    /// Codes that need no change, block by block.
-    async fn flow<S: Stream>(
-        &self,
-        index: usize,
-        cursor: &mut Cursor<S>,
-        tensor: &Tensor,
-        sink: &mut impl Sink,
-    ) -> Result<()> {
-        let Wanted { name, matrix, .. } = &self.wanted[index];
-        let [rows, _] = matrix.shape();
-        let row_bytes = tensor.bytes / rows.max(1);
-        let step = (STEP / row_bytes.max(1)).max(1);
-        let mut first = 0;
-        while first < rows {
-            let count = step.min(rows - first);
-            let values = cursor.exact(count * row_bytes).await?;
-            sink.at(cursor.position())?;
-            sink.rows(name, first, &Rows { values, groups: Vec::new() }).await?;
-            first += count;
-        }
-        Ok(())
+        Ok(reform.loss())
     }
 
     /// A matrix of several tensors, when the last of them is there; `tensor` is that, for errors.

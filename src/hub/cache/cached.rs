@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::STEP;
-use super::derived::Derived;
+
 use super::filling::{Filling, Keeping};
 use super::refs::{self, FileRef, Ref};
 use super::shelf::{Look, Shelf};
@@ -11,7 +11,7 @@ use super::store::{Store, Writer};
 use crate::error::{Error, Result};
 use crate::hub::repository::Place;
 use crate::hub::{
-    Entry, Hasher, LocalFile, Lock, Remote, RemoteStream, Repository, Retry, Source, Stream, Transport, Verified,
+    Entry, Hasher, LocalFile, Lock, Remote, RemoteStream, Repository, Retry, Stream, Transport, Verified,
 };
 use crate::watch::{Progress, Watch};
 
@@ -33,7 +33,7 @@ enum Origin<T> {
 }
 
 /// Where a file was found.
-enum Found<T: Transport> {
+pub(super) enum Found<T: Transport> {
     Local(LocalFile),
     /// It is to be read without being kept; its stream, where that is open already.
     Uncached(Option<RemoteStream<T>>),
@@ -41,20 +41,20 @@ enum Found<T: Transport> {
 }
 
 /// A file that is to be loaded, and the right to.
-struct Absent<T: Transport> {
-    file: String,
-    key: String,
-    entry: Entry,
-    size: u64,
+pub(super) struct Absent<T: Transport> {
+    pub(super) file: String,
+    pub(super) key: String,
+    pub(super) entry: Entry,
+    pub(super) size: u64,
     /// Bytes of it that are kept.
-    have: u64,
-    lock: Arc<Lock>,
+    pub(super) have: u64,
+    pub(super) lock: Arc<Lock>,
     /// Its stream from byte 0, where that is open already.
-    stream: Option<RemoteStream<T>>,
+    pub(super) stream: Option<RemoteStream<T>>,
 }
 
 /// What went wrong while a file was completed.
-enum Fault {
+pub(super) enum Fault {
     /// The store's part in it.
     Store(Error),
     Other(Error),
@@ -189,7 +189,7 @@ impl<'a, T: Transport, S: Store> Cached<'a, T, S> {
         }
     }
 
-    async fn find(&self, file: &str) -> Result<Found<T>> {
+    pub(super) async fn find(&self, file: &str) -> Result<Found<T>> {
         let Some(shelf) = &self.shelf else { return Ok(Found::Uncached(None)) };
         let remote = match &self.remote {
             Origin::Online(remote) => remote,
@@ -246,19 +246,23 @@ impl<'a, T: Transport, S: Store> Cached<'a, T, S> {
     }
 
     /// Reads `file` without keeping it.
-    async fn uncached(&self, file: &str, stream: Option<RemoteStream<T>>) -> Result<CachedStream<'a, T, S>> {
+    pub(super) async fn uncached(
+        &self,
+        file: &str,
+        stream: Option<RemoteStream<T>>,
+    ) -> Result<Verified<RemoteStream<T>>> {
         let stream = match (&self.remote, stream) {
             (_, Some(stream)) => stream,
             (Origin::Online(remote), None) => remote.open_at(file, 0).await?,
             (Origin::Offline(why), None) => return Err(Error::io(file, why)),
         };
         let entry = stream.entry().clone();
-        Ok(CachedStream(Bytes::Plain(Verified::new(file, stream, &entry))))
+        Ok(Verified::new(file, stream, &entry))
     }
 
     /// Loads what is missing, without handing it on. What was kept before is hashed with it: if that was damaged, all
     /// is loaded once more. `None` if it could not be kept.
-    async fn complete(&self, mut absent: Absent<T>) -> Result<Option<LocalFile>> {
+    pub(super) async fn complete(&self, mut absent: Absent<T>) -> Result<Option<LocalFile>> {
         let Some(shelf) = &self.shelf else { return Ok(None) };
         loop {
             let resumed = absent.have > 0;
@@ -311,7 +315,11 @@ impl<'a, T: Transport, S: Store> Cached<'a, T, S> {
     }
 
     /// What is kept of a file, hashed, and the rest of it on its way.
-    async fn filling(&self, shelf: &Shelf<'a, S>, absent: &mut Absent<T>) -> Result<Filling<'a, T, S>, Fault> {
+    pub(super) async fn filling(
+        &self,
+        shelf: &Shelf<'a, S>,
+        absent: &mut Absent<T>,
+    ) -> Result<Filling<'a, T, S>, Fault> {
         let Origin::Online(remote) = &self.remote else {
             return Err(Fault::Other(Error::io(&absent.file, "its server cannot be reached")));
         };
@@ -350,111 +358,10 @@ impl<'a, T: Transport, S: Store> Cached<'a, T, S> {
     }
 }
 
-impl<'a, T: Transport, S: Store> Source for Cached<'a, T, S> {
-    type Stream = CachedStream<'a, T, S>;
-    type Form<'b>
-        = Derived<'b, S>
-    where
-        Self: 'b;
-
-    async fn peek(&self, file: &str) -> Result<CachedStream<'a, T, S>> {
-        match self.find(file).await? {
-            Found::Local(local) => Ok(CachedStream(Bytes::Local { local, at: 0 })),
-            Found::Uncached(stream) => self.uncached(file, stream).await,
-            Found::Absent(absent) => self.uncached(file, absent.stream).await,
-        }
-    }
-
-    async fn open(&self, file: &str) -> Result<CachedStream<'a, T, S>> {
-        let (mut absent, shelf) = match (self.find(file).await?, &self.shelf) {
-            (Found::Local(local), _) => return Ok(CachedStream(Bytes::Local { local, at: 0 })),
-            (Found::Uncached(stream), _) => return self.uncached(file, stream).await,
-            (Found::Absent(absent), Some(shelf)) => (absent, shelf),
-            (Found::Absent(absent), None) => return self.uncached(file, absent.stream).await,
-        };
-        // What was kept may have been damaged, which only the end tells. So it is not handed on before.
-        if absent.have > 0 && absent.entry.digest.is_some() {
-            return match self.complete(absent).await? {
-                Some(local) => Ok(CachedStream(Bytes::Local { local, at: 0 })),
-                None => self.uncached(file, None).await,
-            };
-        }
-        match self.filling(shelf, &mut absent).await {
-            Ok(filling) => Ok(CachedStream(Bytes::Filling(filling))),
-            Err(Fault::Other(error)) => Err(error),
-            Err(Fault::Store(error)) => {
-                shelf.refused(file, &error);
-                self.uncached(file, absent.stream).await
-            }
-        }
-    }
-
-    async fn local(&self, file: &str) -> Result<Option<LocalFile>> {
-        self.local(file).await
-    }
-
-    async fn fetch(&self, file: &str) -> Result<Option<LocalFile>> {
-        self.fetch(file).await
-    }
-
-    async fn form(&self, file: &str, form: &str) -> Result<Option<LocalFile>> {
-        match self.key(file) {
-            Some(key) => self.derived(&format!("{key}-{form}")).await,
-            None => Ok(None),
-        }
-    }
-
-    async fn begin_form(&self, file: &str, form: &str) -> Result<Option<Derived<'_, S>>> {
-        match self.key(file) {
-            Some(key) => self.begin_derived(&format!("{key}-{form}")).await,
-            None => Ok(None),
-        }
-    }
-
-    async fn forget(&self, file: &str) -> Result<()> {
-        self.forget_raw(file).await
-    }
-}
-
 /// Whether a server that answers so may be another time what it was: nothing is said of the model.
 fn unreachable(error: &Error) -> bool {
     match error {
         Error::Network { status, .. } => status.is_none_or(|status| status == 429 || status >= 500),
         _ => false,
-    }
-}
-
-/// A file's bytes, wherever they come from.
-pub struct CachedStream<'a, T: Transport, S: Store>(Bytes<'a, T, S>);
-
-enum Bytes<'a, T: Transport, S: Store> {
-    Local { local: LocalFile, at: u64 },
-    Plain(Verified<RemoteStream<T>>),
-    Filling(Filling<'a, T, S>),
-}
-
-impl<T: Transport, S: Store> Stream for CachedStream<'_, T, S> {
-    fn size(&self) -> Option<u64> {
-        match &self.0 {
-            Bytes::Local { local, .. } => Some(local.size()),
-            Bytes::Plain(stream) => stream.size(),
-            Bytes::Filling(stream) => stream.size(),
-        }
-    }
-
-    async fn next(&mut self) -> Result<Option<Vec<u8>>> {
-        match &mut self.0 {
-            Bytes::Local { local, at } => {
-                let step = STEP.min(local.size() - *at);
-                if step == 0 {
-                    return Ok(None);
-                }
-                let bytes = local.read_at(*at, step as usize).await?;
-                *at += step;
-                Ok(Some(bytes))
-            }
-            Bytes::Plain(stream) => stream.next().await,
-            Bytes::Filling(stream) => stream.next().await,
-        }
     }
 }

@@ -13,15 +13,17 @@ mod filling;
 mod manage;
 mod refs;
 mod shelf;
+mod source;
 mod store;
 
 #[cfg(target_arch = "wasm32")]
 pub use browser::{Browser, Host, LocalFile, Lock};
-pub use cached::{Cached, CachedStream};
+pub use cached::Cached;
 pub use derived::Derived;
 #[cfg(not(target_arch = "wasm32"))]
 pub use directory::Directory;
 pub use manage::{Kept, clear, delete, list};
+pub use source::CachedStream;
 pub use store::{Mode, Store, Writer};
 
 /// Bytes read of a file at a time.
