@@ -85,6 +85,7 @@ fn what_is_contradictory_absurd_or_unsupported_is_named() {
         ("hidden_size", json!("1024"), "invalid-config", "1024"),
         ("vocab_size", json!(0), "invalid-config", "vocab_size is 0"),
         ("rms_norm_eps", json!(-1.0), "invalid-config", "rms_norm_eps"),
+        ("rms_norm_eps", json!(1e-46), "invalid-config", "rms_norm_eps"),
         ("model_type", json!("bert"), "unsupported", "bert"),
         ("hidden_act", json!("gelu"), "unsupported", "gelu"),
         ("attention_bias", json!(true), "unsupported", "attention_bias"),

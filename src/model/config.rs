@@ -212,7 +212,8 @@ impl Config {
             None => Some(u64::from(hidden / query_heads)),
             given => given,
         };
-        let norm_eps = raw.rms_norm_eps.unwrap_or(1e-6);
+        // As f32, in which it is used: what is tiny there is zero.
+        let norm_eps = raw.rms_norm_eps.unwrap_or(1e-6) as f32;
         if !(norm_eps > 0.0 && norm_eps < 1.0) {
             return Err(invalid(format!("rms_norm_eps is {norm_eps}, allowed is above 0 and below 1")));
         }
@@ -226,7 +227,7 @@ impl Config {
             head_dim: fours("head_dim", count("head_dim", head_dim, 256)?)?,
             intermediate: fours("intermediate_size", count("intermediate_size", raw.intermediate_size, 1 << 17)?)?,
             vocabulary: count("vocab_size", raw.vocab_size, 1 << 24)?,
-            norm_eps: norm_eps as f32,
+            norm_eps,
             rope_theta: raw.theta()?,
             max_positions: count("max_position_embeddings", raw.max_position_embeddings, 1 << 24)?,
             causal,
