@@ -34,7 +34,7 @@ const askedForWeights = () => asked().filter(({ path }) => path.includes(weights
 const loading = (page, given) =>
   page.evaluate(async (options) => {
     const { load, failure } = await import("/page.js");
-    const notices = [];
+    const notices = (globalThis.notices = []);
     const onProgress = (p) => p.stage === "notice" && notices.push(p.message);
     try {
       const model = await load("demo", { onProgress, ...options });
@@ -46,9 +46,10 @@ const loading = (page, given) =>
     }
   }, { endpoint: hub.hub, ...given });
 
-/** Begins to load, slowly, and waits until some of the weights came. */
+/** Begins to load, slowly, and waits until some of the weights came. Gives the pace, which may be changed. */
 async function beginLoading(page, given) {
-  hub.control({ faults: [{ kind: "slow", path: weights.oid, ms: 50, bytes: 40_000 }] });
+  const pace = { kind: "slow", path: weights.oid, ms: 50, bytes: 40_000 };
+  hub.control({ faults: [pace] });
   await page.evaluate(async (options) => {
     const { load } = await import("/page.js");
     await new Promise((resolve, reject) => {
@@ -56,6 +57,7 @@ async function beginLoading(page, given) {
       load("demo", { onProgress, ...options }).catch(reject);
     });
   }, { endpoint: hub.hub, ...given });
+  return pace;
 }
 
 const inCache = (page, method, ...args) =>
@@ -142,11 +144,15 @@ test("two pages that load at once download once, and what is loading is not dele
   await browser.visit("/blank.html", async (page) => {
     const other = await page.context().newPage();
     await other.goto(page.url());
-    await beginLoading(page, { worker: true });
+    const pace = await beginLoading(page, { worker: true });
+    pace.bytes = 0; // no more until the other page has come as well
     const inUse = await inCache(other, "delete", "demo");
     assert.deepEqual([inUse.name, inUse.code], ["PplxEmbedError", "in-use"], JSON.stringify(inUse));
     assert.equal((await inCache(other, "clear")).code, "in-use");
-    const second = await loading(other, { worker: true });
+    const waiting = loading(other, { worker: true });
+    await until(() => other.evaluate(() => globalThis.notices?.length > 0), "a notice", 60);
+    pace.bytes = Infinity;
+    const second = await waiting;
     assert.equal(second.codes.length, 128);
     assert.match(second.notices.join(), /model\.safetensors is being loaded by another tab/);
     assert.equal(askedForWeights().length, 1);
