@@ -35,6 +35,18 @@ const tables = {
     const head = ["weights", "downloaded", "load", "first vector", "peak of main memory", "on the device", "cosine to f32"];
     return table(head, rows);
   },
+  maxsim() {
+    const { maxsim } = read("maxsim-lavapipe");
+    const forms = [...new Set(maxsim.map((r) => r.form))];
+    const runs = [...new Set(maxsim.map((r) => `${r.documents} ${r.how}`))];
+    const rows = runs.map((run) => {
+      const [documents, how] = [Number.parseInt(run, 10), run.slice(run.indexOf(" ") + 1)];
+      const of = (form) => maxsim.find((r) => r.documents === documents && r.how === how && r.form === form);
+      const name = how.includes("_") ? `\`${how}\`` : how;
+      return [documents.toLocaleString("en-US"), name, ...forms.map((form) => of(form)?.seconds.toFixed(1) ?? "-")];
+    });
+    return table(["documents", "by", ...forms.map((form) => `${form}, s`)], rows);
+  },
   quantise() {
     const { quantise } = read("quantise");
     const distributions = [...new Set(quantise.map((r) => r.distribution))];

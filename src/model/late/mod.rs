@@ -154,6 +154,11 @@ async fn projection(source: &impl Source, dense: &Dense, gpu: &Gpu) -> Result<Li
 }
 
 impl Model {
+    /// What becomes of a text before it goes through the model; `None` if this is no late interaction model.
+    pub fn marking(&self) -> Option<&Marking> {
+        self.late.as_ref().map(|late| &late.marking)
+    }
+
     /// The token vectors of `texts` as queries or as documents, in order. A text's vectors have the same bits alone, in
     /// any batch and in any order.
     ///

@@ -32,6 +32,14 @@ pub(crate) enum Command {
     Maxsim(Maxsim),
     /// Load a model and say what it is and what it runs on.
     Info(Info),
+    /// Check a model against the values that others have published of it.
+    ///
+    /// Compares token ids, vectors, cosines, chunks and late-interaction scores with those in reference fixtures, test
+    /// suites and model cards, and prints a table: at the worst place the published number and ours, the worst
+    /// difference, and what is allowed. Of lists that have to be equal the difference is the number of places where they
+    /// are not. With --json, a line for each comparison, with its source, and one for the whole. Exit code 1 if anything
+    /// is off.
+    Verify(Verify),
     /// Write a model's folder anew with its weights in 4 or 8 bits.
     Quantize(Quantize),
     /// See what is kept of models from the Hub, or remove it.
@@ -44,6 +52,7 @@ impl Command {
         match self {
             Self::Embed(command) => command.common.origin.json,
             Self::Info(command) => command.common.origin.json,
+            Self::Verify(command) => command.common.origin.json,
             Self::Quantize(command) => command.origin.json,
             Self::Cache(command) => command.json,
             Self::Maxsim(command) => command.json,
@@ -163,6 +172,18 @@ pub(crate) struct Info {
 }
 
 #[derive(Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The id of the model that this is a folder or a copy of.
+    #[arg(long = "as", value_name = "ID")]
+    pub(crate) known_as: Option<String>,
+    /// Other values than those that come with the command: a JSON file of the same form.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) goldens: Option<PathBuf>,
+}
+
+#[derive(Args)]
 pub(crate) struct Quantize {
     #[command(flatten)]
     pub(crate) origin: Origin,
@@ -260,9 +281,10 @@ pub(crate) struct Common {
     /// Where to run.
     #[arg(long, default_value = "auto")]
     device: Device,
-    /// How weights are held: auto (as they are stored, if there is memory for it), f32, f16, q8 or q4.
-    #[arg(long, default_value = "auto")]
-    weights: String,
+    /// How weights are held: auto (as they are stored, if there is memory for it), f32, f16, q8 or q4. By default auto,
+    /// and f32 to verify.
+    #[arg(long)]
+    weights: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -298,11 +320,16 @@ impl Origin {
 impl Common {
     /// Loads the model.
     pub(crate) fn load(&self, console: &Console) -> Result<Model> {
+        self.load_as("auto", console)
+    }
+
+    /// Loads the model, with weights in the form `usual` unless another is asked for.
+    pub(crate) fn load_as(&self, usual: &str, console: &Console) -> Result<Model> {
         if self.device == Device::Cpu {
             let message = "allowed are auto and gpu; a software Vulkan driver such as lavapipe serves as gpu".into();
             return Err(Error::Unsupported { what: "device cpu".into(), message });
         }
-        let weights = Held::from_str(&self.weights)?;
+        let weights = Held::from_str(self.weights.as_deref().unwrap_or(usual))?;
         let mut options = LoadOptions { id: self.origin.model.clone(), weights, ..LoadOptions::default() };
         if let Some(folder) = self.origin.folder() {
             return pollster::block_on(Model::load(&folder, options, console));

@@ -12,29 +12,37 @@ mod output;
 mod progress;
 mod quantize;
 mod safetensors;
+mod verify;
 
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
-use pplx_embed::Error;
+use pplx_embed::{Error, Result};
 
 pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = match &arguments.command {
-        Command::Embed(command) => embed::run(command),
-        Command::Maxsim(command) => maxsim::run(command),
-        Command::EmbedContext(command) => embed_context::run(command),
-        Command::Encode(command) => encode::run(command),
-        Command::Info(command) => info::run(command),
-        Command::Quantize(command) => quantize::run(command),
-        Command::Cache(command) => cache::run(command),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(&arguments.command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             progress::error(&error, arguments.command.json());
             ExitCode::from(if matches!(error, Error::InvalidArgument { .. }) { 2 } else { 1 })
         }
     }
+}
+
+/// Runs a command. Gives false where it ran to its end and what it was to find out is no.
+fn run(command: &Command) -> Result<bool> {
+    match command {
+        Command::Embed(command) => embed::run(command)?,
+        Command::Maxsim(command) => maxsim::run(command)?,
+        Command::EmbedContext(command) => embed_context::run(command)?,
+        Command::Encode(command) => encode::run(command)?,
+        Command::Info(command) => info::run(command)?,
+        Command::Verify(command) => return verify::run(command),
+        Command::Quantize(command) => quantize::run(command)?,
+        Command::Cache(command) => cache::run(command)?,
+    }
+    Ok(true)
 }

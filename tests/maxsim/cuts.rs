@@ -1,0 +1,84 @@
+//! However much there is and however it is cut: the same bits.
+
+use pplx_embed::gpu::Family;
+use pplx_embed::maxsim::{Limits, Options, Scorer, explain_on_cpu};
+
+use super::support::maxsim::{FORMS, Form, Items, close, oracle};
+use super::{ALL, bits, explain, score, scorers};
+
+#[test]
+fn a_million_tokens_in_one_document_and_a_hundred_thousand_documents_of_one() {
+    let queries = Items::random(Form::F32, 4, &[3], 1);
+    let long = Items::random(Form::F32, 4, &[1_000_000], 2);
+    let short = Items::random(Form::I8, 4, &[1; 100_000], 3);
+    let (of_long, of_short) = (oracle(&queries, &long, false), oracle(&queries, &short, false));
+    for scorer in scorers() {
+        close(&score(scorer, &queries, &long, ALL), &of_long, "long");
+        close(&score(scorer, &queries, &short, ALL), &of_short, "short");
+    }
+}
+
+#[test]
+fn a_hundred_thousand_query_tokens_go_through_in_passes() {
+    let queries = Items::random(Form::F32, 4, &[1, 100_000, 2], 1);
+    let documents = Items::random(Form::F16, 4, &[2, 1], 2);
+    let both = [queries.tokens(), documents.tokens()];
+    for scorer in scorers() {
+        let scores = score(scorer, &queries, &documents, ALL);
+        for (q, d) in (0..3).flat_map(|q| (0..2).map(move |d| (q, d))) {
+            let matches = explain(scorer, &queries, &documents, (q, d));
+            let plain = explain_on_cpu(both, (q, d), false).unwrap();
+            assert_eq!(matches.len(), plain.len());
+            assert!(matches.iter().zip(&plain).all(|(a, b)| (a.similarity - b.similarity).abs() < 1e-6));
+            let sum = matches.iter().fold(0.0, |sum, m| sum + m.similarity);
+            assert_eq!(scores[(q * 2 + d) as usize].to_bits(), sum.to_bits(), "pair {q}, {d}");
+        }
+    }
+}
+
+#[test]
+fn both_families_and_any_cut_into_passes_groups_and_shards_give_the_same_bits() {
+    let lengths = [5, 0, 1, 64, 3, 200, 1, 1, 17, 0];
+    let pairs: Vec<(u32, u32)> = (0..60).map(|i| (i * 7 % 4, i * 11 % 10)).chain([(2, 5), (2, 5), (0, 1)]).collect();
+    let cuts = [(u64::MAX / 512, 32_768, 1 << 20), (7, 5, 16), (1, 1, 1), (70, 40, 64)];
+    for family in [Family::Strip, Family::Tile] {
+        let mut scorer = Scorer::of(family);
+        // A multiple of 32 goes to the device as it is, the other is padded on the way.
+        for (form, dim) in FORMS.into_iter().flat_map(|form| [(form, 32), (form, 13)]) {
+            let queries = Items::random(Form::F32, dim, &[3, 33, 1, 12], 1);
+            let documents = Items::random(form, dim, &lengths, 2);
+            let some = Options { pairs: Some(&pairs), normalize: false };
+            let [all, paired] = [ALL, some].map(|o| bits(&score(&scorers()[0], &queries, &documents, o)));
+            for (shard_tokens, query_rows, best) in cuts {
+                let limits = Limits { shard_bytes: shard_tokens * 4 * dim as u64, query_rows, best };
+                scorer = scorer.limited(limits);
+                let what = format!("{form:?} {dim} {family:?} {limits:?}");
+                assert_eq!(bits(&score(&scorer, &queries, &documents, ALL)), all, "{what}");
+                assert_eq!(bits(&score(&scorer, &queries, &documents, some)), paired, "{what}, pairs");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_score_has_the_same_bits_alone_in_any_order_and_as_a_pair() {
+    let queries = Items::random(Form::F32, 50, &[9, 32, 1], 1);
+    for (scorer, form) in scorers().iter().flat_map(|s| FORMS.map(|form| (s, form))) {
+        let documents = Items::random(form, 50, &[3, 70, 0, 1, 1, 64, 128, 5], 2);
+        let count = documents.items();
+        let batch = bits(&score(scorer, &queries, &documents, ALL));
+        for (q, d) in (0..3).flat_map(|q| (0..count).map(move |d| (q, d))) {
+            let alone = score(scorer, &queries.choose(&[q]), &documents.choose(&[d]), ALL);
+            assert_eq!(bits(&alone), [batch[q * count + d]], "query {q}, document {d}");
+        }
+        let order: Vec<usize> = (0..count).rev().chain(0..count).collect();
+        let shuffled = bits(&score(scorer, &queries, &documents.choose(&order), ALL));
+        for (row, before) in shuffled.chunks(2 * count).zip(batch.chunks(count)) {
+            assert_eq!(row, order.iter().map(|&d| before[d]).collect::<Vec<_>>());
+        }
+        let pairs: Vec<(u32, u32)> = (0..24u32).map(|i| ((i + 1) % 3, 7 - i % 8)).collect();
+        let paired = score(scorer, &queries, &documents, Options { pairs: Some(&pairs), normalize: false });
+        let expected: Vec<u32> = pairs.iter().map(|&(q, d)| batch[q as usize * count + d as usize]).collect();
+        assert_eq!(bits(&paired), expected);
+    }
+}
