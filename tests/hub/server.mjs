@@ -131,8 +131,10 @@ export async function serveHub({ root = ROOT, page = 1000 } = {}) {
       response.flushHeaders();
       response.write(bytes.subarray(0, fault.at), () => fault.kind === "cut" && response.destroy());
     } else if (fault.kind === "slow") {
-      for (let at = 0; at < bytes.length && !response.destroyed; at += fault.bytes) {
-        response.write(bytes.subarray(at, at + fault.bytes));
+      for (let at = 0; at < bytes.length && !response.destroyed; ) {
+        const end = at + fault.bytes; // which may be another one after the sleep
+        response.write(bytes.subarray(at, end));
+        at = end;
         await sleep(fault.ms);
       }
       response.end();
