@@ -3,7 +3,9 @@
 //! Every `Params` here has the fields of the `Params` of the shader of the same name, in the same order.
 
 mod attention;
+mod dense;
 mod head_norm_rope;
+mod keep;
 mod matmul;
 mod maxsim;
 mod pool;
@@ -12,7 +14,9 @@ mod rms_norm;
 mod swiglu;
 
 pub use attention::{AttentionBuffers, Heads, Tile};
+pub use dense::{Dense, DenseBuffers, DenseForm};
 pub use head_norm_rope::{HeadRows, Rope};
+pub use keep::{Keep, KeepBuffers};
 pub use maxsim::{Family, MaxSim, Output, ShardBuffers, Strip, TokenForm};
 pub use pool::Segment;
 pub use quantise::Form;
@@ -117,6 +121,15 @@ fn parameters(gpu: &Gpu) -> wgpu::Buffer {
         usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
         mapped_at_creation: false,
     })
+}
+
+/// Appends rows of `host` bytes, each padded with zeros to `device` bytes.
+fn pad_rows(rows: &[u8], host: usize, device: usize, into: &mut Vec<u8>) {
+    into.reserve(rows.len() / host * device);
+    for row in rows.chunks_exact(host) {
+        into.extend_from_slice(row);
+        into.resize(into.len() + device - host, 0);
+    }
 }
 
 fn pipeline(gpu: &Gpu, name: &str) -> wgpu::ComputePipeline {
