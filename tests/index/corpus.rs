@@ -15,7 +15,8 @@ pub(crate) fn gpu() -> Arc<Gpu> {
 }
 
 /// Segments, pieces and blocks so small that a few rows meet every seam.
-pub(crate) const SMALL: Limits = Limits { segment_least: 256, segment_most: 4096, staging: 300, scores: 7, block: 200 };
+pub(crate) const SMALL: Limits =
+    Limits { segment_least: 256, segment_most: 4096, staging: 300, scores: 64, block: 200 };
 
 /// Where rows may lie.
 #[derive(Clone, Copy, Debug, PartialEq)]
