@@ -11,7 +11,7 @@ use crate::support::maxsim::{Form, Items};
 /// One device for all tests.
 pub(crate) fn gpu() -> Arc<Gpu> {
     static GPU: OnceLock<Arc<Gpu>> = OnceLock::new();
-    Arc::clone(GPU.get_or_init(|| Arc::new(pollster::block_on(Gpu::open()).unwrap())))
+    Arc::clone(GPU.get_or_init(|| pollster::block_on(Gpu::open_shared()).unwrap()))
 }
 
 /// Segments, pieces and blocks so small that a few rows meet every seam.
