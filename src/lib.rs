@@ -19,6 +19,7 @@
 //!
 //! Dependencies point one way: `web` and the command line use [`model`]; [`model`] uses [`gpu`], [`checkpoint`] and
 //! [`hub`]; [`gpu`] uses [`cpu`], the plain twins of its kernels. [`maxsim`] scores token vectors, and needs [`gpu`] only.
+//! [`index`] keeps vectors to search in, those that a model made or any others.
 //! Symbols, in code, shaders and docs alike: `T` tokens
 //! in a batch, `B` texts, `H` hidden, `I` intermediate, `L` layers, `Hq` and `Hkv` heads, `Dh` head dim, `V`
 //! vocabulary, `D` output dimensions.
@@ -28,6 +29,7 @@ pub mod cpu;
 mod error;
 pub mod gpu;
 pub mod hub;
+pub mod index;
 pub mod maxsim;
 mod meter;
 pub mod model;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::sequence::Marked;
+use super::sequence::{Marked, Marking};
 use super::{
     EncodeOptions, Late, MOST_POOLED, MarkerPosition, Role, TokenData, TokenDtype, TokenEmbeddings, TokenRows,
 };

@@ -12,6 +12,7 @@ mod output;
 mod progress;
 mod quantize;
 mod safetensors;
+mod search;
 mod verify;
 
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ fn run(command: &Command) -> Result<bool> {
         Command::Maxsim(command) => maxsim::run(command)?,
         Command::EmbedContext(command) => embed_context::run(command)?,
         Command::Encode(command) => encode::run(command)?,
+        Command::Search(command) => search::run(command)?,
         Command::Info(command) => info::run(command)?,
         Command::Verify(command) => return verify::run(command),
         Command::Quantize(command) => quantize::run(command)?,

@@ -1,0 +1,105 @@
+//! Which items there are, and in which order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Item;
+
+/// An item, and where its rows lie.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) id: Arc<str>,
+    /// JSON.
+    pub(super) data: Option<Box<str>>,
+    /// `[rows]`, bytes of the text.
+    pub(super) ranges: Option<Box<[(u32, u32)]>>,
+    pub(super) place: Place,
+}
+
+/// The rows of an item: consecutive ones of one segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The segment's name.
+    pub(super) segment: u32,
+    pub(super) first: u32,
+    pub(super) rows: u32,
+}
+
+impl Place {
+    /// Of an item without rows.
+    pub(super) const NOWHERE: Self = Self { segment: u32::MAX, first: 0, rows: 0 };
+}
+
+/// The items in the order they were added, found by place or by id.
+#[derive(Default)]
+pub(super) struct Catalogue {
+    entries: Vec<Entry>,
+    positions: HashMap<Arc<str>, usize>,
+    /// Bytes of ids, data and ranges.
+    bytes: u64,
+}
+
+impl Catalogue {
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn get(&self, position: usize) -> Option<&Entry> {
+        self.entries.get(position)
+    }
+
+    pub(super) fn position(&self, id: &str) -> Option<usize> {
+        self.positions.get(id).copied()
+    }
+
+    pub(super) fn places(&self) -> impl Iterator<Item = Place> {
+        self.entries.iter().map(|entry| entry.place)
+    }
+
+    pub(super) fn places_mut(&mut self) -> impl Iterator<Item = &mut Place> {
+        self.entries.iter_mut().map(|entry| &mut entry.place)
+    }
+
+    /// Appends an item, whose id must be new.
+    pub(super) fn push(&mut self, entry: Entry) {
+        self.bytes += entry.bytes();
+        self.positions.insert(Arc::clone(&entry.id), self.entries.len());
+        self.entries.push(entry);
+    }
+
+    /// Takes out those of `ids` that are there. The others keep their order.
+    pub(super) fn remove<'a>(&mut self, ids: impl Iterator<Item = &'a str>) -> Vec<Entry> {
+        let mut gone: Vec<usize> = ids.filter_map(|id| self.positions.remove(id)).collect();
+        gone.sort_unstable();
+        let Some(&first) = gone.first() else { return Vec::new() };
+        let mut next = gone.iter().copied().peekable();
+        let mut removed = Vec::with_capacity(gone.len());
+        for (position, entry) in (first..).zip(self.entries.split_off(first)) {
+            if next.next_if_eq(&position).is_some() {
+                self.bytes -= entry.bytes();
+                removed.push(entry);
+            } else {
+                if let Some(place) = self.positions.get_mut(&entry.id) {
+                    *place = self.entries.len();
+                }
+                self.entries.push(entry);
+            }
+        }
+        removed
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Entry {
+    pub(super) fn new(item: &Item<'_>, ranges: Option<Box<[(u32, u32)]>>, place: Place) -> Self {
+        Self { id: item.id.into(), data: item.data.map(Into::into), ranges, place }
+    }
+
+    fn bytes(&self) -> u64 {
+        let ranges = self.ranges.as_ref().map_or(0, |r| size_of_val(&**r));
+        (size_of::<Self>() + self.id.len() + self.data.as_ref().map_or(0, |d| d.len()) + ranges) as u64
+    }
+}

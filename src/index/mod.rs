@@ -1,0 +1,137 @@
+//! A search index: items with vectors, held on the device, searched exhaustively and exactly.
+//!
+//! An item has an id, optional data (JSON, kept and given back), and rows. In a [`Kind::Dense`] index a row is the
+//! vector of a text or of a chunk, scored by cosine; the best row of an item is the item's score. In a [`Kind::Late`]
+//! index a row is the vector of a token, and items are scored by [`crate::maxsim`]. What is promised:
+//!
+//! 1. Hits come in falling order of their scores; of equal scores, the item that was added first. No approximation takes
+//!    part but those asked for by name: [`RowType::Binary`] of a dense index, [`IndexOptions::first_pass`] of a late one.
+//! 2. A score has the same bits whatever else is in the index, in whatever order it came, wherever its rows lie, alone or
+//!    with other queries, and after [`Index::save`] and [`Index::open`].
+//! 3. Adding is all or nothing: a call that fails or is cancelled leaves the index as it was.
+//! 4. An item without rows, and a late item without tokens, is kept and never a hit. A dense vector of zeros (an empty
+//!    text) has cosine 0 with everything.
+//!
+//! Rows lie in segments on the device; those beyond [`IndexOptions::memory`], or all where there is no GPU, stay in host
+//! memory and pass through one small buffer at each search. [`format`] says what a saved index looks like.
+
+mod add;
+mod catalogue;
+mod dense;
+mod device;
+#[cfg(not(target_arch = "wasm32"))]
+mod disk;
+mod encode;
+pub mod format;
+mod late;
+mod open;
+mod options;
+mod rows;
+mod save;
+mod search;
+mod segment;
+mod store;
+mod sweep;
+mod texts;
+mod top;
+
+use std::sync::Arc;
+
+use async_lock::Mutex;
+
+pub use add::{Item, MAX_DATA, MAX_ID, Mode};
+use catalogue::Catalogue;
+pub use open::{Bytes, OpenOptions};
+pub use options::{IndexOptions, Kind, Limits, RowType};
+use rows::Layout;
+pub use save::Sink;
+pub use search::{Hit, SearchOptions};
+use store::Store;
+pub use texts::Text;
+
+use crate::error::Result;
+use crate::gpu::{Dense, Gpu, Keep};
+use crate::maxsim::Scorer;
+
+/// Items and their vectors, ready to be searched.
+pub struct Index {
+    options: IndexOptions,
+    items: Catalogue,
+    store: Store,
+    scorer: Scorer,
+    /// Compiled at the first search of a dense index; its calls run one after another.
+    dense: Mutex<Option<Dense>>,
+    /// Compiled when the encoder first fills rows of their form.
+    keep: Vec<Keep>,
+}
+
+/// Where an index's memory is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct IndexBytes {
+    /// Bytes of rows, ids and data in host memory.
+    pub host: u64,
+    /// Bytes of buffers on the device.
+    pub device: u64,
+}
+
+impl Index {
+    /// An empty index. Without `gpu` all of it is in host memory and is searched there.
+    ///
+    /// # Errors
+    /// [`crate::Error::InvalidArgument`] naming the option: a `dim` out of range, or a row type that the kind does not
+    /// have.
+    pub fn new(gpu: Option<Arc<Gpu>>, options: IndexOptions) -> Result<Self> {
+        options.check()?;
+        let store = Store::new(gpu, Layout::new(&options), options.memory, options.limits);
+        Ok(Self {
+            options,
+            items: Catalogue::default(),
+            store,
+            scorer: Scorer::new(),
+            dense: Mutex::default(),
+            keep: Vec::new(),
+        })
+    }
+
+    /// How many items there are.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What it was made with.
+    pub fn options(&self) -> &IndexOptions {
+        &self.options
+    }
+
+    /// The id of the item at `position` in the order of adding, from 0. Removing an item moves those after it up.
+    pub fn id(&self, position: usize) -> Option<&str> {
+        self.items.get(position).map(|item| &*item.id)
+    }
+
+    /// The JSON text that came with the item at `position`.
+    pub fn data(&self, position: usize) -> Option<&str> {
+        self.items.get(position).and_then(|item| item.data.as_deref())
+    }
+
+    /// Where the item `id` stands in the order of adding.
+    pub fn position(&self, id: &str) -> Option<usize> {
+        self.items.position(id)
+    }
+
+    /// Of a late item that was added with ranges, the bytes `(start, end)` of its text that each row stands for, `(0, 0)`
+    /// for none. `None` for an item that is not there or came without.
+    pub fn ranges(&self, id: &str) -> Option<&[(u32, u32)]> {
+        self.items.get(self.position(id)?)?.ranges.as_deref()
+    }
+
+    /// Memory in use.
+    pub fn bytes(&self) -> IndexBytes {
+        let (host, device) = self.store.bytes();
+        IndexBytes { host: host + self.items.bytes(), device }
+    }
+}
