@@ -40,6 +40,13 @@ pub enum Progress {
         /// Tokens in all.
         total: usize,
     },
+    /// Items are being put into an index, written with it to a file, or read.
+    Index {
+        /// Items done.
+        done: usize,
+        /// Items in all.
+        total: usize,
+    },
     /// Token vectors are held against each other.
     Score {
         /// Similarities done.

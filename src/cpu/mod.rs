@@ -5,8 +5,10 @@
 //! the adapter at hand. They are not meant to be fast.
 
 mod attention;
+mod dense;
 mod dequantise;
 mod head_norm_rope;
+mod keep;
 mod matmul;
 mod maxsim;
 mod pool;
@@ -15,8 +17,10 @@ mod rms_norm;
 mod swiglu;
 
 pub use attention::attention;
+pub use dense::{dense, dot, dot_codes, hamming};
 pub use dequantise::dequantise;
 pub use head_norm_rope::{head_norm_rope, rope_table};
+pub use keep::{float16, scaled_int8};
 pub use matmul::matmul;
 pub use maxsim::maxsim;
 pub use pool::mean;

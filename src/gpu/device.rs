@@ -206,6 +206,14 @@ impl Gpu {
     /// # Errors
     /// Faults of the device.
     pub async fn read(&self, buffer: &wgpu::Buffer, bytes: u64) -> Result<Vec<u8>> {
+        self.read_at(buffer, 0, bytes).await
+    }
+
+    /// As [`Gpu::read`], from byte `at` on, a multiple of four.
+    ///
+    /// # Errors
+    /// As [`Gpu::read`].
+    pub async fn read_at(&self, buffer: &wgpu::Buffer, at: u64, bytes: u64) -> Result<Vec<u8>> {
         let size = bytes.next_multiple_of(4).max(4);
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("readback"),
@@ -214,7 +222,7 @@ impl Gpu {
             mapped_at_creation: false,
         });
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, size);
+        encoder.copy_buffer_to_buffer(buffer, at, &staging, 0, size);
         let submitted = self.submit(Some(encoder.finish()));
         let (sender, mapped) = futures_channel::oneshot::channel();
         staging.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));

@@ -1,9 +1,13 @@
 //! Adding, replacing and removing items.
 
-use super::Index;
-use crate::error::Result;
-use crate::maxsim::Tokens;
-use crate::watch::Watch;
+use std::collections::HashSet;
+
+use super::catalogue::Entry;
+use super::rows::{Batch, LARGEST};
+use super::{Index, Kind};
+use crate::error::{Error, Result};
+use crate::maxsim::{TokenData, Tokens};
+use crate::watch::{Progress, Watch};
 
 /// Most bytes of an id.
 pub const MAX_ID: usize = 1024;
@@ -47,8 +51,11 @@ impl Index {
         mode: Mode,
         watch: &dyn Watch,
     ) -> Result<()> {
-        let _ = (items, vectors, ranges, mode, watch);
-        Err(crate::Error::unsupported("add", "not yet"))
+        self.check_items(items, mode)?;
+        self.check_vectors(items.len(), &vectors, ranges)?;
+        self.prepare().await?;
+        let added = self.add_vectors(items, &vectors, ranges, watch).await;
+        self.settle(added, watch)
     }
 
     /// Takes out the items with these ids, and gives how many there were; unknown ids are passed over. Segments with more
@@ -57,6 +64,130 @@ impl Index {
     /// # Errors
     /// Faults of the device. The items are gone all the same.
     pub async fn remove(&mut self, ids: &[&str]) -> Result<usize> {
-        Ok(self.items.remove(ids.iter().copied()).len())
+        self.store.roll_back();
+        let removed = self.items.remove(ids.iter().copied());
+        self.store.free(removed.iter().map(|entry| entry.place));
+        self.store.compact(&mut self.items).await?;
+        Ok(removed.len())
+    }
+
+    /// Forgets what a call left that was dropped while it ran, and takes memory back.
+    pub(super) async fn prepare(&mut self) -> Result<()> {
+        self.store.roll_back();
+        self.store.compact(&mut self.items).await
+    }
+
+    /// Writes the rows of `items`, and gives what is to be entered in the catalogue.
+    async fn add_vectors(
+        &mut self,
+        items: &[Item<'_>],
+        vectors: &Tokens<'_>,
+        ranges: Option<&[(u32, u32)]>,
+        watch: &dyn Watch,
+    ) -> Result<Vec<Entry>> {
+        let row_bytes = self.store.layout.rows.row_bytes();
+        let most = (self.store.limits.block / row_bytes).max(1) as u64;
+        let mut entries = Vec::with_capacity(items.len());
+        while entries.len() < items.len() {
+            if watch.cancelled() {
+                return Err(Error::Aborted);
+            }
+            let (first, start) = (entries.len(), vectors.offsets[entries.len()]);
+            // As many items as make a piece of some MiB, but one at least.
+            let end = vectors.offsets[first + 1..].partition_point(|&end| end - start <= most).max(1) + first;
+            let rows = vectors.rows(first).start..vectors.rows(end - 1).end;
+            let batch = Batch::of(&self.store.layout, vectors, rows.clone(), |row| {
+                let item = vectors.offsets.partition_point(|&o| o <= (rows.start + row) as u64) - 1;
+                let message =
+                    format!("row {} has a number beyond {LARGEST:e}", rows.start + row - vectors.rows(item).start);
+                Error::argument(format!("vectors[{item}]"), message)
+            })?;
+            for (i, item) in (first..end).zip(&items[first..end]) {
+                let own = vectors.rows(i);
+                let place =
+                    self.store.add(&batch, own.start - rows.start, own.len() as u32, &format!("items[{i}]")).await?;
+                entries.push(Entry::new(item, ranges.map(|ranges| ranges[own].into()), place));
+            }
+            self.store.written().await?;
+            watch.progress(Progress::Index { done: entries.len(), total: items.len() });
+        }
+        Ok(entries)
+    }
+
+    /// The end of adding: all of it, or none.
+    pub(super) fn settle(&mut self, added: Result<Vec<Entry>>, watch: &dyn Watch) -> Result<()> {
+        let added = added.and_then(|entries| if watch.cancelled() { Err(Error::Aborted) } else { Ok(entries) });
+        let entries = added.inspect_err(|_| self.store.roll_back())?;
+        self.store.commit();
+        let replaced = self.items.remove(entries.iter().map(|entry| &*entry.id));
+        entries.into_iter().for_each(|entry| self.items.push(entry));
+        self.store.free(replaced.iter().map(|entry| entry.place));
+        Ok(())
+    }
+
+    pub(super) fn check_items(&self, items: &[Item<'_>], mode: Mode) -> Result<()> {
+        let mut seen = HashSet::with_capacity(items.len());
+        for (i, item) in items.iter().enumerate() {
+            let refuse = |field: &str, message: String| Err(Error::argument(format!("items[{i}].{field}"), message));
+            let Item { id, data } = *item;
+            if id.is_empty() || id.len() > MAX_ID {
+                return refuse("id", format!("has {} bytes, allowed are 1 to {MAX_ID}", id.len()));
+            }
+            if !seen.insert(id) {
+                return refuse("id", format!("{id:?} is given twice"));
+            }
+            if mode == Mode::Add && self.items.position(id).is_some() {
+                return refuse("id", format!("{id:?} is in the index already; upsert replaces"));
+            }
+            let Some(data) = data else { continue };
+            if data.len() > MAX_DATA {
+                return refuse("data", format!("has {} bytes as JSON, allowed are {MAX_DATA}", data.len()));
+            }
+            if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(data) {
+                return refuse("data", format!("is not JSON: {error}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_vectors(&self, items: usize, vectors: &Tokens<'_>, ranges: Option<&[(u32, u32)]>) -> Result<()> {
+        self.check_rows("vectors", vectors)?;
+        if vectors.items() != items {
+            let message = format!("are of {} items, allowed is {items}, as there are items", vectors.items());
+            return Err(Error::argument("vectors", message));
+        }
+        if let Some(i) = (0..items).find(|&i| u32::try_from(vectors.rows(i).len()).is_err()) {
+            let message = format!("has {} rows, allowed are {}", vectors.rows(i).len(), u32::MAX);
+            return Err(Error::argument(format!("vectors[{i}]"), message));
+        }
+        let Some(ranges) = ranges else { return Ok(()) };
+        if self.options.kind == Kind::Dense {
+            return Err(Error::argument("ranges", "are given, which only a late index keeps"));
+        }
+        if ranges.len() != vectors.count() {
+            let message = format!("has {}, allowed is one for each of {} rows", ranges.len(), vectors.count());
+            return Err(Error::argument("ranges", message));
+        }
+        match ranges.iter().position(|(start, end)| start > end) {
+            Some(i) => {
+                Err(Error::argument(format!("ranges[{i}]"), format!("{:?}, which ends before it starts", ranges[i])))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Vectors of the index's shape and without wrong numbers; `name` is what errors call them.
+    pub(super) fn check_rows(&self, name: &str, vectors: &Tokens<'_>) -> Result<()> {
+        vectors.check(name)?;
+        if vectors.dim != self.options.dim {
+            let message = format!("{}, allowed is {}, as the index has", vectors.dim, self.options.dim);
+            return Err(Error::argument(format!("{name}.dim"), message));
+        }
+        match vectors.data {
+            TokenData::Int8 { scales: Some(_), .. } if self.options.kind == Kind::Dense => {
+                Err(Error::argument(format!("{name}.scales"), "are given, of which a cosine takes no notice"))
+            }
+            _ => Ok(()),
+        }
     }
 }

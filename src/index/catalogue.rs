@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::Item;
+
 /// An item, and where its rows lie.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
@@ -21,6 +23,11 @@ pub(super) struct Place {
     pub(super) segment: u32,
     pub(super) first: u32,
     pub(super) rows: u32,
+}
+
+impl Place {
+    /// Of an item without rows.
+    pub(super) const NOWHERE: Self = Self { segment: u32::MAX, first: 0, rows: 0 };
 }
 
 /// The items in the order they were added, found by place or by id.
@@ -47,6 +54,10 @@ impl Catalogue {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()
+    }
+
+    pub(super) fn places(&self) -> impl Iterator<Item = Place> {
+        self.entries.iter().map(|entry| entry.place)
     }
 
     pub(super) fn places_mut(&mut self) -> impl Iterator<Item = &mut Place> {
@@ -87,6 +98,10 @@ impl Catalogue {
 }
 
 impl Entry {
+    pub(super) fn new(item: &Item<'_>, ranges: Option<Box<[(u32, u32)]>>, place: Place) -> Self {
+        Self { id: item.id.into(), data: item.data.map(Into::into), ranges, place }
+    }
+
     fn bytes(&self) -> u64 {
         let ranges = self.ranges.as_ref().map_or(0, |r| size_of_val(&**r));
         (size_of::<Self>() + self.id.len() + self.data.as_ref().map_or(0, |d| d.len()) + ranges) as u64

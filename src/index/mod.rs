@@ -17,14 +17,21 @@
 
 mod add;
 mod catalogue;
+mod dense;
+mod device;
 #[cfg(not(target_arch = "wasm32"))]
 mod disk;
 pub mod format;
+mod late;
 mod open;
 mod options;
+mod rows;
 mod save;
 mod search;
+mod segment;
+mod store;
 mod texts;
+mod top;
 
 use std::sync::Arc;
 
@@ -32,18 +39,22 @@ pub use add::{Item, MAX_DATA, MAX_ID, Mode};
 use catalogue::Catalogue;
 pub use open::{Bytes, OpenOptions};
 pub use options::{IndexOptions, Kind, Limits, RowType};
+use rows::Layout;
 pub use save::Sink;
 pub use search::{Hit, SearchOptions};
+use store::Store;
 pub use texts::Text;
 
 use crate::error::Result;
 use crate::gpu::Gpu;
+use crate::maxsim::Scorer;
 
 /// Items and their vectors, ready to be searched.
 pub struct Index {
-    gpu: Option<Arc<Gpu>>,
     options: IndexOptions,
     items: Catalogue,
+    store: Store,
+    scorer: Scorer,
 }
 
 /// Where an index's memory is.
@@ -63,7 +74,8 @@ impl Index {
     /// have.
     pub fn new(gpu: Option<Arc<Gpu>>, options: IndexOptions) -> Result<Self> {
         options.check()?;
-        Ok(Self { gpu, options, items: Catalogue::default() })
+        let store = Store::new(gpu, Layout::new(&options), options.memory, options.limits);
+        Ok(Self { options, items: Catalogue::default(), store, scorer: Scorer::new() })
     }
 
     /// How many items there are.
@@ -104,6 +116,7 @@ impl Index {
 
     /// Memory in use.
     pub fn bytes(&self) -> IndexBytes {
-        IndexBytes { host: self.items.bytes(), device: 0 }
+        let (host, device) = self.store.bytes();
+        IndexBytes { host: host + self.items.bytes(), device }
     }
 }

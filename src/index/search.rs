@@ -1,7 +1,9 @@
 //! Finding the best items.
 
-use super::Index;
-use crate::error::Result;
+use super::rows::LARGEST;
+use super::top::Span;
+use super::{Index, Kind};
+use crate::error::{Error, Result};
 use crate::maxsim::{Match, Tokens};
 use crate::watch::Watch;
 
@@ -12,7 +14,7 @@ pub struct SearchOptions<'a> {
     pub k: usize,
     /// Of the positions of items, those that may be hits.
     pub filter: Option<&'a dyn Fn(usize) -> bool>,
-    /// [`super::RowType::Binary`] of a dense index: rows that Hamming distance leaves to be scored are this many times
+    /// [`super::RowType::Binary`] of a dense index: items that Hamming distance leaves to be scored are this many times
     /// `k`, and at least 100.
     pub rescore: u32,
     /// [`super::IndexOptions::first_pass`] of a late index: items that the first pass leaves to be scored; at least `k`.
@@ -20,7 +22,7 @@ pub struct SearchOptions<'a> {
 }
 
 impl Default for SearchOptions<'_> {
-    /// 10 hits, of 100 rows or 256 items that a first pass leaves.
+    /// 10 hits, of 100 items that Hamming distance leaves, or 256 that a late first pass does.
     fn default() -> Self {
         Self { k: 10, filter: None, rescore: 4, candidates: 256 }
     }
@@ -51,8 +53,18 @@ impl Index {
         options: SearchOptions<'_>,
         watch: &dyn Watch,
     ) -> Result<Vec<Vec<Hit>>> {
-        let _ = (queries, options, watch);
-        Err(crate::Error::unsupported("search", "not yet"))
+        if options.k == 0 {
+            return Err(Error::argument("k", "0, allowed is 1 or more"));
+        }
+        self.check_queries(&queries)?;
+        let spans = self.spans(options.filter);
+        if queries.items() == 0 || spans.iter().all(Vec::is_empty) {
+            return Ok(vec![Vec::new(); queries.items()]);
+        }
+        match self.options.kind {
+            Kind::Dense => self.search_dense(&queries, &spans, &options, watch).await,
+            Kind::Late => self.search_late(&queries, &spans, &options, watch).await,
+        }
     }
 
     /// What each row of the one query in `query` matched in the late item `id`: its rows and their similarities, which add
@@ -62,7 +74,44 @@ impl Index {
     /// [`crate::Error::Unsupported`] for a dense index; [`crate::Error::InvalidArgument`] for an id that is not there;
     /// and as [`Index::search`].
     pub async fn explain(&self, query: Tokens<'_>, id: &str, watch: &dyn Watch) -> Result<Vec<Match>> {
-        let _ = (query, id, watch);
-        Err(crate::Error::unsupported("explain", "not yet"))
+        if self.options.kind == Kind::Dense {
+            return Err(Error::unsupported("explain with a dense index", "allowed is a late one, which has tokens"));
+        }
+        self.check_queries(&query)?;
+        if query.items() != 1 {
+            return Err(Error::argument("queries", format!("are {}, allowed is one", query.items())));
+        }
+        let unknown = || Error::argument("id", format!("{id:?} is not in the index"));
+        let position = self.position(id).ok_or_else(unknown)?;
+        self.explain_late(&query, position, watch).await
+    }
+
+    fn check_queries(&self, queries: &Tokens<'_>) -> Result<()> {
+        self.check_rows("queries", queries)?;
+        let dense = self.options.kind == Kind::Dense;
+        for (i, rows) in (0..queries.items()).map(|i| (i, queries.rows(i).len())) {
+            if rows == 0 || dense && rows > 1 {
+                let allowed = if dense { "one" } else { "one or more" };
+                return Err(Error::argument(format!("queries[{i}]"), format!("has {rows} rows, allowed is {allowed}")));
+            }
+        }
+        let [highest, factor] = queries.peak();
+        if !dense && highest * factor > f64::from(LARGEST) {
+            let message = format!("have numbers of up to {:e}, allowed are {LARGEST:e}", highest * factor);
+            return Err(Error::argument("queries", message));
+        }
+        Ok(())
+    }
+
+    /// For each segment, the items that have rows there and pass `filter`, in the order of their rows.
+    fn spans(&self, filter: Option<&dyn Fn(usize) -> bool>) -> Vec<Vec<Span>> {
+        let mut spans = vec![Vec::new(); self.store.segments().len()];
+        for (position, place) in self.items.places().enumerate() {
+            if let Some(at) = self.store.at(place).filter(|_| filter.is_none_or(|filter| filter(position))) {
+                spans[at].push(Span { first: place.first, rows: place.rows, position });
+            }
+        }
+        spans.iter_mut().for_each(|spans| spans.sort_unstable_by_key(|span| span.first));
+        spans
     }
 }

@@ -1,0 +1,192 @@
+//! Late interaction: MaxSim over the rows of every item, or of those that a first pass left.
+
+use std::ops::Range;
+
+use super::rows::Rows;
+use super::segment::Home;
+use super::top::{Span, Top};
+use super::{Hit, Index, SearchOptions};
+use crate::error::{Error, Result};
+use crate::maxsim::{self, Match, Options, Tokens};
+use crate::watch::{Progress, Watch};
+
+/// Which of a segment's streams is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    Signs,
+    Rows,
+}
+
+impl Index {
+    /// [`Index::search`] of a late index; `spans` are the items of each segment that may be hits.
+    pub(super) async fn search_late(
+        &self,
+        queries: &Tokens<'_>,
+        spans: &[Vec<Span>],
+        options: &SearchOptions<'_>,
+        watch: &dyn Watch,
+    ) -> Result<Vec<Vec<Hit>>> {
+        let rows = spans.iter().flatten().map(|span| u64::from(span.rows)).sum::<u64>();
+        let progress = Counted::new(watch, rows * queries.count() as u64);
+        if self.store.layout.signs.is_none() {
+            return self.score_all(queries, spans, Pass::Rows, options.k, &progress).await;
+        }
+        let candidates = options.k.max(options.candidates as usize);
+        let near = self.score_all(queries, spans, Pass::Signs, candidates, &progress).await?;
+        let mut tops: Vec<Top> = near.iter().map(|_| Top::new(options.k)).collect();
+        for (segment, spans) in spans.iter().enumerate() {
+            // The candidates that are here, in the order of their rows.
+            let mut wanted: Vec<(u32, u32)> = Vec::new();
+            for (query, near) in (0..).zip(&near) {
+                let here = near.iter().filter_map(|hit| {
+                    let place = self.items.get(hit.position)?.place;
+                    (self.store.at(place) == Some(segment)).then_some(place.first)
+                });
+                wanted.extend(here.map(|first| (query, spans.partition_point(|s| s.first < first) as u32)));
+            }
+            let mut chosen: Vec<u32> = wanted.iter().map(|w| w.1).collect();
+            chosen.sort_unstable();
+            chosen.dedup();
+            let some: Vec<Span> = chosen.iter().map(|&i| spans[i as usize]).collect();
+            for (_, span) in &mut wanted {
+                *span = chosen.partition_point(|c| c < span) as u32;
+            }
+            let scores = self.scores(queries, segment, Pass::Rows, &some, Some(&wanted), &progress).await?;
+            for (&(query, span), score) in wanted.iter().zip(scores) {
+                tops[query as usize].push(Hit { position: some[span as usize].position, score, chunk: 0 });
+            }
+        }
+        Ok(tops.into_iter().map(Top::hits).collect())
+    }
+
+    /// The best `k` items for each query.
+    async fn score_all(
+        &self,
+        queries: &Tokens<'_>,
+        spans: &[Vec<Span>],
+        pass: Pass,
+        k: usize,
+        watch: &Counted<'_>,
+    ) -> Result<Vec<Vec<Hit>>> {
+        let mut tops: Vec<Top> = (0..queries.items()).map(|_| Top::new(k)).collect();
+        let most = (self.store.limits.scores / queries.items()).max(1);
+        for (segment, spans) in spans.iter().enumerate() {
+            for some in spans.chunks(most) {
+                let scores = self.scores(queries, segment, pass, some, None, watch).await?;
+                for (top, scores) in tops.iter_mut().zip(scores.chunks_exact(some.len())) {
+                    for (span, &score) in some.iter().zip(scores) {
+                        top.push(Hit { position: span.position, score, chunk: 0 });
+                    }
+                }
+                let rows = some.iter().map(|span| u64::from(span.rows)).sum::<u64>();
+                watch.done.set(watch.done.get() + rows * queries.count() as u64);
+            }
+        }
+        Ok(tops.into_iter().map(Top::hits).collect())
+    }
+
+    /// The scores of these items of a segment: `[queries, spans]`, or one for each of `pairs` of a query and a span.
+    async fn scores(
+        &self,
+        queries: &Tokens<'_>,
+        segment: usize,
+        pass: Pass,
+        spans: &[Span],
+        pairs: Option<&[(u32, u32)]>,
+        watch: &Counted<'_>,
+    ) -> Result<Vec<f32>> {
+        let (Some(first), Some(last)) = (spans.first(), spans.last()) else { return Ok(Vec::new()) };
+        let segment = &self.store.segments()[segment];
+        let home = match pass {
+            Pass::Rows => &segment.rows,
+            Pass::Signs => segment.signs.as_ref().unwrap_or(&segment.rows),
+        };
+        let Home::Host(rows) = home else { return Ok(Vec::new()) };
+        let all = first.first as usize..last.range().end as usize;
+        // What lies between two items is an item that nobody asks for.
+        let (mut offsets, mut items) = (vec![0], Vec::with_capacity(spans.len()));
+        for span in spans {
+            let (from, to) = (u64::from(span.first) - all.start as u64, u64::from(span.range().end) - all.start as u64);
+            if offsets[offsets.len() - 1] < from {
+                offsets.push(from);
+            }
+            items.push(offsets.len() as u32 - 1);
+            offsets.push(to);
+        }
+        let with_item = |&(query, span): &(u32, u32)| (query, items[span as usize]);
+        let every = |query: u32| items.iter().map(move |&item| (query, item));
+        let pairs: Option<Vec<(u32, u32)>> = match pairs {
+            Some(pairs) => Some(pairs.iter().map(with_item).collect()),
+            None if offsets.len() == spans.len() + 1 => None,
+            None => Some((0..queries.items() as u32).flat_map(every).collect()),
+        };
+        self.score_host(queries, rows, all, &offsets, pairs.as_deref(), watch).await
+    }
+
+    async fn score_host(
+        &self,
+        queries: &Tokens<'_>,
+        rows: &Rows,
+        range: Range<usize>,
+        offsets: &[u64],
+        pairs: Option<&[(u32, u32)]>,
+        watch: &dyn Watch,
+    ) -> Result<Vec<f32>> {
+        let documents = rows.tokens(range, offsets);
+        let options = Options { pairs, normalize: false };
+        match &self.store.gpu {
+            Some(gpu) => self.scorer.score(gpu, *queries, documents, options, watch).await,
+            None => maxsim::score_on_cpu(*queries, documents, options, watch),
+        }
+    }
+
+    /// [`Index::explain`] for the item at `position`.
+    pub(super) async fn explain_late(
+        &self,
+        query: &Tokens<'_>,
+        position: usize,
+        watch: &dyn Watch,
+    ) -> Result<Vec<Match>> {
+        let Some(place) = self.items.get(position).map(|item| item.place) else { return Ok(Vec::new()) };
+        let Some(at) = self.store.at(place) else { return Ok(Vec::new()) };
+        let gpu = self.store.gpu.as_deref();
+        let mut rows = Rows::new(&self.store.layout.rows);
+        self.store.segments()[at].rows.read(gpu, place.first..place.first + place.rows, &mut rows).await?;
+        let offsets = [0, u64::from(place.rows)];
+        let both = [*query, rows.tokens(0..place.rows as usize, &offsets)];
+        if watch.cancelled() {
+            return Err(Error::Aborted);
+        }
+        match gpu {
+            Some(gpu) => self.scorer.explain(gpu, both, (0, 0), false, watch).await,
+            None => maxsim::explain_on_cpu(both, (0, 0), false),
+        }
+    }
+}
+
+/// Hears how far each part of a search is, and tells how far all of it is.
+struct Counted<'a> {
+    watch: &'a dyn Watch,
+    /// Similarities of the parts before.
+    done: std::cell::Cell<u64>,
+    total: u64,
+}
+
+impl<'a> Counted<'a> {
+    fn new(watch: &'a dyn Watch, total: u64) -> Self {
+        Self { watch, done: std::cell::Cell::new(0), total }
+    }
+}
+
+impl Watch for Counted<'_> {
+    fn cancelled(&self) -> bool {
+        self.watch.cancelled()
+    }
+
+    fn progress(&self, progress: Progress) {
+        if let Progress::Score { done, .. } = progress {
+            let done = (self.done.get() + done).min(self.total);
+            self.watch.progress(Progress::Score { done, total: self.total });
+        }
+    }
+}
