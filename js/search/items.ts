@@ -53,8 +53,8 @@ export function addRequest(
     const item = checked(name, items[i]);
     ids.push(item.id);
     data.push(json(`${name}.data`, item.data));
-    if (item.vector !== undefined) vectors.push(vector(name, item, info.dimensions));
-    else texts.push(textOf(name, item, model));
+    if (item.vector !== undefined) vectors.push(vector(name, item, info));
+    else texts.push(textOf(name, item, info.kind, model));
     if (vectors.length > 0 && texts.length > 0) {
       const message = `${name}: a ${item.vector ? "vector" : "text"}, allowed is what items[0] has, in one call`;
       throw new PplxEmbedError("invalid-argument", message);
@@ -72,12 +72,18 @@ function checked(name: string, item: IndexItem): IndexItem {
   if (typeof item.id !== "string") throw invalid(`${name}.id`, item.id, "a string");
   const given = SORTS.filter((sort) => item[sort] !== undefined);
   if (given.length !== 1) {
-    throw new PplxEmbedError("invalid-argument", `${name}: has ${given.join(" and ") || "nothing to find it by"}, allowed is one of ${SORTS.join(", ")}`);
+    const has = given.join(" and ") || "nothing to find it by";
+    throw new PplxEmbedError("invalid-argument", `${name}: has ${has}, allowed is one of ${SORTS.join(", ")}`);
   }
   return item;
 }
 
-function textOf(name: string, item: IndexItem, model: boolean): string | readonly string[] {
+function textOf(
+  name: string,
+  item: IndexItem,
+  kind: RawIndexInfo["kind"],
+  model: boolean,
+): string | readonly string[] {
   const field = item.chunks === undefined ? "text" : "chunks";
   if (!model) {
     throw new PplxEmbedError("invalid-argument", `${name}.${field}: the index has no model, allowed is a vector`);
@@ -86,6 +92,7 @@ function textOf(name: string, item: IndexItem, model: boolean): string | readonl
     if (typeof item.text !== "string") throw invalid(`${name}.text`, item.text, "a string");
     return item.text;
   }
+  if (kind === "late") throw invalid(`${name}.chunks`, item.chunks, "none in a late index: one text");
   if (!Array.isArray(item.chunks)) throw invalid(`${name}.chunks`, item.chunks, "an array of strings");
   for (let j = 0; j < item.chunks.length; j++) {
     if (typeof item.chunks[j] !== "string") throw invalid(`${name}.chunks[${j}]`, item.chunks[j], "a string");
@@ -93,7 +100,10 @@ function textOf(name: string, item: IndexItem, model: boolean): string | readonl
   return item.chunks;
 }
 
-function vector(name: string, { vector: data, scales }: IndexItem, dim: number): RawTokens {
+function vector(name: string, { vector: data, scales }: IndexItem, { kind, dimensions: dim }: RawIndexInfo): RawTokens {
+  if (kind === "dense" && scales !== undefined) {
+    throw invalid(`${name}.scales`, scales, "none in a dense index: a cosine does not see them");
+  }
   const names = (field: string) => `${name}.${field === "scales" ? field : "vector"}`;
   const { count, ...numbers } = rows({ data: data as TokenArray, scales }, dim, names);
   return { ...numbers, offsets: Uint32Array.of(0, count), dim };

@@ -90,9 +90,11 @@ function vector(name: string, query: Exclude<Query, string>, { kind, dimensions 
   const { vector: data, scales } = bare ? { vector: query, scales: undefined } : query;
   const names = (field: string) => (bare ? name : `${name}.${field === "scales" ? field : "vector"}`);
   const { count, ...numbers } = rows({ data, scales }, dimensions, names);
-  if (kind === "dense" && count !== 1) {
-    const message = `${names("data")}: has ${numbers.data.length} numbers, allowed is one row of ${dimensions} dimensions`;
-    throw new PplxEmbedError("invalid-argument", message);
+  const dense = kind === "dense";
+  if (count === 0 || (dense && count !== 1)) {
+    const allowed = `${dense ? "one row" : "one or more rows"} of ${dimensions} dimensions`;
+    throw new PplxEmbedError("invalid-argument", `${names("data")}: has ${numbers.data.length} numbers, allowed is ${allowed}`);
   }
+  if (dense && scales !== undefined) throw invalid(names("scales"), scales, "none: a cosine does not see them");
   return { ...numbers, offsets: Uint32Array.of(0, count), dim: dimensions };
 }

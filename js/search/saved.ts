@@ -68,7 +68,7 @@ export async function deleteIndex(name: string): Promise<number> {
   }
 }
 
-/** Reads the index that was saved as `name`, which nobody replaces or removes meanwhile. */
+/** Hands the index that was saved as `name` to `read`, which closes it; nobody replaces or removes it meanwhile. */
 export async function readSaved<T>(
   name: string,
   signal: AbortSignal,
@@ -78,12 +78,7 @@ export async function readSaved<T>(
   return locked(name, false, signal, async () => {
     for (const files of await everyFiles(PLACE)) {
       const file = await files.open(fileOf(name));
-      if (!file) continue;
-      try {
-        return await read(file);
-      } finally {
-        file.close();
-      }
+      if (file) return await read(file);
     }
     throw new PplxEmbedError("not-found", `${what} is not there: nothing was saved under that name`);
   });

@@ -156,7 +156,7 @@ export class SearchIndex<Data = unknown> implements AsyncDisposable {
     const filter = check.primitive("filter", o.filter, "function") as ((id: string, data: unknown) => boolean) | undefined;
     const many = Array.isArray(queries);
     const list = (many ? queries : [queries]) as readonly Query[];
-    const asked = rawQueries(list, (i) => (many ? `queries[${i}]` : "query"), this.#info, this.#hasModel);
+    const asked = rawQueries(list, (i) => `queries[${i}]`, this.#info, this.#hasModel);
     return this.#calls.run(o, async (hooks) => {
       if (list.length === 0) return [];
       const mask = filter && this.#items.mask(filter);

@@ -12,6 +12,8 @@ mod split;
 mod tokenizer;
 mod weights;
 
+use std::sync::Arc;
+
 use arena::Arena;
 use async_lock::Mutex;
 pub use config::{Config, Kind, Pooling};
@@ -102,7 +104,7 @@ pub struct WeightBytes {
 
 /// A model on a device.
 pub struct Model {
-    gpu: Gpu,
+    gpu: Arc<Gpu>,
     kernels: Kernels,
     config: Config,
     tokenizer: Tokenizer,
@@ -121,7 +123,7 @@ impl Model {
     pub async fn load(source: &impl Source, options: LoadOptions, watch: &dyn Watch) -> Result<Self> {
         let config = Config::load(source).await?;
         let tokenizer = Tokenizer::load(source, &config).await?;
-        let gpu = Gpu::open().await?;
+        let gpu = Arc::new(Gpu::open().await?);
         let memory = options.memory.or_else(|| gpu.memory_for_weights());
         let choice = Choice { held: options.weights, memory };
         let weights = Weights::load(source, &config, &gpu, choice, watch).await?;
@@ -164,6 +166,11 @@ impl Model {
 
     fn default_dtype(&self) -> Dtype {
         if self.config.tanh_int8 { Dtype::Int8 } else { Dtype::Float32 }
+    }
+
+    /// The device, which others may use beside it.
+    pub fn gpu(&self) -> &Arc<Gpu> {
+        &self.gpu
     }
 
     /// The tokenizer.
