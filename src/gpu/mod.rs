@@ -11,6 +11,7 @@ mod storage;
 
 pub use device::{AdapterSummary, Gpu};
 pub use kernels::{AttentionBuffers, Form, HeadRows, Heads, Kernels, Rope, Segment, Tile};
+pub use kernels::{Dense, DenseBuffers, DenseForm, Keep, KeepBuffers};
 pub use kernels::{Family, MaxSim, Output, ShardBuffers, Strip, TokenForm};
 pub use linear::Linear;
 pub use recorder::Recorder;

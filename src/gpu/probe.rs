@@ -4,6 +4,12 @@
 //! browser gets one wrong is found before it has made a vector. The tests call the same functions over the edges of
 //! each kernel's tile.
 
+mod dense;
+mod keep;
+
+pub use dense::dense;
+pub use keep::{keep, keep_these};
+
 use super::WeightType;
 use super::{AttentionBuffers, Form, Gpu, HeadRows, Heads, Kernels, Linear, Recorder, Rope, Segment, Storage, Tile};
 use crate::cpu;

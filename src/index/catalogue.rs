@@ -52,10 +52,6 @@ impl Catalogue {
         self.positions.get(id).copied()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter()
-    }
-
     pub(super) fn places(&self) -> impl Iterator<Item = Place> {
         self.entries.iter().map(|entry| entry.place)
     }

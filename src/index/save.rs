@@ -1,8 +1,11 @@
 //! Writing an index.
 
 use super::Index;
-use crate::error::Result;
-use crate::watch::Watch;
+use super::catalogue::Place;
+use super::format::{Block, Header, Items, SavedItem};
+use super::rows::Rows;
+use crate::error::{Error, Result};
+use crate::watch::{Progress, Watch};
 
 /// Where bytes go, in order.
 #[expect(async_fn_in_trait, reason = "used generically inside this crate; browser futures are not Send")]
@@ -28,7 +31,60 @@ impl Index {
     /// # Errors
     /// What `sink` returns; [`crate::Error::Aborted`]; faults of the device.
     pub async fn save(&self, sink: &mut impl Sink, watch: &dyn Watch) -> Result<()> {
-        let _ = (sink, watch);
-        Err(crate::Error::unsupported("save", "not yet"))
+        let header = Header::of(self).bytes().map_err(|e| Error::io("index", e))?;
+        sink.write(&header).await?;
+        let mut done = 0;
+        while done < self.len() {
+            if watch.cancelled() {
+                return Err(Error::Aborted);
+            }
+            let block = self.block(done).await?;
+            done += block.items.len();
+            sink.write(&Block::Items(block).bytes()).await?;
+            watch.progress(Progress::Index { done, total: self.len() });
+        }
+        sink.write(&Block::End(done as u64).bytes()).await
+    }
+
+    /// The items from `first` on, as many as go into a block.
+    async fn block(&self, first: usize) -> Result<Items> {
+        let layout = &self.store.layout;
+        let streams = || std::iter::once(&layout.rows).chain(layout.signs.iter().filter(|_| !layout.dense));
+        let row: usize = streams().map(|s| s.row_bytes() + if s.scaled { 4 } else { 0 }).sum();
+        let (mut items, mut bytes) = (Vec::new(), 0);
+        // Rows that lie together are read together.
+        let mut runs: Vec<Place> = Vec::new();
+        for entry in (first..).map_while(|i| self.items.get(i)) {
+            let Place { segment, first, rows } = entry.place;
+            let (data, ranges) = (entry.data.as_deref(), entry.ranges.as_deref());
+            bytes += 16 + entry.id.len() + data.map_or(0, str::len) + ranges.map_or(0, size_of_val);
+            bytes += rows as usize * row;
+            if bytes > self.store.limits.block && !items.is_empty() {
+                break;
+            }
+            items.push(SavedItem {
+                id: entry.id.to_string(),
+                data: data.map(Into::into),
+                ranges: ranges.map(Into::into),
+                rows,
+            });
+            match runs.last_mut() {
+                Some(run) if run.segment == segment && run.first + run.rows == first => run.rows += rows,
+                _ => runs.push(entry.place),
+            }
+        }
+        let mut rows = Rows::new(&layout.rows);
+        let mut signs = layout.signs.as_ref().filter(|_| !layout.dense).map(Rows::new);
+        let gpu = self.store.gpu.as_deref();
+        for run in runs {
+            let Some(at) = self.store.at(run) else { continue };
+            let segment = &self.store.segments()[at];
+            let range = run.first..run.first + run.rows;
+            segment.rows.read(gpu, range.clone(), &mut rows).await?;
+            if let (Some(into), Some(home)) = (&mut signs, &segment.signs) {
+                home.read(gpu, range, into).await?;
+            }
+        }
+        Ok(Items { items, rows, signs })
     }
 }

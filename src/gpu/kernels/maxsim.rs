@@ -92,8 +92,18 @@ impl TokenForm {
     }
 
     /// Bytes of a token of `dim` dimensions.
-    pub(crate) fn row_bytes(self, dim: u32) -> u32 {
+    pub fn row_bytes(self, dim: u32) -> u32 {
         self.stride(dim) * self.element()
+    }
+
+    /// The kernel that writes it.
+    pub(in crate::gpu) fn keep_kernel(self) -> &'static str {
+        match self {
+            Self::F32 => "keep_f32",
+            Self::F16 => "keep_f16",
+            Self::I8 => "keep_i8",
+            Self::B1 => "keep_b1",
+        }
     }
 
     fn name(self) -> &'static str {

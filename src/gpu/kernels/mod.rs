@@ -3,7 +3,9 @@
 //! Every `Params` here has the fields of the `Params` of the shader of the same name, in the same order.
 
 mod attention;
+mod dense;
 mod head_norm_rope;
+mod keep;
 mod matmul;
 mod maxsim;
 mod pool;
@@ -12,7 +14,9 @@ mod rms_norm;
 mod swiglu;
 
 pub use attention::{AttentionBuffers, Heads, Tile};
+pub use dense::{Dense, DenseBuffers, DenseForm};
 pub use head_norm_rope::{HeadRows, Rope};
+pub use keep::{Keep, KeepBuffers};
 pub use maxsim::{Family, MaxSim, Output, ShardBuffers, Strip, TokenForm};
 pub use pool::Segment;
 pub use quantise::Form;

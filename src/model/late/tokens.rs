@@ -210,10 +210,13 @@ impl TokenEmbeddings {
     pub(super) fn fill(&mut self, vectors: Vec<f32>, dtype: TokenDtype) {
         let rows = || vectors.chunks_exact(self.dim);
         self.data = match dtype {
-            TokenDtype::Float16 => TokenData::Float16(vectors.iter().map(|&v| f16::from_f32(v)).collect()),
+            TokenDtype::Float16 => TokenData::Float16(cpu::float16(&vectors)),
             TokenDtype::Int8 => {
-                let scales: Vec<f32> = rows().map(scale).collect();
-                let codes = rows().zip(&scales).flat_map(|(row, &s)| row.iter().map(move |&v| code(v, s))).collect();
+                let (mut codes, mut scales) = (Vec::with_capacity(vectors.len()), Vec::new());
+                for (row, scale) in rows().map(cpu::scaled_int8) {
+                    codes.extend(row);
+                    scales.push(scale);
+                }
                 TokenData::Int8 { codes, scales }
             }
             TokenDtype::Binary => TokenData::Binary(rows().flat_map(cpu::pack_bits).collect()),
@@ -226,15 +229,6 @@ impl TokenEmbeddings {
         let width = self.dim.div_ceil(8);
         self.data = TokenData::Binary(bytes.chunks_exact(stride).flat_map(|row| &row[..width]).copied().collect());
     }
-}
-
-/// What the largest number of a vector is 127 times of.
-fn scale(row: &[f32]) -> f32 {
-    row.iter().fold(0f32, |most, v| most.max(v.abs())) / 127.0
-}
-
-fn code(value: f32, scale: f32) -> i8 {
-    if scale > 0.0 { (value / scale).round_ties_even().clamp(-127.0, 127.0) as i8 } else { 0 }
 }
 
 #[cfg(test)]
