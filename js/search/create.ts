@@ -136,16 +136,21 @@ async function made<Data, K extends "create" | "open">(
   own: Omit<IndexCalls[K][0], "index" | "memory" | "wasmUrl">,
 ): Promise<SearchIndex<Data>> {
   const model = Model.partsOf(modelOf(o));
-  const index = next++;
+  const number = next++;
   const memory = check.primitive("memory", o.memory, "number");
   const worker = check.primitive("worker", o.worker, "boolean") ?? true;
-  const request = { ...own, index, memory, wasmUrl: check.address("wasmUrl", o.wasmUrl) } as IndexCalls[K][0];
+  const request = { ...own, index: number, memory, wasmUrl: check.address("wasmUrl", o.wasmUrl) } as IndexCalls[K][0];
   const user = check.signal(o.signal);
   const onProgress = check.listener(o.onProgress);
   if (user?.aborted) throw aborted(user);
 
-  const ask = async (engine: Engine, hooks: Hooks) =>
-    new SearchIndex<Data>(engine, index, await engine.index(op, request, hooks), model?.calls);
+  const ask = async (engine: Engine, hooks: Hooks) => {
+    const index = new SearchIndex<Data>(engine, number, await engine.index(op, request, hooks), model?.calls);
+    const { model: name } = index.info;
+    if (!o.model || name === undefined || name === o.model.info.id) return index;
+    await index.dispose();
+    throw invalid("model", o.model.info.id, `${name}, whose vectors the index has`);
+  };
   if (model) {
     return model.calls.run(o, async (hooks) => {
       const made = await ask(model.engine, hooks);

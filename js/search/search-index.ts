@@ -203,7 +203,7 @@ export class SearchIndex<Data = unknown> implements AsyncDisposable {
   async save(target: string | WritableStream<Uint8Array>, options?: ChangeOptions): Promise<void> {
     const o = check.options(options, CHANGE_OPTIONS);
     if (typeof target === "string") {
-      const name = check.name("name", target);
+      const name = check.name("target", target);
       askToPersist();
       return this.#calls.run(o, async (hooks) => this.#save(name, hooks), true);
     }
