@@ -5,6 +5,7 @@ import type { RawHits, RawMatches } from "./protocol.js";
 
 /** An item that was found. */
 export interface Hit<Data = unknown> {
+  /** As it was added. */
   id: string;
   /** Dense: a cosine, -1 to 1. Late: a sum, one term a query token. */
   score: number;
@@ -30,7 +31,9 @@ export interface MatchedToken {
 
 /** A token of a query, and the token of an item that it matched. */
 export interface TokenMatch {
+  /** Of the query. */
   query: MatchedToken;
+  /** Of the item. */
   document: MatchedToken;
   /** Their dot product; in order these add up to the score, in float32 to the bit. */
   similarity: number;

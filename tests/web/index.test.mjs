@@ -13,6 +13,9 @@ after(() => browser.stop());
 const noGpu = (page) =>
   page.addInitScript(() => Object.defineProperty(Navigator.prototype, "gpu", { get: () => undefined }));
 
+const noOpfs = (page) =>
+  page.addInitScript(() => Object.defineProperty(StorageManager.prototype, "getDirectory", { value: undefined }));
+
 /** Numbers that are the same in every run: -1 to 1, or whole ones up to `most`. */
 function numbers(count, seed, most) {
   let state = seed;
@@ -454,10 +457,13 @@ const MAKE = `
   globalThis.query = Int8Array.from({ length: 64 }, (_, j) => (j * 37) % 100 - 50);
 `;
 
-for (const worker of [true, false]) {
-  test(`${worker ? "a worker" : "the page's thread"}: saved, and the same after the page was reloaded`, async () => {
+for (const [place, worker, prepare] of [
+  ["OPFS, in a worker", true], ["OPFS, in the page's thread", false], ["the Cache API", false, noOpfs],
+]) {
+  test(`${place}: saved, and the same after the page was reloaded`, async () => {
     await browser.visit("/blank.html", async (page) => {
       await page.addInitScript(MAKE);
+      await prepare?.(page);
       await page.reload();
       const before = await page.evaluate(async (worker) => {
         const { listIndexes, failure, openIndex } = await import("/page.js");
