@@ -8,7 +8,9 @@ mod support;
 
 use std::cell::Cell;
 
-use pplx_embed::gpu::{Family, Form, Gpu, Heads, Kernels, Linear, Storage, WeightType, probe, shaders};
+use pplx_embed::gpu::{
+    Dense, DenseForm, Family, Form, Gpu, Heads, Keep, Kernels, Linear, Storage, TokenForm, WeightType, probe, shaders,
+};
 use pplx_embed::hub::{NoForm, Source, Stream};
 use pplx_embed::maxsim::Scorer;
 use pplx_embed::model::{LoadOptions, Model};
@@ -107,6 +109,25 @@ async fn the_other_kernels_at_the_edges_of_theirs() {
             for form in [Form::Float32, Form::Int8, Form::Binary, Form::Ubinary] {
                 probe::pool_quantise(gpu, &kernels, lengths, [100, d], form, form == Form::Float32).await.unwrap();
             }
+        }
+    }
+}
+
+#[wasm_bindgen_test]
+async fn the_kernels_of_rows_at_the_edges_of_theirs() {
+    let gpu = gpu().await;
+    for form in [DenseForm::I8, DenseForm::F32, DenseForm::B1] {
+        let kernel = Dense::new(gpu, form).await.unwrap();
+        for (queries, rows) in [(1, 64), (2, 65), (8, 63), (9, 1)] {
+            for dim in [1, 17, 128, 130] {
+                probe::dense(gpu, &kernel, [queries, rows, dim]).await.unwrap();
+            }
+        }
+    }
+    for form in [TokenForm::F32, TokenForm::F16, TokenForm::I8, TokenForm::B1] {
+        let kernels = Keep::new(gpu, form).await.unwrap();
+        for dim in [1, 3, 4, 96, 127, 128, 130] {
+            probe::keep(gpu, &kernels, 65, dim).await.unwrap();
         }
     }
 }

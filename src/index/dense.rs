@@ -1,11 +1,16 @@
 //! Cosines: of every query with every row.
 
-use super::rows::{Batch, Rows};
+use std::ops::Range;
+
+use super::rows::{Batch, Rows, Stream};
 use super::segment::{Home, Segment};
+use super::store::Store;
+use super::sweep::{QUERIES, Sweep, dense_form};
 use super::top::{Fold, Span, Top};
 use super::{Hit, Index, SearchOptions};
 use crate::cpu;
 use crate::error::{Error, Result};
+use crate::gpu::{Dense, DenseForm, Gpu};
 use crate::maxsim::Tokens;
 use crate::watch::{Progress, Watch};
 
@@ -47,29 +52,19 @@ impl Index {
         k: usize,
         watch: &dyn Watch,
     ) -> Result<Vec<Vec<Hit>>> {
-        let signs = queries.signs.is_some();
-        let count = queries.len();
-        let mut fold = Fold::new(count, k);
-        let total = spans.iter().flatten().map(|span| u64::from(span.rows) * count as u64).sum();
-        let mut done = 0;
-        for (segment, spans) in self.store.segments().iter().zip(spans) {
-            let (Some(first), Some(last)) = (spans.first(), spans.last()) else { continue };
-            let home = if signs { segment.signs.as_ref() } else { Some(&segment.rows) };
-            let all = first.first..last.range().end;
-            if let Some(Home::Host(own)) = home {
-                for span in spans {
-                    if watch.cancelled() {
-                        return Err(Error::Aborted);
-                    }
-                    fold.take(std::slice::from_ref(span), all.clone(), |query, row| {
-                        similarity(rows, query, own, row as usize).score(queries, query, segment, row)
-                    });
-                }
+        let total = spans.iter().flatten().map(|span| u64::from(span.rows)).sum::<u64>() * queries.len() as u64;
+        let job = Job { store: &self.store, rows, queries, spans, k, watch, total };
+        match &self.store.gpu {
+            None => job.on_cpu(),
+            Some(gpu) => {
+                let mut kernel = self.dense.lock().await;
+                let kernel = match &mut *kernel {
+                    Some(kernel) => kernel,
+                    none => none.insert(Dense::new(gpu, dense_form(job.stream())).await?),
+                };
+                job.on_gpu(gpu, kernel).await
             }
-            done += spans.iter().map(|span| u64::from(span.rows) * count as u64).sum::<u64>();
-            watch.progress(Progress::Score { done, total });
         }
-        Ok(fold.hits())
     }
 
     /// The highest cosine of `query` with a row of the item at `position`, whose codes are in host memory.
@@ -85,6 +80,83 @@ impl Index {
             top.push(Hit { position: chunk as usize, score, chunk });
         }
         top.hits().first().map(|best| Hit { position, ..*best })
+    }
+}
+
+/// Queries that are held against all rows of one form.
+struct Job<'a> {
+    store: &'a Store,
+    /// The queries, in that form.
+    rows: &'a Rows,
+    queries: &'a Batch,
+    spans: &'a [Vec<Span>],
+    k: usize,
+    watch: &'a dyn Watch,
+    /// Similarities in all.
+    total: u64,
+}
+
+impl Job<'_> {
+    /// The form of the rows: signs, where there are some.
+    fn stream(&self) -> &Stream {
+        self.store.layout.signs.as_ref().unwrap_or(&self.store.layout.rows)
+    }
+
+    /// Every segment that has items, with where its rows of that form are.
+    fn segments(&self) -> impl Iterator<Item = (&Segment, &Home, &[Span], Range<u32>)> {
+        self.store.segments().iter().zip(self.spans).filter_map(|(segment, spans)| {
+            let (first, last) = (spans.first()?, spans.last()?);
+            let home = segment.signs.as_ref().unwrap_or(&segment.rows);
+            Some((segment, home, &spans[..], first.first..last.range().end))
+        })
+    }
+
+    fn on_cpu(&self) -> Result<Vec<Vec<Hit>>> {
+        let mut fold = Fold::new(self.queries.len(), self.k);
+        let mut done = 0;
+        for (segment, home, spans, all) in self.segments() {
+            let Home::Host(own) = home else { continue };
+            for spans in spans.chunks(64) {
+                if self.watch.cancelled() {
+                    return Err(Error::Aborted);
+                }
+                fold.take(spans, all.clone(), |query, row| {
+                    similarity(self.rows, query, own, row as usize).score(self.queries, query, segment, row)
+                });
+                done += spans.iter().map(|span| u64::from(span.rows)).sum::<u64>() * self.queries.len() as u64;
+                self.watch.progress(Progress::Score { done, total: self.total });
+            }
+        }
+        Ok(fold.hits())
+    }
+
+    async fn on_gpu(&self, gpu: &Gpu, kernel: &Dense) -> Result<Vec<Vec<Hit>>> {
+        let mut hits = Vec::with_capacity(self.queries.len());
+        let mut done = 0;
+        for first in (0..self.queries.len()).step_by(QUERIES) {
+            let block = first..self.queries.len().min(first + QUERIES);
+            let queries = (self.rows, block.clone());
+            let mut sweep = Sweep::new(gpu, kernel, self.stream(), &self.store.limits, queries, self.watch)?;
+            let mut fold = Fold::new(block.len(), self.k);
+            for (segment, home, spans, all) in self.segments() {
+                let most = sweep.most(home);
+                for start in all.clone().step_by(most as usize) {
+                    if self.watch.cancelled() {
+                        return Err(Error::Aborted);
+                    }
+                    let piece = start..all.end.min(start.saturating_add(most));
+                    let similarities = sweep.similarities(home, piece.clone()).await?;
+                    fold.take(spans, piece.clone(), |query, row| {
+                        let bits = similarities[query * piece.len() + (row - start) as usize];
+                        Similarity::of(kernel.form(), bits).score(self.queries, first + query, segment, row)
+                    });
+                    done += piece.len() as u64 * block.len() as u64;
+                    self.watch.progress(Progress::Score { done: done.min(self.total), total: self.total });
+                }
+            }
+            hits.extend(fold.hits());
+        }
+        Ok(hits)
     }
 }
 
@@ -110,6 +182,15 @@ fn similarity(queries: &Rows, query: usize, rows: &Rows, row: usize) -> Similari
 }
 
 impl Similarity {
+    /// As the kernel gives it.
+    fn of(form: DenseForm, bits: u32) -> Self {
+        match form {
+            DenseForm::I8 => Self::Codes((bits as i32).into()),
+            DenseForm::F32 => Self::Unit(f32::from_bits(bits)),
+            DenseForm::B1 => Self::Distance(bits),
+        }
+    }
+
     /// What items are ordered by: the cosine, or how few bits differ.
     fn score(self, queries: &Batch, query: usize, segment: &Segment, row: u32) -> f32 {
         match self {

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use super::rows::{Rows, Stream};
+use super::rows::{LARGEST, Rows, Stream};
 use crate::error::Result;
 use crate::gpu::Gpu;
+use crate::maxsim::Resident;
 
 /// Bytes of rows that are padded before they are uploaded, or read back at a time.
 const STAGING: usize = 4 << 20;
@@ -79,6 +80,12 @@ impl DeviceRows {
             into.scales.extend(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes));
         }
         Ok(())
+    }
+
+    /// What MaxSim scores: items that end at `offsets`, from row 0 on.
+    pub(super) fn resident<'a>(&'a self, offsets: &'a [u64]) -> Resident<'a> {
+        let (form, dim) = (self.stream.token_form(), self.stream.dim);
+        Resident { form, dim, offsets, data: &self.data, scales: self.scales.as_ref(), peak: LARGEST.into() }
     }
 
     /// Copies each of `runs`, rows of `from` and the first row here, on the device.

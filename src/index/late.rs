@@ -1,7 +1,5 @@
 //! Late interaction: MaxSim over the rows of every item, or of those that a first pass left.
 
-use std::ops::Range;
-
 use super::rows::Rows;
 use super::segment::Home;
 use super::top::{Span, Top};
@@ -101,17 +99,17 @@ impl Index {
             Pass::Rows => &segment.rows,
             Pass::Signs => segment.signs.as_ref().unwrap_or(&segment.rows),
         };
-        let Home::Host(rows) = home else { return Ok(Vec::new()) };
+        // Rows in host memory are counted from the first that is wanted, those on the device from the buffer's start.
         let all = first.first as usize..last.range().end as usize;
+        let base = if matches!(home, Home::Host(_)) { u64::from(first.first) } else { 0 };
         // What lies between two items is an item that nobody asks for.
         let (mut offsets, mut items) = (vec![0], Vec::with_capacity(spans.len()));
         for span in spans {
-            let (from, to) = (u64::from(span.first) - all.start as u64, u64::from(span.range().end) - all.start as u64);
-            if offsets[offsets.len() - 1] < from {
-                offsets.push(from);
+            if offsets[offsets.len() - 1] < u64::from(span.first) - base {
+                offsets.push(u64::from(span.first) - base);
             }
             items.push(offsets.len() as u32 - 1);
-            offsets.push(to);
+            offsets.push(u64::from(span.range().end) - base);
         }
         let with_item = |&(query, span): &(u32, u32)| (query, items[span as usize]);
         let every = |query: u32| items.iter().map(move |&item| (query, item));
@@ -120,23 +118,17 @@ impl Index {
             None if offsets.len() == spans.len() + 1 => None,
             None => Some((0..queries.items() as u32).flat_map(every).collect()),
         };
-        self.score_host(queries, rows, all, &offsets, pairs.as_deref(), watch).await
-    }
-
-    async fn score_host(
-        &self,
-        queries: &Tokens<'_>,
-        rows: &Rows,
-        range: Range<usize>,
-        offsets: &[u64],
-        pairs: Option<&[(u32, u32)]>,
-        watch: &dyn Watch,
-    ) -> Result<Vec<f32>> {
-        let documents = rows.tokens(range, offsets);
-        let options = Options { pairs, normalize: false };
-        match &self.store.gpu {
-            Some(gpu) => self.scorer.score(gpu, *queries, documents, options, watch).await,
-            None => maxsim::score_on_cpu(*queries, documents, options, watch),
+        let options = Options { pairs: pairs.as_deref(), normalize: false };
+        match (home, &self.store.gpu) {
+            (Home::Host(rows), Some(gpu)) => {
+                self.scorer.score(gpu, *queries, rows.tokens(all, &offsets), options, watch).await
+            }
+            (Home::Host(rows), None) => maxsim::score_on_cpu(*queries, rows.tokens(all, &offsets), options, watch),
+            (Home::Device(rows), Some(gpu)) => {
+                let documents = rows.resident(&offsets);
+                self.scorer.score_resident(gpu, *queries, documents, options.pairs, watch).await
+            }
+            (Home::Device(_), None) => Ok(Vec::new()),
         }
     }
 

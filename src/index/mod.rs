@@ -30,10 +30,13 @@ mod save;
 mod search;
 mod segment;
 mod store;
+mod sweep;
 mod texts;
 mod top;
 
 use std::sync::Arc;
+
+use async_lock::Mutex;
 
 pub use add::{Item, MAX_DATA, MAX_ID, Mode};
 use catalogue::Catalogue;
@@ -46,7 +49,7 @@ use store::Store;
 pub use texts::Text;
 
 use crate::error::Result;
-use crate::gpu::Gpu;
+use crate::gpu::{Dense, Gpu};
 use crate::maxsim::Scorer;
 
 /// Items and their vectors, ready to be searched.
@@ -55,6 +58,8 @@ pub struct Index {
     items: Catalogue,
     store: Store,
     scorer: Scorer,
+    /// Compiled at the first search of a dense index; its calls run one after another.
+    dense: Mutex<Option<Dense>>,
 }
 
 /// Where an index's memory is.
@@ -75,7 +80,7 @@ impl Index {
     pub fn new(gpu: Option<Arc<Gpu>>, options: IndexOptions) -> Result<Self> {
         options.check()?;
         let store = Store::new(gpu, Layout::new(&options), options.memory, options.limits);
-        Ok(Self { options, items: Catalogue::default(), store, scorer: Scorer::new() })
+        Ok(Self { options, items: Catalogue::default(), store, scorer: Scorer::new(), dense: Mutex::default() })
     }
 
     /// How many items there are.

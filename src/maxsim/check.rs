@@ -1,5 +1,6 @@
 //! What may be scored.
 
+use super::documents::Documents;
 use super::{Options, Tokens};
 use crate::error::{Error, Result};
 
@@ -7,28 +8,30 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// [`Error::InvalidArgument`] naming the argument and index.
-pub(super) fn arguments(queries: &Tokens<'_>, documents: &Tokens<'_>, options: &Options<'_>) -> Result<usize> {
+pub(super) fn arguments(queries: &Tokens<'_>, documents: &Documents<'_>, options: &Options<'_>) -> Result<usize> {
     queries.check("queries")?;
     documents.check("documents")?;
-    if documents.dim != queries.dim {
-        let message = format!("{}, allowed is {}, as the queries have", documents.dim, queries.dim);
+    if documents.dim() != queries.dim {
+        let message = format!("{}, allowed is {}, as the queries have", documents.dim(), queries.dim);
         return Err(Error::argument("documents.dim", message));
     }
-    for (name, tokens) in [("queries", queries), ("documents", documents)] {
-        if u32::try_from(tokens.items()).is_err() {
-            return Err(Error::argument(name, format!("has {} items, allowed are {}", tokens.items(), u32::MAX)));
+    let counts = [("queries", queries.items()), ("documents", documents.ragged().items())];
+    for (name, items) in counts {
+        if u32::try_from(items).is_err() {
+            return Err(Error::argument(name, format!("has {items} items, allowed are {}", u32::MAX)));
         }
     }
+    let [query_count, document_count] = counts.map(|(_, items)| items);
     if let Some(i) = (0..queries.items()).find(|&i| queries.rows(i).is_empty()) {
         return Err(Error::argument(format!("queries[{i}]"), "has no tokens, allowed is at least one"));
     }
     magnitude(queries, documents, options.normalize)?;
     let Some(pairs) = options.pairs else {
-        let scores = queries.items().checked_mul(documents.items());
+        let scores = query_count.checked_mul(document_count);
         return scores.ok_or_else(|| Error::argument("documents", "make more scores than can be counted"));
     };
     for (i, &(query, document)) in pairs.iter().enumerate() {
-        for (what, index, items) in [("query", query, queries.items()), ("document", document, documents.items())] {
+        for (what, index, items) in [("query", query, query_count), ("document", document, document_count)] {
             if index as usize >= items {
                 let allowed = if items == 0 { "none".into() } else { format!("0 to {}", items - 1) };
                 return Err(Error::argument(format!("pairs[{i}]"), format!("{what} {index}, allowed is {allowed}")));
@@ -39,8 +42,8 @@ pub(super) fn arguments(queries: &Tokens<'_>, documents: &Tokens<'_>, options: &
 }
 
 /// Nothing on the way to a score may leave float32, of which WGSL may assume that it does not happen.
-fn magnitude(queries: &Tokens<'_>, documents: &Tokens<'_>, normalize: bool) -> Result<()> {
-    let ([q, q_factor], [d, d_factor]) = (queries.peak(), documents.peak());
+fn magnitude(queries: &Tokens<'_>, documents: &Documents<'_>, normalize: bool) -> Result<()> {
+    let ([q, q_factor], [d, d_factor]) = (queries.peaks(), documents.peak());
     let longest = (0..queries.items()).map(|i| queries.rows(i).len()).max().unwrap_or(0);
     let (q, d_factor) = if normalize { (1.0, 1.0) } else { (q * q_factor, d_factor.max(1.0)) };
     let highest = q * d * d_factor * queries.dim as f64 * longest.max(1) as f64;

@@ -18,12 +18,16 @@
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod bench;
 mod check;
+mod documents;
 mod plain;
 mod plan;
 mod probe;
+mod ragged;
+mod run;
 mod scorer;
 mod tokens;
 
+pub use documents::Resident;
 pub use plain::{explain_on_cpu, score_on_cpu};
 pub use plan::Limits;
 pub use scorer::Scorer;

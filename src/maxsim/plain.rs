@@ -1,5 +1,6 @@
 //! MaxSim in a plain loop, for where there is no GPU: sums are made in float64 and rounded once.
 
+use super::documents::Documents;
 use super::plan::Wanted;
 use super::{Match, Options, Tokens, check};
 use crate::cpu;
@@ -16,11 +17,11 @@ pub fn score_on_cpu(
     options: Options<'_>,
     watch: &dyn Watch,
 ) -> Result<Vec<f32>> {
-    let mut scores = check::zeros(check::arguments(&queries, &documents, &options)?)?;
-    let (wanted, empty) = Wanted::new(options.pairs, &queries, &documents);
+    let mut scores = check::zeros(check::arguments(&queries, &Documents::Host(documents), &options)?)?;
+    let (wanted, empty) = Wanted::new(options.pairs, queries.ragged(), documents.ragged());
     empty.into_iter().for_each(|place| scores[place] = f32::NEG_INFINITY);
     let widened: Vec<_> = (0..queries.items()).map(|q| vectors(&queries, q, options.normalize)).collect();
-    let (mut done, total) = (0, wanted.similarities(&queries, &documents));
+    let (mut done, total) = (0, wanted.similarities(queries.ragged(), documents.ragged()));
     // By document, so that each is widened once.
     for (doc, queries_and_places) in wanted.by_document(queries.items(), documents.items()) {
         let document = vectors(&documents, doc, options.normalize);
@@ -43,7 +44,7 @@ pub fn score_on_cpu(
 /// # Errors
 /// As there, but for faults of a device.
 pub fn explain_on_cpu([queries, documents]: [Tokens<'_>; 2], pair: (u32, u32), normalize: bool) -> Result<Vec<Match>> {
-    check::arguments(&queries, &documents, &Options { pairs: Some(&[pair]), normalize })?;
+    check::arguments(&queries, &Documents::Host(documents), &Options { pairs: Some(&[pair]), normalize })?;
     let query = vectors(&queries, pair.0 as usize, normalize);
     let document = vectors(&documents, pair.1 as usize, normalize);
     let matches = cpu::maxsim(&query, &document, documents.dim).into_iter().flatten();

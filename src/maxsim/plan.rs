@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::Tokens;
+use super::ragged::Ragged;
 use crate::gpu::{Family, Output, Strip};
 
 /// Sizes of the pieces; the defaults are what memory is bounded by, and smaller ones are for tests of the seams.
@@ -40,11 +40,7 @@ pub(super) enum Wanted {
 
 impl Wanted {
     /// Every query with every document, or `pairs` of query and document; and the places of empty documents.
-    pub(super) fn new(
-        pairs: Option<&[(u32, u32)]>,
-        queries: &Tokens<'_>,
-        documents: &Tokens<'_>,
-    ) -> (Self, Vec<usize>) {
+    pub(super) fn new(pairs: Option<&[(u32, u32)]>, queries: Ragged<'_>, documents: Ragged<'_>) -> (Self, Vec<usize>) {
         let empty = |d: usize| documents.rows(d).is_empty();
         let items = documents.items();
         let Some(pairs) = pairs else {
@@ -59,7 +55,7 @@ impl Wanted {
     }
 
     /// The most tokens that a group can have, and the most maxima that a pass of `rows` query rows can.
-    pub(super) fn room(&self, queries: &Tokens<'_>, documents: &Tokens<'_>, rows: usize) -> [usize; 2] {
+    pub(super) fn room(&self, queries: Ragged<'_>, documents: Ragged<'_>, rows: usize) -> [usize; 2] {
         match self {
             Self::All(docs) => [documents.count(), docs.len().saturating_mul(rows)],
             Self::Pairs(pairs) => {
@@ -71,7 +67,7 @@ impl Wanted {
     }
 
     /// Similarities in all: what progress is counted in.
-    pub(super) fn similarities(&self, queries: &Tokens<'_>, documents: &Tokens<'_>) -> u64 {
+    pub(super) fn similarities(&self, queries: Ragged<'_>, documents: Ragged<'_>) -> u64 {
         let product = |a: usize, b: usize| a as u64 * b as u64;
         match self {
             Self::All(_) => product(queries.count(), documents.count()),
@@ -119,11 +115,11 @@ struct Part {
 
 impl Pass {
     /// The passes over `queries`, none of which is empty, each of `most` rows at most.
-    pub(super) fn all(queries: &Tokens<'_>, most: usize) -> impl Iterator<Item = Self> {
+    pub(super) fn all(queries: Ragged<'_>, most: usize) -> impl Iterator<Item = Self> {
         let total = queries.count();
         (0..total).step_by(most).map(move |start| {
             let rows = start..total.min(start + most);
-            let first = queries.offsets.partition_point(|&o| o <= start as u64) - 1;
+            let first = queries.item_of(start);
             let here = (first..queries.items()).map(|query| (query, queries.rows(query)));
             let parts = here.take_while(|(_, of)| of.start < rows.end).map(|(query, of)| {
                 let (from, to) = (of.start.max(rows.start), of.end.min(rows.end));
@@ -141,8 +137,8 @@ impl Pass {
 /// Documents whose maxima are in `best` together.
 #[derive(Default)]
 pub(super) struct Group {
-    /// Each document, and the token after its last, counted over the group.
-    docs: Vec<(usize, usize)>,
+    /// In ascending order.
+    docs: Vec<Placed>,
     jobs: Vec<Job>,
     /// What is to be summed.
     pub(super) outputs: Vec<Output>,
@@ -152,6 +148,21 @@ pub(super) struct Group {
     pub(super) rows: u32,
     /// Numbers taken of `best`.
     best: usize,
+}
+
+/// How the tokens of a group lie on the device.
+#[derive(Clone, Copy)]
+pub(super) enum Lie {
+    /// Uploaded, end to end, as many shards as it takes.
+    Packed,
+    /// Where they are; between two documents there may be others.
+    Resident,
+}
+
+/// A document of a group, and its tokens: counted over the group, or over the buffer where it is.
+struct Placed {
+    doc: usize,
+    tokens: Range<usize>,
 }
 
 /// Query rows against consecutive documents of a group; their maxima are `[docs, rows]` from `best` on.
@@ -191,12 +202,12 @@ impl Group {
     }
 
     /// The group of one span.
-    pub(super) fn new(wanted: &Wanted, span: Range<usize>, pass: &Pass, documents: &Tokens<'_>) -> Self {
+    pub(super) fn new(wanted: &Wanted, span: Range<usize>, pass: &Pass, documents: Ragged<'_>, lie: Lie) -> Self {
         let mut group = Self::default();
         match wanted {
             Wanted::All(docs) => {
                 let docs = &docs[span];
-                docs.iter().for_each(|&d| group.add_document(documents, d));
+                docs.iter().for_each(|&d| group.add_document(documents, d, lie));
                 group.add_job(0..docs.len(), 0, pass.rows.len());
                 for (position, doc) in docs.iter().enumerate() {
                     for part in &pass.parts {
@@ -207,14 +218,18 @@ impl Group {
                     }
                 }
             }
-            Wanted::Pairs(pairs) => group.add_pairs(&pairs[span], pass, documents),
+            Wanted::Pairs(pairs) => group.add_pairs(&pairs[span], pass, documents, lie),
         }
         group
     }
 
-    fn add_document(&mut self, documents: &Tokens<'_>, doc: usize) {
-        let end = self.docs.last().map_or(0, |d| d.1) + documents.rows(doc).len();
-        self.docs.push((doc, end));
+    fn add_document(&mut self, documents: Ragged<'_>, doc: usize, lie: Lie) {
+        let rows = documents.rows(doc);
+        let start = match lie {
+            Lie::Packed => self.docs.last().map_or(0, |d| d.tokens.end),
+            Lie::Resident => rows.start,
+        };
+        self.docs.push(Placed { doc, tokens: start..start + rows.len() });
     }
 
     fn add_job(&mut self, docs: Range<usize>, query: usize, rows: usize) {
@@ -224,13 +239,13 @@ impl Group {
         self.jobs.push(Job { docs, query, rows, best });
     }
 
-    fn add_pairs(&mut self, pairs: &[Pair], pass: &Pass, documents: &Tokens<'_>) {
+    fn add_pairs(&mut self, pairs: &[Pair], pass: &Pass, documents: Ragged<'_>, lie: Lie) {
         // By query, then by document: neighbours become one job.
         let mut by_query = Vec::new();
         for &(doc, query, place) in pairs {
             let Some(part) = pass.part(query) else { continue };
-            if self.docs.last().is_none_or(|d| d.0 != doc) {
-                self.add_document(documents, doc);
+            if self.docs.last().is_none_or(|d| d.doc != doc) {
+                self.add_document(documents, doc, lie);
             }
             by_query.push((part, self.docs.len() - 1, place));
         }
@@ -247,31 +262,25 @@ impl Group {
         }
     }
 
-    /// The tokens of document `position`, counted over the group.
-    fn tokens(&self, position: usize) -> Range<usize> {
-        let start = position.checked_sub(1).map_or(0, |before| self.docs[before].1);
-        start..self.docs[position].1
-    }
-
-    /// The document that has this token of the group.
+    /// The position of the document that has this token of the group.
     fn at(&self, token: usize) -> usize {
-        self.docs.partition_point(|d| d.1 <= token)
+        self.docs.partition_point(|d| d.tokens.end <= token)
     }
 
-    /// The group's tokens in shards of `most`.
+    /// The group's tokens in shards of `most`; what lies in place is one shard.
     pub(super) fn shards(&self, most: usize) -> impl Iterator<Item = Shard> {
-        let total = self.docs.last().map_or(0, |d| d.1);
+        let total = self.docs.last().map_or(0, |d| d.tokens.end);
         (0..total).step_by(most).map(move |start| {
             let tokens = start..total.min(start + most);
             Shard { docs: self.at(tokens.start)..self.at(tokens.end - 1) + 1, tokens }
         })
     }
 
-    /// Rows of `documents` that a shard holds, in order.
-    pub(super) fn rows(&self, shard: &Shard, documents: &Tokens<'_>) -> Vec<Range<usize>> {
+    /// Rows of `documents` that a shard of packed tokens holds, in order.
+    pub(super) fn rows(&self, shard: &Shard, documents: Ragged<'_>) -> Vec<Range<usize>> {
         let mut runs: Vec<Range<usize>> = Vec::new();
-        for position in shard.docs.clone() {
-            let (tokens, first) = (self.tokens(position), documents.rows(self.docs[position].0).start);
+        for Placed { doc, tokens } in &self.docs[shard.docs.clone()] {
+            let first = documents.rows(*doc).start;
             let (from, to) = (tokens.start.max(shard.tokens.start), tokens.end.min(shard.tokens.end));
             let rows = first + from - tokens.start..first + to - tokens.start;
             match runs.last_mut() {
@@ -284,8 +293,21 @@ impl Group {
 
     /// For each document of a shard, the token of the shard after its last.
     pub(super) fn ends(&self, shard: &Shard) -> Vec<u32> {
-        let end = |position: usize| self.docs[position].1.min(shard.tokens.end) - shard.tokens.start;
-        shard.docs.clone().map(|position| end(position) as u32).collect()
+        let end = |placed: &Placed| placed.tokens.end.min(shard.tokens.end) - shard.tokens.start;
+        self.docs[shard.docs.clone()].iter().map(|placed| end(placed) as u32).collect()
+    }
+
+    /// The stretches of documents without others between them.
+    fn stretches(&self, docs: Range<usize>) -> Vec<Range<usize>> {
+        let mut found: Vec<Range<usize>> = Vec::new();
+        for position in docs {
+            let start = self.docs[position].tokens.start;
+            match found.last_mut() {
+                Some(last) if self.docs[last.end - 1].tokens.end == start => last.end = position + 1,
+                _ => found.push(position..position + 1),
+            }
+        }
+        found
     }
 
     /// The strips of a shard, of `most` tokens at most.
@@ -294,15 +316,14 @@ impl Group {
         self.jobs.iter().flat_map(move |job| {
             let of_job = job.docs.start.max(docs.start)..job.docs.end.min(docs.end);
             let whole = match family {
-                // All of the job's documents as one stretch of tokens, or each by itself.
-                Family::Tile if !of_job.is_empty() => vec![of_job],
-                Family::Tile => Vec::new(),
+                // The job's documents as stretches of tokens, or each by itself.
+                Family::Tile => self.stretches(of_job),
                 Family::Strip => of_job.map(|position| position..position + 1).collect(),
             };
             let (here, first_doc) = (here.clone(), docs.start);
             whole.into_iter().flat_map(move |docs| {
-                let from = self.tokens(docs.start).start.max(here.start);
-                let to = self.tokens(docs.end - 1).end.min(here.end);
+                let from = self.docs[docs.start].tokens.start.max(here.start);
+                let to = self.docs[docs.end - 1].tokens.end.min(here.end);
                 let each = match family {
                     Family::Tile => most,
                     Family::Strip => (to - from).div_ceil((to - from).div_ceil(most)),

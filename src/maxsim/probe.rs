@@ -2,7 +2,8 @@
 
 use half::f16;
 
-use super::scorer::Run;
+use super::documents::Documents;
+use super::run::Run;
 use super::{Options, TokenData, Tokens, score_on_cpu};
 use crate::error::{Error, Result};
 use crate::gpu::probe::values;
@@ -35,7 +36,7 @@ pub(super) async fn check(run: &Run<'_>) -> Result<()> {
     let documents = Tokens { data, offsets: &ends, dim: DIM };
     let expected = score_on_cpu(queries, documents, Options::default(), &())?;
     let mut got = vec![0.0; expected.len()];
-    run.score(&queries, &documents, None, &(), &mut got).await?;
+    run.score(&queries, Documents::Host(documents), None, &(), &mut got).await?;
     for (i, (got, expected)) in got.iter().zip(&expected).enumerate() {
         let close = got == expected || (got - expected).abs() <= TOLERANCE * (1.0 + expected.abs());
         if !close {

@@ -2,7 +2,9 @@
 
 use half::f16;
 
+use super::ragged::Ragged;
 use crate::error::{Error, Result};
+use crate::gpu::TokenForm;
 
 /// Most dimensions of a token vector. No model comes near; the kernels' loops are bounded by it.
 pub const MAX_DIM: usize = 65_536;
@@ -41,17 +43,21 @@ pub enum TokenData<'a> {
 impl<'a> Tokens<'a> {
     /// How many queries or documents these are.
     pub fn items(&self) -> usize {
-        self.offsets.len().saturating_sub(1)
+        self.ragged().items()
     }
 
     /// T, tokens of all items.
     pub fn count(&self) -> usize {
-        self.offsets.last().map_or(0, |&end| end as usize)
+        self.ragged().count()
+    }
+
+    pub(super) fn ragged(&self) -> Ragged<'a> {
+        Ragged(self.offsets)
     }
 
     /// The rows of item `i`.
     pub(crate) fn rows(&self, i: usize) -> std::ops::Range<usize> {
-        self.offsets[i] as usize..self.offsets[i + 1] as usize
+        self.ragged().rows(i)
     }
 
     /// Elements of `data` in a row: D, or `ceil(D / 8)` for bits.
@@ -72,22 +78,14 @@ impl<'a> Tokens<'a> {
         if !(1..=MAX_DIM).contains(&self.dim) {
             return refuse(".dim", format!("{}, allowed are 1 to {MAX_DIM}", self.dim));
         }
-        match self.offsets.first() {
-            Some(0) => {}
-            None => return refuse(".offsets", "is empty, allowed is one more than there are items".into()),
-            Some(first) => return refuse(".offsets[0]", format!("{first}, allowed is 0")),
-        }
-        if let Some(i) = self.offsets.windows(2).position(|w| w[1] < w[0]) {
-            let (before, after) = (self.offsets[i], self.offsets[i + 1]);
-            return refuse(&format!(".offsets[{}]", i + 1), format!("{after}, allowed is {before} or more"));
-        }
+        let end = self.ragged().check(name)?;
         let len = match self.data {
             TokenData::Float32(data) => data.len(),
             TokenData::Float16(data) => data.len(),
             TokenData::Int8 { codes, .. } => codes.len(),
             TokenData::Binary(data) => data.len(),
         };
-        let (row, end) = (self.row_len(), self.offsets[self.offsets.len() - 1]);
+        let row = self.row_len();
         if u64::try_from(row).ok().and_then(|row| end.checked_mul(row)) != Some(len as u64) {
             let shape = format!("the offsets end with {end} rows of {row}");
             return refuse(".data", format!("has {len} numbers, {shape}"));
@@ -105,14 +103,14 @@ impl<'a> Tokens<'a> {
         }
         // Finding out whether there is one is much quicker than looking for it.
         let bad = match self.data {
-            _ if self.peak()[0].is_finite() => None,
+            _ if self.peaks()[0].is_finite() => None,
             TokenData::Float32(data) => data.iter().position(|v| !v.is_finite()).map(|i| (i, data[i])),
             TokenData::Float16(data) => data.iter().position(|v| !v.is_finite()).map(|i| (i, data[i].to_f32())),
             TokenData::Int8 { .. } | TokenData::Binary(_) => None,
         };
         let Some((at, value)) = bad else { return Ok(()) };
         let (token, dimension) = (at / self.dim, at % self.dim);
-        let item = self.offsets.partition_point(|&o| o <= token as u64) - 1;
+        let item = self.ragged().item_of(token);
         let token = token as u64 - self.offsets[item];
         refuse(
             &format!("[{item}]"),
@@ -135,8 +133,14 @@ impl<'a> Tokens<'a> {
         }
     }
 
+    /// The largest absolute number of a vector, or more.
+    pub fn peak(&self) -> f64 {
+        let [number, factor] = self.peaks();
+        number * factor
+    }
+
     /// Largest absolute number that is stored, infinity or NaN if one is not finite, and largest factor it comes with.
-    pub(crate) fn peak(&self) -> [f64; 2] {
+    pub(super) fn peaks(&self) -> [f64; 2] {
         // Without their signs, floats are ordered as their bits are, with what is not finite at the end.
         let highest = |values: &[f32]| {
             let bits = values.iter().fold(0, |m: i32, v| m.max((v.to_bits() & 0x7fff_ffff) as i32));
@@ -190,6 +194,33 @@ impl<'a> Tokens<'a> {
         // The size of a scale cancels out; its sign turns the vector around, and 0 makes it nothing.
         let sign = scale.map_or(1.0, |s| if s == 0.0 { 0.0 } else { f64::from(s.signum()) });
         Some(if length < f64::from(f32::MIN_POSITIVE) { 0.0 } else { (sign / length) as f32 })
+    }
+}
+
+impl Tokens<'_> {
+    /// The form in which kernels read them.
+    pub fn form(&self) -> TokenForm {
+        match self.data {
+            TokenData::Float32(_) => TokenForm::F32,
+            TokenData::Float16(_) => TokenForm::F16,
+            TokenData::Int8 { .. } => TokenForm::I8,
+            TokenData::Binary(_) => TokenForm::B1,
+        }
+    }
+
+    /// The data as it is stored, rows of [`TokenForm::host_bytes`].
+    pub fn bytes(&self) -> &[u8] {
+        match self.data {
+            TokenData::Float32(data) => bytemuck::cast_slice(data),
+            TokenData::Float16(data) => bytemuck::cast_slice(data),
+            TokenData::Int8 { codes, .. } => bytemuck::cast_slice(codes),
+            TokenData::Binary(data) => data,
+        }
+    }
+
+    /// Whether any token has a factor.
+    pub(super) fn factor_of_any(&self, normalize: bool) -> bool {
+        normalize || matches!(self.data, TokenData::Int8 { scales: Some(_), .. })
     }
 }
 

@@ -48,8 +48,8 @@ struct Part {
 }
 
 impl Encoder<'_> {
-    /// The vectors of `sequences`, one for each of their spans, `[spans, output.form.row_words]` as bytes. `passed`
-    /// hears how many layers are done.
+    /// Leaves the vectors of `sequences` in `arena.vectors`, one for each of their spans: `[spans,
+    /// output.form.row_words]`. Gives how many they are. `passed` hears how many layers are done.
     ///
     /// # Errors
     /// [`crate::Error::Aborted`], [`crate::Error::OutOfMemory`], or a fault of the device.
@@ -60,10 +60,10 @@ impl Encoder<'_> {
         output: Output,
         watch: &dyn Watch,
         passed: impl Fn(u32),
-    ) -> Result<Vec<u8>> {
+    ) -> Result<u32> {
         let count = sequences.iter().map(|s| s.spans.len() as u32).sum::<u32>();
         if count == 0 {
-            return Ok(Vec::new());
+            return Ok(0);
         }
         let parts = self.lay_out(arena, sequences)?;
         let full = self.config.dimensions();
@@ -87,8 +87,7 @@ impl Encoder<'_> {
         let size = [output.dimensions, full];
         run.quantise([&arena.counts, &arena.sums, &arena.vectors], count, size, output.form, output.normalize);
         run.finish().await?;
-        let words = count as u64 * u64::from(output.form.row_words(output.dimensions));
-        self.gpu.read(&arena.vectors, words * 4).await
+        Ok(count)
     }
 
     /// The residual stream of one text after `layers` layers, or, beyond the last, the final norm of it: `[T, H]`.

@@ -12,6 +12,7 @@ mod split;
 mod tokenizer;
 mod weights;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arena::Arena;
@@ -104,6 +105,7 @@ pub struct WeightBytes {
 
 /// A model on a device.
 pub struct Model {
+    /// Shared with what works on the model's vectors where they are made.
     gpu: Arc<Gpu>,
     kernels: Kernels,
     config: Config,
@@ -168,7 +170,7 @@ impl Model {
         if self.config.tanh_int8 { Dtype::Int8 } else { Dtype::Float32 }
     }
 
-    /// The device, which others may use beside it.
+    /// The device that the model is on.
     pub fn gpu(&self) -> &Arc<Gpu> {
         &self.gpu
     }
@@ -211,6 +213,28 @@ impl Model {
 
     /// The vectors of `sequences`, one for each span, as bytes. `items` is what the caller calls them, for errors.
     async fn run(&self, sequences: &[Sequence], output: Output, items: &str, watch: &dyn Watch) -> Result<Vec<u8>> {
+        let row = u64::from(output.form.row_words(output.dimensions)) * 4;
+        let mut bytes = Vec::new();
+        let read = async |_, vectors: &wgpu::Buffer, count: u32| {
+            if count > 0 {
+                bytes.extend(self.gpu.read(vectors, u64::from(count) * row).await?);
+            }
+            Ok(())
+        };
+        self.run_batches(sequences, output, items, read, watch).await?;
+        Ok(bytes)
+    }
+
+    /// Runs `sequences` batch by batch. After each, `take` gets which they are, and their vectors on the device and how
+    /// many; the next batch overwrites them.
+    async fn run_batches(
+        &self,
+        sequences: &[Sequence],
+        output: Output,
+        items: &str,
+        mut take: impl AsyncFnMut(Range<usize>, &wgpu::Buffer, u32) -> Result<()>,
+        watch: &dyn Watch,
+    ) -> Result<()> {
         self.check_sizes(sequences, items)?;
         let total: usize = sequences.iter().map(|s| s.ids.len()).sum();
         let sizes: Vec<_> = sequences.iter().map(|s| (s.ids.len(), s.spans.len())).collect();
@@ -219,7 +243,7 @@ impl Model {
 
         let mut arena = self.arena.lock().await;
         let encoder = self.encoder();
-        let (mut bytes, mut done) = (Vec::new(), 0);
+        let mut done = 0;
         for range in packer::pack(&sizes, most_vectors) {
             let batch = &sequences[range.clone()];
             let size: usize = batch.iter().map(|s| s.ids.len()).sum();
@@ -227,13 +251,14 @@ impl Model {
                 let tokens = done + size * layers as usize / self.config.layers as usize;
                 watch.progress(Progress::Embed { texts: sequences[range.start].item, tokens, total });
             };
-            bytes.extend(encoder.embed(&mut arena, batch, output, watch, passed).await?);
+            let count = encoder.embed(&mut arena, batch, output, watch, passed).await?;
+            take(range.clone(), &arena.vectors, count).await?;
             done += size;
             let texts = sequences.get(range.end).or(sequences.last()).map_or(0, |s| s.item);
             let texts = if range.end == sequences.len() { texts + 1 } else { texts };
             watch.progress(Progress::Embed { texts, tokens: done, total });
         }
-        Ok(bytes)
+        Ok(())
     }
 
     fn encoder(&self) -> Encoder<'_> {

@@ -39,7 +39,8 @@ fn order_positions_and_data_after_adding_replacing_and_removing() {
     let tokens = Tokens { data: TokenData::Int8 { codes: &vectors.codes, scales: None }, ..vectors.tokens() };
     let mut index = Home::Cpu.index(options(Kind::Dense, RowType::Int8, 4, SMALL));
     let item = |id, data| Item { id, data };
-    let add = |index: &mut Index, items: &[Item<'_>], mode| pollster::block_on(index.add(items, tokens, None, mode, &()));
+    let add =
+        |index: &mut Index, items: &[Item<'_>], mode| pollster::block_on(index.add(items, tokens, None, mode, &()));
     add(&mut index, &[item("a", Some("{\"n\":1}")), item("b", None), item("ä", Some("null"))], Mode::Add).unwrap();
     assert_eq!(ids(&index), ["a", "b", "ä"]);
     assert_eq!((index.data(0), index.data(1), index.data(2)), (Some("{\"n\":1}"), None, Some("null")));
@@ -64,7 +65,11 @@ fn what_cannot_be_added_is_named_and_nothing_is_added() {
     let corpus = Corpus { ids: vec!["a".into(), "b".into()], vectors };
     corpus.add_to(&mut index);
     let numbers = corpus.vectors.floats.clone();
-    let tokens = |numbers: &'static [f32], offsets: &'static [u64], dim| Tokens { data: TokenData::Float32(numbers), offsets, dim };
+    let tokens = |numbers: &'static [f32], offsets: &'static [u64], dim| Tokens {
+        data: TokenData::Float32(numbers),
+        offsets,
+        dim,
+    };
     let good = tokens(Box::leak(numbers.into_boxed_slice()), &[0, 1, 3], 2);
     let (long, large) = ("x".repeat(MAX_ID + 1), format!("\"{}\"", "x".repeat(MAX_DATA)));
     let item = |id, data| Item { id, data };
@@ -94,8 +99,13 @@ fn what_cannot_be_added_is_named_and_nothing_is_added() {
     }
     let mut dense = Home::Cpu.index(options(Kind::Dense, RowType::Int8, 2, SMALL));
     let scaled = Items::random(Form::I8, 2, &[1, 1], 1);
-    let refused = |error: Error, word: &str| assert!(error.code() == "invalid-argument" && error.to_string().contains(word), "{error}");
-    refused(pollster::block_on(dense.add(&two, scaled.tokens(), None, Mode::Add, &())).err().unwrap(), "vectors.scales");
+    let refused = |error: Error, word: &str| {
+        assert!(error.code() == "invalid-argument" && error.to_string().contains(word), "{error}")
+    };
+    refused(
+        pollster::block_on(dense.add(&two, scaled.tokens(), None, Mode::Add, &())).err().unwrap(),
+        "vectors.scales",
+    );
     let plain = Tokens { data: TokenData::Int8 { codes: &scaled.codes, scales: None }, ..scaled.tokens() };
     let ranges = [(0, 0), (0, 0)];
     refused(pollster::block_on(dense.add(&two, plain, Some(&ranges), Mode::Add, &())).err().unwrap(), "ranges");
@@ -124,17 +134,33 @@ fn options_and_queries_that_cannot_be_are_named() {
     Corpus::new("a", Form::F32, 4, &[1, 1], 1).add_to(&mut dense);
     let mut late = Home::Cpu.index(options(Kind::Late, RowType::Float32, 4, SMALL));
     Corpus::new("a", Form::F32, 4, &[1, 1], 1).add_to(&mut late);
-    let search = |index: &Index, queries: &Items, options| pollster::block_on(index.search(queries.tokens(), options, &())).err();
+    let search = |index: &Index, queries: &Items, options| {
+        pollster::block_on(index.search(queries.tokens(), options, &())).err()
+    };
     let query = |lengths: &[usize]| Items::random(Form::F32, 4, lengths, 2);
     let plain = SearchOptions::default();
     refused(search(&dense, &query(&[1]), SearchOptions { k: 0, ..plain }), "invalid-argument", &["k: 0"]);
     refused(search(&dense, &query(&[1, 2]), plain), "invalid-argument", &["queries[1]", "2 rows"]);
     refused(search(&dense, &query(&[1, 0]), plain), "invalid-argument", &["queries[1]", "0 rows"]);
     refused(search(&late, &query(&[3, 0]), plain), "invalid-argument", &["queries[1]", "0 rows"]);
-    refused(search(&late, &Items::random(Form::F32, 5, &[1], 2), plain), "invalid-argument", &["queries.dim", "5", "4"]);
-    refused(search(&late, &Items::new(Form::F32, 4, &[1], vec![0.0, 1.0, f32::INFINITY, 0.0]), plain), "invalid-argument", &["queries[0]"]);
-    refused(search(&late, &Items::new(Form::F32, 4, &[1], vec![0.0, 1.0, 3e12, 0.0]), plain), "invalid-argument", &["queries"]);
-    let explain = |index: &Index, id, lengths: &[usize]| pollster::block_on(index.explain(query(lengths).tokens(), id, &())).err();
+    refused(
+        search(&late, &Items::random(Form::F32, 5, &[1], 2), plain),
+        "invalid-argument",
+        &["queries.dim", "5", "4"],
+    );
+    refused(
+        search(&late, &Items::new(Form::F32, 4, &[1], vec![0.0, 1.0, f32::INFINITY, 0.0]), plain),
+        "invalid-argument",
+        &["queries[0]"],
+    );
+    refused(
+        search(&late, &Items::new(Form::F32, 4, &[1], vec![0.0, 1.0, 3e12, 0.0]), plain),
+        "invalid-argument",
+        &["queries"],
+    );
+    let explain = |index: &Index, id, lengths: &[usize]| {
+        pollster::block_on(index.explain(query(lengths).tokens(), id, &())).err()
+    };
     refused(explain(&dense, "a0", &[1]), "unsupported", &["explain"]);
     refused(explain(&late, "nobody", &[1]), "invalid-argument", &["id", "nobody"]);
     refused(explain(&late, "a0", &[1, 1]), "invalid-argument", &["queries", "2"]);
@@ -186,9 +212,21 @@ fn an_index_that_was_changed_finds_what_one_made_anew_does() {
         3 => prop::collection::vec((0usize..25, 0usize..6), 1..8).prop_map(|items| (true, items)),
         2 => prop::collection::vec((0usize..25, Just(0)), 1..15).prop_map(|items| (false, items)),
     ];
-    let case = (prop::sample::select(KINDS.to_vec()), prop::sample::select(HOMES.to_vec()), prop::sample::select(vec![3, 16, 33]), prop::collection::vec(change, 1..12), any::<bool>());
+    let case = (
+        prop::sample::select(KINDS.to_vec()),
+        prop::sample::select(HOMES.to_vec()),
+        prop::sample::select(vec![3, 16, 33]),
+        prop::collection::vec(change, 1..12),
+        any::<bool>(),
+    );
     let config = Config { cases: Config::default().cases.min(64), failure_persistence: None, ..Config::default() };
-    let test = |((kind, rows, form), home, dim, changes, first_pass): (_, Home, usize, Vec<(bool, Vec<(usize, usize)>)>, bool)| {
+    let test = |((kind, rows, form), home, dim, changes, first_pass): (
+        _,
+        Home,
+        usize,
+        Vec<(bool, Vec<(usize, usize)>)>,
+        bool,
+    )| {
         let mut made = options(kind, rows, dim, SMALL);
         made.first_pass = first_pass && kind == Kind::Late && rows != RowType::Binary;
         let mut index = home.index(made.clone());

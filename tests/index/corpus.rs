@@ -15,8 +15,7 @@ pub(crate) fn gpu() -> Arc<Gpu> {
 }
 
 /// Segments, pieces and blocks so small that a few rows meet every seam.
-pub(crate) const SMALL: Limits =
-    Limits { segment_least: 256, segment_most: 4096, staging: 300, scores: 7, block: 200 };
+pub(crate) const SMALL: Limits = Limits { segment_least: 256, segment_most: 4096, staging: 300, scores: 7, block: 200 };
 
 /// Where rows may lie.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -184,8 +183,8 @@ pub(crate) fn agree(hits: &[Vec<Hit>], expected: &[Vec<(usize, f64, u32)>], k: u
         seen.dedup();
         assert_eq!(seen.len(), hits.len(), "{what}, query {q}: an item twice");
         for pair in hits.windows(2) {
-            let in_order = pair[0].score > pair[1].score
-                || pair[0].score == pair[1].score && pair[0].position < pair[1].position;
+            let in_order =
+                pair[0].score > pair[1].score || pair[0].score == pair[1].score && pair[0].position < pair[1].position;
             assert!(in_order, "{what}, query {q}: {pair:?}");
         }
     }

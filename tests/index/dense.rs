@@ -2,9 +2,7 @@
 
 use pplx_embed::index::{Kind, Limits, RowType, SearchOptions};
 
-use crate::corpus::{
-    Corpus, HOMES, Home, ON_DEVICE, SMALL, agree, by_cosine, coded, found, options, search,
-};
+use crate::corpus::{Corpus, HOMES, Home, ON_DEVICE, SMALL, agree, by_cosine, coded, found, options, search};
 use crate::support::maxsim::{Form, Items};
 
 const CHUNKS: [usize; 12] = [1, 1, 3, 0, 1, 7, 1, 1, 2, 1, 0, 5];
@@ -89,7 +87,9 @@ fn float32_vectors_of_any_length_have_their_cosines() {
 
 #[test]
 fn a_vector_of_zeros_has_cosine_0_and_an_item_without_rows_is_no_hit() {
-    for (home, rows) in HOMES.into_iter().flat_map(|h| [RowType::Int8, RowType::Float32, RowType::Binary].map(|r| (h, r))) {
+    for (home, rows) in
+        HOMES.into_iter().flat_map(|h| [RowType::Int8, RowType::Float32, RowType::Binary].map(|r| (h, r)))
+    {
         let mut corpus = Corpus::new("a", Form::F32, 3, &[1, 1, 0, 1], 1);
         corpus.vectors = Items::new(Form::F32, 3, &[1, 1, 0, 1], vec![-1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
         let mut index = home.index(options(Kind::Dense, rows, 3, SMALL));
@@ -108,7 +108,9 @@ fn a_vector_of_zeros_has_cosine_0_and_an_item_without_rows_is_no_hit() {
 
 #[test]
 fn equal_scores_are_in_the_order_of_adding_and_the_first_of_equal_chunks_counts() {
-    for (home, rows) in HOMES.into_iter().flat_map(|h| [RowType::Int8, RowType::Float32, RowType::Binary].map(|r| (h, r))) {
+    for (home, rows) in
+        HOMES.into_iter().flat_map(|h| [RowType::Int8, RowType::Float32, RowType::Binary].map(|r| (h, r)))
+    {
         let one = Corpus::new("a", Form::I8, 16, &[1], 1);
         let same = Corpus { ids: (0..40).map(|i| format!("{i}")).collect(), vectors: one.vectors.choose(&[0; 40]) };
         let mut index = home.index(options(Kind::Dense, rows, 16, SMALL));
@@ -132,12 +134,16 @@ fn hamming_distance_leaves_the_items_that_are_to_be_scored() {
     let query: Vec<f32> = (0..dim).map(|d| if d == 0 { 120.0 } else { 1.0 }).collect();
     floats[399 * dim..].iter_mut().for_each(|v| *v = -0.01);
     floats[399 * dim] = 1.0;
-    let corpus = Corpus { ids: (0..400).map(|i| format!("{i}")).collect(), vectors: Items::new(Form::F32, dim, &ones(400), floats) };
+    let corpus = Corpus {
+        ids: (0..400).map(|i| format!("{i}")).collect(),
+        vectors: Items::new(Form::F32, dim, &ones(400), floats),
+    };
     let queries = Items::new(Form::F32, dim, &[1], query);
     for home in HOMES {
         let mut index = home.index(options(Kind::Dense, RowType::Binary, dim, SMALL));
         corpus.add_to(&mut index);
-        let best = |rescore| search(&index, &queries, SearchOptions { k: 1, rescore, ..Default::default() })[0][0].position;
+        let best =
+            |rescore| search(&index, &queries, SearchOptions { k: 1, rescore, ..Default::default() })[0][0].position;
         assert_ne!(best(4), 399, "{home:?}: among 100 of 400");
         assert_eq!(best(400), 399, "{home:?}: among all");
     }
@@ -145,7 +151,9 @@ fn hamming_distance_leaves_the_items_that_are_to_be_scored() {
 
 #[test]
 fn a_filter_leaves_its_items_and_the_scores_as_they_are() {
-    for (home, rows) in HOMES.into_iter().flat_map(|h| [RowType::Int8, RowType::Float32, RowType::Binary].map(|r| (h, r))) {
+    for (home, rows) in
+        HOMES.into_iter().flat_map(|h| [RowType::Int8, RowType::Float32, RowType::Binary].map(|r| (h, r)))
+    {
         let corpus = Corpus::new("a", Form::I8, 24, &CHUNKS.repeat(3), 1);
         let queries = Items::random(Form::I8, 24, &ones(3), 2);
         let mut index = home.index(options(Kind::Dense, rows, 24, SMALL));

@@ -159,10 +159,14 @@ fn a_first_pass_with_enough_candidates_finds_the_same_bits_and_with_few_the_best
 
         // The candidates by the oracle: numbers of the query against signs.
         let mut signs = corpus.vectors.clone();
-        signs.floats = (0..signs.scales.len()).flat_map(|t| {
-            let scale = if form == Form::I8 { f64::from(signs.scales[t]) } else { 1.0 };
-            crate::corpus::row(&corpus.vectors, t).into_iter().map(move |v| if v * scale >= 0.0 { 1.0 } else { -1.0 })
-        }).collect();
+        signs.floats = (0..signs.scales.len())
+            .flat_map(|t| {
+                let scale = if form == Form::I8 { f64::from(signs.scales[t]) } else { 1.0 };
+                crate::corpus::row(&corpus.vectors, t)
+                    .into_iter()
+                    .map(move |v| if v * scale >= 0.0 { 1.0 } else { -1.0 })
+            })
+            .collect();
         signs.form = Form::F32;
         let by_signs = expected(&queries, &signs);
         let exact = expected(&queries, &corpus.vectors);

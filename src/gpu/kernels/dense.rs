@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{parameters, pipeline};
+use super::{pad_rows, parameters, pipeline};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Recorder, probe};
 use crate::watch::Watch;
@@ -63,13 +63,11 @@ impl DenseForm {
     /// Appends rows `[n, D]` of [`DenseForm::host_bytes`] each as the device has them. Bits past D are taken for zeros.
     pub fn pad_rows(self, rows: &[u8], dim: u32, into: &mut Vec<u8>) {
         let (host, device) = (self.host_bytes(dim) as usize, self.row_bytes(dim) as usize);
-        for row in rows.chunks_exact(host) {
-            let start = into.len();
-            into.extend_from_slice(row);
-            if self == Self::B1 && dim % 8 > 0 {
-                into[start + host - 1] &= 0xff << (8 - dim % 8);
-            }
-            into.resize(start + device, 0);
+        let start = into.len();
+        pad_rows(rows, host, device, into);
+        let spare = dim.next_multiple_of(8) - dim;
+        if self == Self::B1 && spare > 0 {
+            into[start..].chunks_exact_mut(device).for_each(|row| row[host - 1] &= 0xff << spare);
         }
     }
 

@@ -1,6 +1,6 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::{parameters, pipeline};
+use super::{pad_rows, parameters, pipeline};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Recorder};
 use crate::watch::Watch;
@@ -91,9 +91,24 @@ impl TokenForm {
         dim.div_ceil(if self == Self::B1 { 32 } else { 4 })
     }
 
-    /// Bytes of a token of `dim` dimensions.
+    /// Bytes of a token of `dim` dimensions on the device.
     pub fn row_bytes(self, dim: u32) -> u32 {
         self.stride(dim) * self.element()
+    }
+
+    /// Bytes of a token of `dim` dimensions in host memory.
+    pub fn host_bytes(self, dim: u32) -> u32 {
+        match self {
+            Self::F32 => dim * 4,
+            Self::F16 => dim * 2,
+            Self::I8 => dim,
+            Self::B1 => dim.div_ceil(8),
+        }
+    }
+
+    /// Appends rows `[n, D]` of [`TokenForm::host_bytes`] each as the device has them.
+    pub fn pad_rows(self, rows: &[u8], dim: u32, into: &mut Vec<u8>) {
+        pad_rows(rows, self.host_bytes(dim) as usize, self.row_bytes(dim) as usize, into);
     }
 
     /// The kernel that writes it.

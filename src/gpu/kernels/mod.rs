@@ -123,6 +123,15 @@ fn parameters(gpu: &Gpu) -> wgpu::Buffer {
     })
 }
 
+/// Appends rows of `host` bytes, each padded with zeros to `device` bytes.
+fn pad_rows(rows: &[u8], host: usize, device: usize, into: &mut Vec<u8>) {
+    into.reserve(rows.len() / host * device);
+    for row in rows.chunks_exact(host) {
+        into.extend_from_slice(row);
+        into.resize(into.len() + device - host, 0);
+    }
+}
+
 fn pipeline(gpu: &Gpu, name: &str) -> wgpu::ComputePipeline {
     let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: Some(name),

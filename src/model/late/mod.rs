@@ -1,23 +1,23 @@
 //! Late interaction: a vector for each token of a query or document, to be scored by the sum of best matches.
 
 mod config;
+mod encode;
 mod pooling;
 mod sequence;
 mod tokens;
 
 pub use config::{Dense, Expansion, LateConfig};
+pub use encode::Batch;
 pub use pooling::{MOST_POOLED, pool};
 pub use sequence::{Marked, Marking};
-pub use tokens::{EncodeOptions, MarkerPosition, Role, TokenData, TokenDtype, TokenEmbeddings};
+pub use tokens::{EncodeOptions, MarkerPosition, Role, TokenData, TokenDtype, TokenEmbeddings, TokenRows};
 
-use super::encoder::{Output, Sequence};
+use super::Tokenizer;
 use super::special::SpecialTokens;
-use super::{Model, Tokenizer, Usage};
 use crate::checkpoint::{Header, Number};
 use crate::error::{Error, Result};
-use crate::gpu::{Form, Gpu, Linear, Storage, WeightType};
+use crate::gpu::{Gpu, Linear, Storage, WeightType};
 use crate::hub::{self, Source};
-use crate::watch::Watch;
 
 /// Largest file of a projection accepted, in bytes.
 const MAX_DENSE: usize = 1 << 28;
@@ -151,64 +151,4 @@ async fn projection(source: &impl Source, dense: &Dense, gpu: &Gpu) -> Result<Li
         return Ok(linear);
     }
     Err(invalid(format!("tensor {NAME} is missing")))
-}
-
-impl Model {
-    /// The token vectors of `texts` as queries or as documents, in order. A text's vectors have the same bits alone, in
-    /// any batch and in any order.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`] if this is no late interaction model, [`Error::InvalidArgument`] for options that do not
-    /// go together, and as [`Model::embed`].
-    pub async fn encode(
-        &self,
-        role: Role,
-        texts: &[&str],
-        options: EncodeOptions,
-        watch: &dyn Watch,
-    ) -> Result<TokenEmbeddings> {
-        let Some(late) = &self.late else {
-            let message = "it gives one vector a text; allowed is a late interaction model, such as \
-                           perplexity-ai/pplx-embed-v1-late-0.6b";
-            let call = if role == Role::Query { "encodeQuery" } else { "encodeDocument" };
-            return Err(Error::unsupported(format!("{call} with this model"), message));
-        };
-        let pooled = options.check(role)?;
-        let mut result = TokenEmbeddings::empty(self.config.dimensions() as usize);
-        let mut sequences = Vec::with_capacity(texts.len());
-        let mut usage = Usage::default();
-        for (item, text) in texts.iter().enumerate() {
-            if watch.cancelled() {
-                return Err(Error::Aborted);
-            }
-            let Marked { ids, ranges, attended, scored, truncated } =
-                late.marking.mark(&self.tokenizer, role, text, options.marker_position)?;
-            if pooled.is_some() && scored.len() > MOST_POOLED {
-                let message = format!("texts[{item}] has {} vectors, allowed are {MOST_POOLED}", scored.len());
-                return Err(Error::argument("poolFactor", message));
-            }
-            usage.tokens += ids.len();
-            usage.truncated.extend(truncated.then_some(item));
-            result.add(scored.iter().map(|&i| (ids[i as usize], ranges[i as usize])));
-            let spans = scored.iter().map(|&i| i..i + 1).collect();
-            sequences.push(Sequence { item, ids, attended, spans });
-        }
-        result.usage = usage;
-
-        let packs = options.dtype == TokenDtype::Binary && pooled.is_none();
-        let form = if packs { Form::Ubinary } else { Form::Float32 };
-        let output = Output { form, dimensions: self.config.dimensions(), normalize: late.marking.normalizes() };
-        let bytes = self.run(&sequences, output, "texts", watch).await?;
-        if packs {
-            result.fill_with_bits(&bytes, form.row_words(output.dimensions) as usize * 4);
-            return Ok(result);
-        }
-        let mut vectors: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
-        drop(bytes);
-        if let Some(factor) = pooled {
-            vectors = result.pool(&vectors, factor, watch)?;
-        }
-        result.fill(vectors, options.dtype);
-        Ok(result)
-    }
 }

@@ -127,6 +127,87 @@ pub enum TokenData {
     Binary(Vec<u8>),
 }
 
+impl TokenData {
+    /// Float32 vectors `[N, dim]`, in the form `dtype`.
+    pub(super) fn of(vectors: Vec<f32>, dim: usize, dtype: TokenDtype) -> Self {
+        let rows = || vectors.chunks_exact(dim);
+        match dtype {
+            TokenDtype::Float16 => Self::Float16(cpu::float16(&vectors)),
+            TokenDtype::Int8 => {
+                let (mut codes, mut scales) = (Vec::with_capacity(vectors.len()), Vec::new());
+                for (row, scale) in rows().map(cpu::scaled_int8) {
+                    codes.extend(row);
+                    scales.push(scale);
+                }
+                Self::Int8 { codes, scales }
+            }
+            TokenDtype::Binary => Self::Binary(rows().flat_map(cpu::pack_bits).collect()),
+            TokenDtype::Float32 => Self::Float32(vectors),
+        }
+    }
+
+    /// Bits in rows of `stride` bytes, of which the first ceil(dim/8) count.
+    pub(super) fn of_bits(bytes: &[u8], dim: usize, stride: usize) -> Self {
+        let width = dim.div_ceil(8);
+        Self::Binary(bytes.chunks_exact(stride).flat_map(|row| &row[..width]).copied().collect())
+    }
+}
+
+/// The tokens that a list of texts has vectors of, end to end: those of text `i` are the rows
+/// `offsets[i]..offsets[i + 1]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenRows {
+    /// `[n + 1]` for n texts; from 0 to N.
+    pub offsets: Vec<usize>,
+    /// D, dimensions of a vector.
+    pub dim: usize,
+    /// `[N]`, the id of each vector's token.
+    pub ids: Vec<u32>,
+    /// `[N]`, the bytes of the text that each vector's token stands for; `None` for markers and filling. Several tokens
+    /// of one character all have its bytes.
+    pub ranges: Vec<Option<(usize, usize)>>,
+    /// What it cost.
+    pub usage: Usage,
+}
+
+impl TokenRows {
+    pub(super) fn empty(dim: usize) -> Self {
+        Self { offsets: vec![0], dim, ids: Vec::new(), ranges: Vec::new(), usage: Usage::default() }
+    }
+
+    /// Adds the next text's tokens.
+    pub(super) fn add(&mut self, tokens: impl Iterator<Item = (u32, Option<(usize, usize)>)>) {
+        for (id, range) in tokens {
+            self.ids.push(id);
+            self.ranges.push(range);
+        }
+        self.offsets.push(self.ids.len());
+    }
+
+    /// Pools each text's `vectors` `[N, D]` by `factor`; what is left takes the place of ids, ranges and offsets.
+    pub(super) fn pool(&mut self, vectors: &[f32], factor: u32, watch: &dyn Watch) -> Result<Vec<f32>> {
+        let mut pooled = Self::empty(self.dim);
+        let mut left = Vec::new();
+        for ends in self.offsets.windows(2) {
+            if watch.cancelled() {
+                return Err(Error::Aborted);
+            }
+            let (means, first) = pool(&vectors[ends[0] * self.dim..ends[1] * self.dim], self.dim, factor);
+            left.extend(means);
+            pooled.add(first.iter().map(|&i| (self.ids[ends[0] + i], self.ranges[ends[0] + i])));
+        }
+        pooled.usage = std::mem::take(&mut self.usage);
+        *self = pooled;
+        Ok(left)
+    }
+
+    /// With their vectors.
+    pub(super) fn with(self, data: TokenData) -> TokenEmbeddings {
+        let Self { offsets, dim, ids, ranges, usage } = self;
+        TokenEmbeddings { data, offsets, dim, ids, ranges, usage }
+    }
+}
+
 /// The token vectors of a list of texts, end to end: those of text `i` are the rows `offsets[i]..offsets[i + 1]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenEmbeddings {
@@ -138,28 +219,13 @@ pub struct TokenEmbeddings {
     pub dim: usize,
     /// `[N]`, the id of each vector's token; of pooled vectors, that of the first token.
     pub ids: Vec<u32>,
-    /// `[N]`, the bytes of the text that each vector's token stands for; `None` for markers and filling. Several tokens
-    /// of one character all have its bytes. Of pooled vectors, the first token's.
+    /// `[N]`, as [`TokenRows::ranges`]; of pooled vectors, the first token's.
     pub ranges: Vec<Option<(usize, usize)>>,
     /// What it cost.
     pub usage: Usage,
 }
 
 impl TokenEmbeddings {
-    pub(super) fn empty(dim: usize) -> Self {
-        let data = TokenData::Float32(Vec::new());
-        Self { data, offsets: vec![0], dim, ids: Vec::new(), ranges: Vec::new(), usage: Usage::default() }
-    }
-
-    /// Makes room for the next text's tokens.
-    pub(super) fn add(&mut self, tokens: impl Iterator<Item = (u32, Option<(usize, usize)>)>) {
-        for (id, range) in tokens {
-            self.ids.push(id);
-            self.ranges.push(range);
-        }
-        self.offsets.push(self.ids.len());
-    }
-
     /// The rows of text `i`.
     pub fn rows(&self, i: usize) -> Range<usize> {
         self.offsets[i]..self.offsets[i + 1]
@@ -187,60 +253,18 @@ impl TokenEmbeddings {
             TokenData::Binary(_) => TokenDtype::Binary,
         }
     }
-
-    /// Pools each text's `vectors` `[N, D]` by `factor`; what is left takes the place of ids, ranges and offsets.
-    pub(super) fn pool(&mut self, vectors: &[f32], factor: u32, watch: &dyn Watch) -> Result<Vec<f32>> {
-        let mut pooled = Self::empty(self.dim);
-        let mut left = Vec::new();
-        for text in 0..self.texts() {
-            if watch.cancelled() {
-                return Err(Error::Aborted);
-            }
-            let rows = self.rows(text);
-            let (means, first) = pool(&vectors[rows.start * self.dim..rows.end * self.dim], self.dim, factor);
-            left.extend(means);
-            pooled.add(first.iter().map(|&i| (self.ids[rows.start + i], self.ranges[rows.start + i])));
-        }
-        pooled.usage = std::mem::take(&mut self.usage);
-        *self = pooled;
-        Ok(left)
-    }
-
-    /// Takes float32 vectors `[N, D]`, in the form `dtype`.
-    pub(super) fn fill(&mut self, vectors: Vec<f32>, dtype: TokenDtype) {
-        let rows = || vectors.chunks_exact(self.dim);
-        self.data = match dtype {
-            TokenDtype::Float16 => TokenData::Float16(cpu::float16(&vectors)),
-            TokenDtype::Int8 => {
-                let (mut codes, mut scales) = (Vec::with_capacity(vectors.len()), Vec::new());
-                for (row, scale) in rows().map(cpu::scaled_int8) {
-                    codes.extend(row);
-                    scales.push(scale);
-                }
-                TokenData::Int8 { codes, scales }
-            }
-            TokenDtype::Binary => TokenData::Binary(rows().flat_map(cpu::pack_bits).collect()),
-            TokenDtype::Float32 => TokenData::Float32(vectors),
-        };
-    }
-
-    /// Takes bits in rows of `stride` bytes, of which the first ceil(D/8) count.
-    pub(super) fn fill_with_bits(&mut self, bytes: &[u8], stride: usize) {
-        let width = self.dim.div_ceil(8);
-        self.data = TokenData::Binary(bytes.chunks_exact(stride).flat_map(|row| &row[..width]).copied().collect());
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{TokenData, TokenDtype, TokenEmbeddings};
+    use super::{TokenData, TokenDtype};
 
     #[test]
     fn int8_has_a_scale_a_token_and_is_within_half_of_it() {
         let vectors = vec![0.5, -1.0, 0.25, 0.0, 0.0, 0.0, 1e-30, -3e-30, 2e-30];
-        let mut embeddings = TokenEmbeddings::empty(3);
-        embeddings.fill(vectors.clone(), TokenDtype::Int8);
-        let TokenData::Int8 { codes, scales } = &embeddings.data else { panic!("not int8") };
+        let TokenData::Int8 { codes, scales } = TokenData::of(vectors.clone(), 3, TokenDtype::Int8) else {
+            panic!("not int8")
+        };
         assert_eq!(scales.len(), 3);
         assert_eq!(codes[..6], [64, -127, 32, 0, 0, 0]); // 63.5 and 31.75
         assert_eq!(codes[6..], [42, -127, 85]);

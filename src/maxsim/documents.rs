@@ -1,0 +1,90 @@
+//! Where the documents of a call are: in host memory, or on the device already.
+
+use super::ragged::Ragged;
+use super::{MAX_DIM, Tokens};
+use crate::error::{Error, Result};
+use crate::gpu::TokenForm;
+
+/// The token vectors of several documents that are on the device, end to end: those of document `i` are the rows
+/// `offsets[i]..offsets[i + 1]` of a buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct Resident<'a> {
+    /// What the rows are made of.
+    pub form: TokenForm,
+    /// D, dimensions of a vector: 1 to [`MAX_DIM`].
+    pub dim: usize,
+    /// `[documents + 1]`: starts with 0 and never falls.
+    pub offsets: &'a [u64],
+    /// Rows of [`TokenForm::row_bytes`], padded with zeros: as many as the offsets end with, and any more.
+    pub data: &'a wgpu::Buffer,
+    /// A float32 for each row, which its similarities are multiplied by; `None` where all are 1.
+    pub scales: Option<&'a wgpu::Buffer>,
+    /// The largest absolute number of a vector, or more: [`Tokens::peak`] of what was written. 1 for unit vectors.
+    pub peak: f64,
+}
+
+impl Resident<'_> {
+    fn check(&self, name: &str) -> Result<()> {
+        let refuse = |field: &str, message: String| Err(Error::argument(format!("{name}.{field}"), message));
+        if !(1..=MAX_DIM).contains(&self.dim) {
+            return refuse("dim", format!("{}, allowed are 1 to {MAX_DIM}", self.dim));
+        }
+        let end = Ragged(self.offsets).check(name)?;
+        let row = u64::from(self.form.row_bytes(self.dim as u32));
+        for (field, buffer, row) in [("data", Some(self.data), row), ("scales", self.scales, 4)] {
+            if let Some(size) = buffer.map(wgpu::Buffer::size).filter(|size| size / row < end) {
+                return refuse(field, format!("has {size} bytes, the offsets end with {end} rows of {row}"));
+            }
+        }
+        if !(0.0..=f64::from(f32::MAX)).contains(&self.peak) {
+            return refuse("peak", format!("{}, allowed are finite numbers from 0 on", self.peak));
+        }
+        Ok(())
+    }
+}
+
+/// The documents of a call.
+#[derive(Clone, Copy)]
+pub(super) enum Documents<'a> {
+    Host(Tokens<'a>),
+    Device(Resident<'a>),
+}
+
+impl<'a> Documents<'a> {
+    pub(super) fn ragged(&self) -> Ragged<'a> {
+        match self {
+            Self::Host(tokens) => Ragged(tokens.offsets),
+            Self::Device(resident) => Ragged(resident.offsets),
+        }
+    }
+
+    pub(super) fn dim(&self) -> usize {
+        match self {
+            Self::Host(tokens) => tokens.dim,
+            Self::Device(resident) => resident.dim,
+        }
+    }
+
+    pub(super) fn form(&self) -> TokenForm {
+        match self {
+            Self::Host(tokens) => tokens.form(),
+            Self::Device(resident) => resident.form,
+        }
+    }
+
+    /// Checks shapes, and numbers where they can be seen; `name` is what errors call the documents.
+    pub(super) fn check(&self, name: &str) -> Result<()> {
+        match self {
+            Self::Host(tokens) => tokens.check(name),
+            Self::Device(resident) => resident.check(name),
+        }
+    }
+
+    /// Largest absolute number, and largest factor it comes with.
+    pub(super) fn peak(&self) -> [f64; 2] {
+        match self {
+            Self::Host(tokens) => tokens.peaks(),
+            Self::Device(resident) => [resident.peak, 1.0],
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Token vectors that stay on the device, from the encoder to their score, on the adapter that `VK_ICD_FILENAMES`
+//! chooses: the bits of vectors that go through host memory.
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use pollster::block_on;
+use pplx_embed::gpu::{Gpu, Keep, KeepBuffers, Recorder, TokenForm};
+use pplx_embed::hub::Folder;
+use pplx_embed::maxsim::{self, Options, Resident, Scorer};
+use pplx_embed::model::late::{EncodeOptions, MarkerPosition, Role, TokenData, TokenDtype, TokenEmbeddings, TokenRows};
+use pplx_embed::model::{LoadOptions, Model};
+use pplx_embed::{Error, Progress, Watch};
+
+fn load(checkpoint: &str) -> Model {
+    let folder = Folder::new(format!("tests/fixtures/checkpoints/{checkpoint}"));
+    block_on(Model::load(&folder, LoadOptions::default(), &())).unwrap()
+}
+
+/// Texts of every length up to the model's, more than a batch of 4,096 tokens.
+fn texts() -> Vec<String> {
+    let words = ["red", "bicycle", "of", "Émile,", "1897.", "東京", "the", "wheel"];
+    let text = |i: usize| (0..i % 67).map(|j| words[(i * 5 + j * 3) % words.len()]).collect::<Vec<_>>().join(" ");
+    (0..180).map(text).collect()
+}
+
+fn encode(model: &Model, role: Role, texts: &[&str], options: EncodeOptions) -> TokenEmbeddings {
+    block_on(model.encode(role, texts, options, &())).unwrap()
+}
+
+fn rows_of(embeddings: &TokenEmbeddings) -> TokenRows {
+    let TokenEmbeddings { offsets, dim, ids, ranges, usage, .. } = embeddings.clone();
+    TokenRows { offsets, dim, ids, ranges, usage }
+}
+
+#[test]
+fn handed_over_vectors_tokens_and_ranges_are_those_of_encode() {
+    let model = load("late-st");
+    let texts = texts();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    for role in [Role::Query, Role::Document] {
+        for marker_position in [MarkerPosition::First, MarkerPosition::Second] {
+            let expected = encode(&model, role, &texts, EncodeOptions { marker_position, ..Default::default() });
+            let (mut batches, mut next) = (0, 0);
+            let mut vectors: Vec<f32> = Vec::new();
+            let tokens = block_on(model.encode_into(
+                role,
+                &texts,
+                marker_position,
+                async |batch| {
+                    assert_eq!((batch.texts.start, batch.rows.start), (next, vectors.len() / 24));
+                    let ends = &batch.tokens.offsets;
+                    assert_eq!(batch.rows, ends[batch.texts.start]..ends[batch.texts.end]);
+                    let bytes = model.gpu().read(batch.vectors, batch.rows.len() as u64 * 96).await?;
+                    vectors.extend(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes));
+                    (batches, next) = (batches + 1, batch.texts.end);
+                    Ok(())
+                },
+                &(),
+            ))
+            .unwrap();
+            assert!(batches > 1 && next == texts.len(), "{batches} batches, up to text {next}");
+            assert_eq!(tokens, rows_of(&expected));
+            let TokenData::Float32(expected) = expected.data else { panic!("not float32") };
+            assert!(!expected.is_empty() && vectors.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits()));
+            assert_eq!(vectors.len(), expected.len());
+        }
+    }
+}
+
+/// Document vectors on the device, as rows of one form, and their tokens.
+struct Kept {
+    data: wgpu::Buffer,
+    scales: wgpu::Buffer,
+    tokens: TokenRows,
+}
+
+fn kept(model: &Model, texts: &[&str], form: TokenForm) -> Kept {
+    let gpu = model.gpu();
+    let kernels = block_on(Keep::new(gpu, form)).unwrap();
+    let row = u64::from(form.row_bytes(24));
+    let (data, scales) = (gpu.storage("rows", 10_000 * row).unwrap(), gpu.storage("scales", 40_000).unwrap());
+    let take = async |batch: pplx_embed::model::late::Batch<'_>| {
+        let mut run = Recorder::for_keep(gpu, &kernels, &());
+        let buffers = KeepBuffers { vectors: batch.vectors, data: &data, scales: Some(&scales) };
+        run.keep(buffers, 0..batch.rows.len() as u32, batch.rows.start as u32, 24);
+        // Handed to the device, and not waited for.
+        run.flush().await
+    };
+    let tokens = block_on(model.encode_into(Role::Document, texts, MarkerPosition::First, take, &())).unwrap();
+    Kept { data, scales, tokens }
+}
+
+fn bits(scores: &[f32]) -> Vec<u32> {
+    scores.iter().map(|s| s.to_bits()).collect()
+}
+
+#[test]
+fn every_form_is_kept_and_scored_with_the_bits_of_a_way_through_the_host() {
+    let model = load("late-st");
+    let texts = texts();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let gpu: &Gpu = model.gpu();
+    let queries = encode(&model, Role::Query, &["a red wheel", "東京 1897"], EncodeOptions::default());
+    for (form, dtype) in [
+        (TokenForm::F32, TokenDtype::Float32),
+        (TokenForm::F16, TokenDtype::Float16),
+        (TokenForm::I8, TokenDtype::Int8),
+        (TokenForm::B1, TokenDtype::Binary),
+    ] {
+        let host = encode(&model, Role::Document, &texts, EncodeOptions { dtype, ..Default::default() });
+        let device = kept(&model, &texts, form);
+        assert_eq!(device.tokens, rows_of(&host));
+        let offsets: Vec<u64> = host.offsets.iter().map(|&o| o as u64).collect();
+        let documents = maxsim::Tokens { data: borrowed(&host.data), offsets: &offsets, dim: 24 };
+        let mut rows = Vec::new();
+        form.pad_rows(documents.bytes(), 24, &mut rows);
+        assert!(block_on(gpu.read(&device.data, rows.len() as u64)).unwrap() == rows, "{dtype:?}");
+        if let TokenData::Int8 { scales, .. } = &host.data {
+            let read = block_on(gpu.read(&device.scales, scales.len() as u64 * 4)).unwrap();
+            assert_eq!(read, bytemuck::cast_slice::<f32, u8>(scales));
+        }
+
+        let ends: Vec<u64> = queries.offsets.iter().map(|&o| o as u64).collect();
+        let asked = maxsim::Tokens { data: borrowed(&queries.data), offsets: &ends, dim: 24 };
+        let scorer = Scorer::new();
+        let expected = block_on(scorer.score(gpu, asked, documents, Options::default(), &())).unwrap();
+        let resident = Resident {
+            form,
+            dim: 24,
+            offsets: &offsets,
+            data: &device.data,
+            scales: (form == TokenForm::I8).then_some(&device.scales),
+            peak: 1.0,
+        };
+        let got = block_on(scorer.score_resident(gpu, asked, resident, None, &())).unwrap();
+        assert_eq!(bits(&got), bits(&expected), "{dtype:?}");
+    }
+}
+
+fn borrowed(data: &TokenData) -> maxsim::TokenData<'_> {
+    match data {
+        TokenData::Float32(data) => maxsim::TokenData::Float32(data),
+        TokenData::Float16(data) => maxsim::TokenData::Float16(data),
+        TokenData::Int8 { codes, scales } => maxsim::TokenData::Int8 { codes, scales: Some(scales) },
+        TokenData::Binary(data) => maxsim::TokenData::Binary(data),
+    }
+}
+
+/// Cancels when it has heard of so much progress.
+struct Patience(Cell<u32>);
+
+impl Watch for Patience {
+    fn cancelled(&self) -> bool {
+        self.0.get() == 0
+    }
+
+    fn progress(&self, progress: Progress) {
+        assert!(matches!(progress, Progress::Embed { tokens, total, .. } if tokens <= total), "{progress:?}");
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+#[test]
+fn an_error_of_the_taker_and_cancelling_end_the_call_and_leave_a_model_that_works() {
+    let model = load("late-st");
+    let texts = texts();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let before = encode(&model, Role::Document, &texts[..20], EncodeOptions::default());
+    let run = |fail_at: u32, patience: u32| {
+        let calls = Cell::new(0);
+        let take = async |_: pplx_embed::model::late::Batch<'_>| {
+            calls.set(calls.get() + 1);
+            if calls.get() == fail_at { Err(Error::OutOfMemory { message: "no segment".into() }) } else { Ok(()) }
+        };
+        let watch = Patience(Cell::new(patience));
+        let done = block_on(model.encode_into(Role::Document, &texts, MarkerPosition::First, take, &watch));
+        (done.map(|tokens| tokens.usage.tokens).map_err(|e| e.code()), calls.get())
+    };
+    let (tokens, batches) = run(u32::MAX, u32::MAX);
+    assert!(tokens.unwrap() > 4096 && batches > 1);
+    assert_eq!(run(1, u32::MAX), (Err("out-of-memory"), 1));
+    assert_eq!(run(batches, u32::MAX), (Err("out-of-memory"), batches));
+    assert_eq!(run(u32::MAX, 0), (Err("aborted"), 0));
+    let (aborted, calls) = run(u32::MAX, 2 + model.info().layers);
+    assert_eq!((aborted, calls), (Err("aborted"), 1));
+    assert_eq!(encode(&model, Role::Document, &texts[..20], EncodeOptions::default()), before);
+}
+
+#[test]
+fn no_texts_make_no_batches_and_other_models_refuse() {
+    let take = async |batch: pplx_embed::model::late::Batch<'_>| panic!("{:?}", batch.texts);
+    let model = load("late-st");
+    let tokens = block_on(model.encode_into(Role::Document, &[], MarkerPosition::First, take, &())).unwrap();
+    assert_eq!((tokens.offsets, tokens.ids.len(), tokens.dim), (vec![0], 0, 24));
+    let dense = load("f32-gqa2");
+    let refused = block_on(dense.encode_into(Role::Document, &["a"], MarkerPosition::First, take, &())).unwrap_err();
+    assert_eq!(refused.code(), "unsupported");
+}
+
+#[test]
+fn the_device_outlives_the_model_for_whoever_shares_it() {
+    let model = load("late-st");
+    let kept = kept(&model, &["a red bicycle"], TokenForm::F16);
+    let gpu = Arc::clone(model.gpu());
+    let count = kept.tokens.ids.len() as u64 * 48;
+    let before = block_on(gpu.read(&kept.data, count)).unwrap();
+    drop(model);
+    assert!(before.iter().any(|&b| b != 0));
+    assert_eq!(block_on(gpu.read(&kept.data, count)).unwrap(), before);
+}
