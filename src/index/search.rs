@@ -95,9 +95,9 @@ impl Index {
                 return Err(Error::argument(format!("queries[{i}]"), format!("has {rows} rows, allowed is {allowed}")));
             }
         }
-        let [highest, factor] = queries.peak();
-        if !dense && highest * factor > f64::from(LARGEST) {
-            let message = format!("have numbers of up to {:e}, allowed are {LARGEST:e}", highest * factor);
+        let highest = queries.peak();
+        if !dense && highest > f64::from(LARGEST) {
+            let message = format!("have numbers of up to {highest:e}, allowed are {LARGEST:e}");
             return Err(Error::argument("queries", message));
         }
         Ok(())
