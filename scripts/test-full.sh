@@ -23,3 +23,4 @@ done
 cargo test --release --test large -- --ignored --nocapture --test-threads 1
 PROPTEST_CASES=400000 cargo test --release --test fuzz
 PROPTEST_CASES=1000000 cargo test --release --test fuzz_formats
+PROPTEST_CASES=400000 cargo test --release --test fuzz_index

@@ -111,25 +111,31 @@ impl Index {
             items.push(offsets.len() as u32 - 1);
             offsets.push(u64::from(span.range().end) - base);
         }
+        let (documents, wanted) = (offsets.len() - 1, spans.iter().map(|span| u64::from(span.rows)).sum::<u64>());
         let with_item = |&(query, span): &(u32, u32)| (query, items[span as usize]);
         let every = |query: u32| items.iter().map(move |&item| (query, item));
         let pairs: Option<Vec<(u32, u32)>> = match pairs {
             Some(pairs) => Some(pairs.iter().map(with_item).collect()),
-            None if offsets.len() == spans.len() + 1 => None,
+            // What little nobody asks for is scored too: that is cheaper than to name all else.
+            None if offsets[documents] <= wanted * 2 => None,
             None => Some((0..queries.items() as u32).flat_map(every).collect()),
         };
         let options = Options { pairs: pairs.as_deref(), normalize: false };
-        match (home, &self.store.gpu) {
+        let scores = match (home, &self.store.gpu) {
             (Home::Host(rows), Some(gpu)) => {
-                self.scorer.score(gpu, *queries, rows.tokens(all, &offsets), options, watch).await
+                self.scorer.score(gpu, *queries, rows.tokens(all, &offsets), options, watch).await?
             }
-            (Home::Host(rows), None) => maxsim::score_on_cpu(*queries, rows.tokens(all, &offsets), options, watch),
+            (Home::Host(rows), None) => maxsim::score_on_cpu(*queries, rows.tokens(all, &offsets), options, watch)?,
             (Home::Device(rows), Some(gpu)) => {
-                let documents = rows.resident(&offsets);
-                self.scorer.score_resident(gpu, *queries, documents, options.pairs, watch).await
+                self.scorer.score_resident(gpu, *queries, rows.resident(&offsets), options.pairs, watch).await?
             }
-            (Home::Device(_), None) => Ok(Vec::new()),
+            (Home::Device(_), None) => Vec::new(),
+        };
+        if pairs.is_some() || documents == spans.len() {
+            return Ok(scores);
         }
+        let of_query = |scores: &[f32]| items.iter().map(|&item| scores[item as usize]).collect::<Vec<_>>();
+        Ok(scores.chunks_exact(documents).flat_map(of_query).collect())
     }
 
     /// [`Index::explain`] for the item at `position`.

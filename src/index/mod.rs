@@ -21,6 +21,7 @@ mod dense;
 mod device;
 #[cfg(not(target_arch = "wasm32"))]
 mod disk;
+mod encode;
 pub mod format;
 mod late;
 mod open;
@@ -49,7 +50,7 @@ use store::Store;
 pub use texts::Text;
 
 use crate::error::Result;
-use crate::gpu::{Dense, Gpu};
+use crate::gpu::{Dense, Gpu, Keep};
 use crate::maxsim::Scorer;
 
 /// Items and their vectors, ready to be searched.
@@ -60,6 +61,8 @@ pub struct Index {
     scorer: Scorer,
     /// Compiled at the first search of a dense index; its calls run one after another.
     dense: Mutex<Option<Dense>>,
+    /// Compiled when the encoder first fills rows of their form.
+    keep: Vec<Keep>,
 }
 
 /// Where an index's memory is.
@@ -80,7 +83,14 @@ impl Index {
     pub fn new(gpu: Option<Arc<Gpu>>, options: IndexOptions) -> Result<Self> {
         options.check()?;
         let store = Store::new(gpu, Layout::new(&options), options.memory, options.limits);
-        Ok(Self { options, items: Catalogue::default(), store, scorer: Scorer::new(), dense: Mutex::default() })
+        Ok(Self {
+            options,
+            items: Catalogue::default(),
+            store,
+            scorer: Scorer::new(),
+            dense: Mutex::default(),
+            keep: Vec::new(),
+        })
     }
 
     /// How many items there are.

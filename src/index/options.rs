@@ -128,8 +128,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Segments of 1 to 128 MiB, 32 MiB of staging, 16 MiB of scores, blocks of 4 MiB.
+    /// Segments of 1 to 128 MiB, 32 MiB of staging, 4 MiB of scores, blocks of 4 MiB.
     fn default() -> Self {
-        Self { segment_least: 1 << 20, segment_most: 128 << 20, staging: 32 << 20, scores: 4 << 20, block: 4 << 20 }
+        Self { segment_least: 1 << 20, segment_most: 128 << 20, staging: 32 << 20, scores: 1 << 20, block: 4 << 20 }
     }
 }

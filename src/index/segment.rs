@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::device::DeviceRows;
-use super::rows::{Layout, Rows, Stream};
+use super::rows::{Batch, Layout, Rows, Stream};
 use crate::error::Result;
 use crate::gpu::Gpu;
 
@@ -48,14 +48,30 @@ impl Segment {
     /// Bytes in host memory and on the device.
     pub(super) fn bytes(&self, layout: &Layout) -> (u64, u64) {
         let mut bytes = (size_of_val(&self.squares[..]) as u64, 0);
-        let homes = std::iter::once(&self.rows).chain(&self.signs);
-        for (home, stream) in homes.zip(std::iter::once(&layout.rows).chain(&layout.signs)) {
+        for (home, stream) in self.homes().zip(std::iter::once(&layout.rows).chain(&layout.signs)) {
             match home {
                 Home::Host(rows) => bytes.0 += rows.memory(),
                 Home::Device(_) => bytes.1 += u64::from(self.capacity) * DeviceRows::cost(stream),
             }
         }
         bytes
+    }
+
+    /// Where the numbers are, and where the signs.
+    pub(super) fn homes(&self) -> impl Iterator<Item = &Home> {
+        std::iter::once(&self.rows).chain(&self.signs)
+    }
+
+    /// Puts rows to row `at` and on, as far as they belong in host memory.
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfMemory`].
+    pub(super) fn write_host(&mut self, at: u32, batch: &Batch) -> Result<()> {
+        self.rows.write(None, at, &batch.rows, 0..batch.len())?;
+        match (&mut self.signs, &batch.signs) {
+            (Some(home), Some(signs)) => home.write(None, at, signs, 0..batch.len()),
+            _ => Ok(()),
+        }
     }
 
     /// Whether it is mostly dead.

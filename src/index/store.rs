@@ -43,6 +43,11 @@ impl Store {
         &self.segments
     }
 
+    /// One of them.
+    pub(super) fn segment_mut(&mut self, at: usize) -> &mut Segment {
+        &mut self.segments[at]
+    }
+
     /// Where in [`Store::segments`] the rows of `place` are; `None` for no rows.
     pub(super) fn at(&self, place: Place) -> Option<usize> {
         let found = || self.segments.binary_search_by_key(&place.segment, |s| s.name).ok();

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
+use super::encode::float32;
 use super::rows::Form;
 use super::{Hit, Index, IndexOptions, Item, Kind, Mode, SearchOptions};
 use crate::error::{Error, Result};
 use crate::maxsim::{self, Tokens};
-use crate::model::late::{EncodeOptions, Role, TokenData};
+use crate::model::late::{EncodeOptions, Role};
 use crate::model::{self, ContextOptions, Data, Dtype, EmbedOptions, Embeddings, LongDocuments, Model, Usage};
 use crate::watch::Watch;
 
@@ -59,14 +60,7 @@ impl Index {
             return Ok(usage);
         }
         let texts = texts.iter().enumerate().map(|(i, text)| text.whole(i)).collect::<Result<Vec<_>>>()?;
-        let encoded = model.encode(Role::Document, &texts, EncodeOptions::default(), watch).await?;
-        let TokenData::Float32(numbers) = &encoded.data else { return Err(Error::unsupported("this form", "float32")) };
-        let offsets: Vec<u64> = encoded.offsets.iter().map(|&o| o as u64).collect();
-        let range = |r: &Option<(usize, usize)>| r.map_or((0, 0), |(start, end)| (start as u32, end as u32));
-        let ranges: Vec<(u32, u32)> = encoded.ranges.iter().map(range).collect();
-        let vectors = Tokens { data: maxsim::TokenData::Float32(numbers), offsets: &offsets, dim: encoded.dim };
-        self.add(items, vectors, Some(&ranges), mode, watch).await?;
-        Ok(encoded.usage)
+        self.encode(model, items, &texts, mode, watch).await
     }
 
     /// [`Index::search`] for texts.
@@ -87,9 +81,9 @@ impl Index {
             return self.search(numbers.tokens(&offsets, self.options.dim), options, watch).await;
         }
         let encoded = model.encode(Role::Query, texts, EncodeOptions::default(), watch).await?;
-        let TokenData::Float32(numbers) = &encoded.data else { return Err(Error::unsupported("this form", "float32")) };
         let offsets: Vec<u64> = encoded.offsets.iter().map(|&o| o as u64).collect();
-        let queries = Tokens { data: maxsim::TokenData::Float32(numbers), offsets: &offsets, dim: encoded.dim };
+        let queries =
+            Tokens { data: maxsim::TokenData::Float32(float32(&encoded)?), offsets: &offsets, dim: encoded.dim };
         self.search(queries, options, watch).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use pplx_embed::gpu::{Gpu, probe};
+use pplx_embed::gpu::Gpu;
 use pplx_embed::index::{Hit, Index, IndexOptions, Item, Kind, Limits, Mode, RowType, SearchOptions};
 use pplx_embed::maxsim::{TokenData, Tokens};
 
@@ -188,9 +188,4 @@ pub(crate) fn agree(hits: &[Vec<Hit>], expected: &[Vec<(usize, f64, u32)>], k: u
             assert!(in_order, "{what}, query {q}: {pair:?}");
         }
     }
-}
-
-/// Whole numbers whose dot products float32 holds exactly.
-pub(crate) fn small_whole_numbers(seed: u64, count: usize) -> Vec<f32> {
-    probe::values(seed, count).iter().map(|v| (v * 4.0).round()).collect()
 }

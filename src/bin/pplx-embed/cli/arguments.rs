@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pplx_embed::hub::cache::{Cached, Directory};
 use pplx_embed::hub::{self, Folder, Http, Repository, Retry};
+use pplx_embed::index::{Kind, RowType};
 use pplx_embed::model::late::{Role, TokenDtype};
 use pplx_embed::model::{Dtype, Held, LoadOptions, Model};
 use pplx_embed::{Error, Result};
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     EmbedContext(EmbedContext),
     /// Encode queries or documents for late interaction: a vector for each token.
     Encode(Encode),
+    /// Find the texts of a corpus that are nearest to queries.
+    Search(Search),
     /// Score token vectors of queries against those of documents by late interaction. No model is needed.
     Maxsim(Maxsim),
     /// Load a model and say what it is and what it runs on.
@@ -49,6 +52,7 @@ impl Command {
             Self::Maxsim(command) => command.json,
             Self::EmbedContext(command) => command.common.origin.json,
             Self::Encode(command) => command.common.origin.json,
+            Self::Search(command) => command.common.origin.json,
         }
     }
 }
@@ -154,6 +158,44 @@ pub(crate) struct Encode {
     /// Of a document's vectors keep one in this many, each the mean of vectors that are alike.
     #[arg(long)]
     pub(crate) pool_factor: Option<u32>,
+}
+
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("where").required(true).multiple(true).args(["corpus", "index"]))]
+pub(crate) struct Search {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// What to search: .txt has one text per line, .jsonl a JSON string, {"text": ..., "id": ...} or {"chunks": [...],
+    /// "id": ...} per line. What has no id is called by the number of its line.
+    #[arg(long)]
+    pub(crate) corpus: Option<PathBuf>,
+    /// A saved index: written if there is a corpus, else searched.
+    #[arg(long)]
+    pub(crate) index: Option<PathBuf>,
+    /// What to search for. Without any, each line of standard input.
+    #[arg(value_name = "QUERY")]
+    pub(crate) queries: Vec<String>,
+    /// Hits for each query.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) k: usize,
+    /// dense (a vector for each text or chunk) or late (one for each token); the model's own by default.
+    #[arg(long, value_parser = Kind::from_str, requires = "corpus")]
+    pub(crate) kind: Option<Kind>,
+    /// int8, binary, float32 or, if late, float16: how vectors are kept.
+    #[arg(long, value_parser = RowType::from_str, requires = "corpus")]
+    pub(crate) dtype: Option<RowType>,
+    /// Keep this many of the leading dimensions.
+    #[arg(long, requires = "corpus")]
+    pub(crate) dimensions: Option<usize>,
+    /// If late: choose candidates by the signs of their vectors.
+    #[arg(long, requires = "corpus")]
+    pub(crate) first_pass: bool,
+    /// Candidates that signs choose, with a first pass.
+    #[arg(long)]
+    pub(crate) candidates: Option<u32>,
+    /// Candidates that Hamming distance chooses, as a multiple of k, with binary vectors of a dense index.
+    #[arg(long)]
+    pub(crate) rescore: Option<u32>,
 }
 
 #[derive(Args)]

@@ -12,6 +12,7 @@ mod output;
 mod progress;
 mod quantize;
 mod safetensors;
+mod search;
 
 use std::process::ExitCode;
 
@@ -26,6 +27,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Maxsim(command) => maxsim::run(command),
         Command::EmbedContext(command) => embed_context::run(command),
         Command::Encode(command) => encode::run(command),
+        Command::Search(command) => search::run(command),
         Command::Info(command) => info::run(command),
         Command::Quantize(command) => quantize::run(command),
         Command::Cache(command) => cache::run(command),

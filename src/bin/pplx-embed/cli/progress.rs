@@ -52,6 +52,7 @@ impl Watch for Console {
             }
             Progress::Compile => "compiling and checking shaders".into(),
             Progress::Embed { texts, tokens, total } => format!("{texts} texts, {tokens} of {total} tokens"),
+            Progress::Index { done, total } => format!("{done} of {total} items"),
             Progress::Score { done, total } => format!("{done} of {total} similarities"),
             _ => return,
         };

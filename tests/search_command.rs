@@ -1,0 +1,164 @@
+//! `pplx-embed search`: what it finds, what it keeps, and what it refuses.
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+const DENSE: &str = "tests/fixtures/checkpoints/f32-gqa2";
+const CONTEXT: &str = "tests/fixtures/checkpoints/context";
+const LATE: &str = "tests/fixtures/checkpoints/late-st";
+
+fn search(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pplx-embed"))
+        .arg("search")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A run that refuses its arguments may end before it has read its input.
+    drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
+    child.wait_with_output().unwrap()
+}
+
+/// What was printed by a run that went well.
+#[track_caller]
+fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[track_caller]
+fn answers(output: &Output) -> Vec<Value> {
+    printed(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The run failed with `code`, printed nothing, and said every one of `words`.
+#[track_caller]
+fn refused(output: &Output, code: i32, words: &[&str]) {
+    let error = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{error}");
+    assert!(output.stdout.is_empty());
+    words.iter().for_each(|word| assert!(error.contains(word), "no {word:?} in {error}"));
+}
+
+/// A folder for files, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("pplx-embed-search-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self, file: &str) -> String {
+        self.0.join(file).to_str().unwrap().to_owned()
+    }
+
+    fn holding(&self, file: &str, text: &str) -> String {
+        std::fs::write(self.0.join(file), text).unwrap();
+        self.path(file)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+#[test]
+fn each_line_of_a_text_file_is_found_by_itself_and_called_by_its_number() {
+    let folder = Folder::new("txt");
+    let corpus = folder.holding("corpus.txt", "a red bicycle\n\nthe history of the wheel\r\nbread and butter\n");
+    let queries = ["the history of the wheel", "bread and butter"];
+    for dtype in ["int8", "binary", "float32"] {
+        let arguments = ["--model", DENSE, "--corpus", &corpus, "--dtype", dtype, "--k", "2", "--json"];
+        let found = answers(&search(&[&arguments[..], &queries].concat(), ""));
+        for ((answer, query), id) in found.iter().zip(queries).zip(["3", "4"]) {
+            assert_eq!(answer["query"], query);
+            let hits = answer["hits"].as_array().unwrap();
+            assert_eq!((hits.len(), &hits[0]["id"], &hits[0]["data"]), (2, &json!(id), &json!({ "text": query })));
+            assert!(
+                hits[0]["score"].as_f64().unwrap() > 0.999 && hits[0]["score"].as_f64() > hits[1]["score"].as_f64()
+            );
+        }
+    }
+    // For people: the query only where there are several.
+    let text = printed(&search(&["--model", DENSE, "--corpus", &corpus, "--k", "1", queries[0]], ""));
+    assert_eq!(text, "1.0000  3  the history of the wheel\n");
+    let text =
+        printed(&search(&["--model", DENSE, "--corpus", &corpus, "--k", "1"], "bread and butter\n\na red bicycle\n"));
+    assert_eq!(text, "bread and butter\n  1.0000  4  bread and butter\na red bicycle\n  1.0000  1  a red bicycle\n");
+}
+
+#[test]
+fn ids_and_data_of_jsonl_come_back_and_chunks_are_told_apart() {
+    let folder = Folder::new("jsonl");
+    let lines = [
+        json!("a red bicycle").to_string(),
+        json!({ "id": "wheel", "text": "the history of the wheel", "year": -3500 }).to_string(),
+        String::new(),
+        json!({ "chunks": ["bread", "and butter"], "title": "food" }).to_string(),
+    ];
+    let corpus = folder.holding("corpus.jsonl", &lines.join("\n"));
+    let found = answers(&search(
+        &["--model", CONTEXT, "--corpus", &corpus, "--json", "--quiet", "the history of the wheel"],
+        "",
+    ));
+    let hits = found[0]["hits"].as_array().unwrap();
+    assert_eq!((hits.len(), &hits[0]["id"], &hits[0]["data"]["year"]), (3, &json!("wheel"), &json!(-3500)));
+    let chunked = hits.iter().find(|hit| hit["id"] == "4").unwrap();
+    assert!(chunked["chunk"].as_u64().unwrap() < 2 && chunked["data"]["title"] == "food");
+}
+
+#[test]
+fn an_index_is_kept_and_answers_with_the_same_scores() {
+    let folder = Folder::new("index");
+    let corpus = folder.holding("corpus.txt", "a red bicycle\nthe history of the wheel\nbread and butter\n");
+    let index = folder.path("some.index");
+    for (model, more) in [(DENSE, &[][..]), (LATE, &["--dtype", "int8", "--first-pass"])] {
+        let common = ["--model", model, "--index", &index, "--json", "--quiet"];
+        let made = search(&[&common[..], &["--corpus", &corpus], more, &["a wheel"]].concat(), "");
+        let again = search(&[&common[..], &["a wheel"]].concat(), "");
+        assert_eq!(answers(&made), answers(&again));
+        let hits = answers(&again)[0]["hits"].as_array().unwrap().clone();
+        assert_eq!((hits.len(), hits[0].get("chunk").is_some()), (3, model == DENSE));
+        // No queries: it is made, and that is all.
+        assert!(printed(&search(&[&common[..], &["--corpus", &corpus], more].concat(), "\n")).is_empty());
+    }
+    let other = search(&["--model", DENSE, "--index", &index, "a"], "");
+    refused(&other, 2, &["model", "late-st"]);
+    std::fs::write(&index, &std::fs::read(&index).unwrap()[..200]).unwrap();
+    refused(&search(&["--model", LATE, "--index", &index, "a"], ""), 1, &["some.index", "items are whole"]);
+    refused(&search(&["--model", LATE, "--index", &folder.path("none"), "a"], ""), 1, &["none", "not found"]);
+}
+
+#[test]
+fn what_is_searched_and_how_has_to_make_sense() {
+    let folder = Folder::new("wrong");
+    let corpus = folder.holding("corpus.jsonl", "\"a\"\n{\"id\": \"1\", \"text\": \"b\"}\n");
+    let with = |more: &[&str]| search(&[&["--model", DENSE, "--corpus", &corpus], more].concat(), "");
+    refused(&with(&["a"]), 2, &["items[1].id", "twice"]);
+    let corpus = folder.holding("corpus.jsonl", "\"a\"\n{\"id\": 1, \"text\": \"b\"}\n");
+    let with = |more: &[&str]| search(&[&["--model", DENSE, "--corpus", &corpus], more].concat(), "");
+    refused(&with(&["a"]), 1, &["corpus.jsonl", "line 2", "string id"]);
+    let corpus = folder.holding("corpus.txt", "a\n");
+    let with = |more: &[&str]| search(&[&["--model", DENSE, "--corpus", &corpus], more].concat(), "");
+    refused(&with(&["--k", "0", "a"]), 2, &["--k", "1 or more"]);
+    refused(&with(&["--kind", "late", "a"]), 2, &["model", "one vector"]);
+    refused(&with(&["--dtype", "float16", "a"]), 2, &["dtype", "float16"]);
+    refused(&with(&["--dimensions", "129", "a"]), 2, &["129"]);
+    refused(&with(&["--first-pass", "a"]), 2, &["firstPass"]);
+    assert_eq!(with(&["--dtype", "int4", "a"]).status.code(), Some(2));
+    refused(&search(&["--model", DENSE, "--corpus", "a.csv", "a"], ""), 2, &["--corpus", "a.csv", ".jsonl"]);
+    refused(&search(&["--model", DENSE, "--corpus", "missing.txt", "a"], ""), 1, &["missing.txt"]);
+    assert_eq!(search(&["--model", DENSE, "a"], "").status.code(), Some(2));
+    assert_eq!(search(&["--model", DENSE, "--index", "x", "--kind", "dense", "a"], "").status.code(), Some(2));
+}
