@@ -27,6 +27,12 @@ export function primitive<T>(name: string, value: T, type: "string" | "number" |
   return value;
 }
 
+/** What something kept in the browser is called: one segment of a path, and of what a lock is called. */
+export function name(argument: string, value: unknown): string {
+  if (typeof value === "string" && /^[\w-][\w.-]{0,63}$/.test(value)) return value;
+  throw invalid(argument, value, "1 to 64 letters, digits, '-', '_' and '.', the first no '.'");
+}
+
 /** An address, made absolute: a worker would take it relative to its own script. */
 export function address(name: string, value: string | URL | undefined): string | undefined {
   if (value === undefined) return undefined;
@@ -66,11 +72,16 @@ export function embedRequest(o: Partial<EmbedOptions>): EmbedRequest {
 
 /** One text or many, as many. */
 export function texts(value: string | readonly string[]): readonly string[] {
+  return strings("texts", value);
+}
+
+/** One string or many, as many. */
+export function strings(name: string, value: string | readonly string[]): readonly string[] {
   if (typeof value === "string") return [value];
-  if (!Array.isArray(value)) throw invalid("texts", value, "a string or an array of strings");
+  if (!Array.isArray(value)) throw invalid(name, value, "a string or an array of strings");
   // By index, because forEach and the like pass over holes.
   for (let i = 0; i < value.length; i++) {
-    if (typeof value[i] !== "string") throw invalid(`texts[${i}]`, value[i], "a string");
+    if (typeof value[i] !== "string") throw invalid(`${name}[${i}]`, value[i], "a string");
   }
   return value;
 }

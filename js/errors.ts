@@ -2,17 +2,17 @@
 export type ErrorCode =
   /** An argument is not allowed. The message names it, what came and what is allowed. */
   | "invalid-argument"
-  /** A file is not at the endpoint. Check the model's id, the revision and the endpoint. */
+  /** A file is not at the endpoint: check the model's id, the revision and the endpoint. Or no index has that name. */
   | "not-found"
   /** A file could not be read to its end. */
   | "io"
   /** A server refused, failed or could not be reached. */
   | "network"
-  /** A file is not what the server's manifest says: another size or digest. */
+  /** A file is not what the server's manifest says: another size or digest. Or a saved index is cut or changed. */
   | "integrity"
-  /** The cache has no room for more. Loading goes on without it; this is what a page's own writing to it would meet. */
+  /** The browser has no room for an index that was to be saved. A model that does not fit is loaded without being kept. */
   | "storage-full"
-  /** What was to be removed from the cache is being loaded or used, here or in another tab. */
+  /** A model or saved index that was to be removed is being loaded or used, here or in another tab. */
   | "in-use"
   /** A weight file breaks the rules of safetensors, or does not hold what the config promises. */
   | "invalid-checkpoint"
@@ -36,7 +36,7 @@ export type ErrorCode =
   | "wrong-kernel"
   /** The caller's signal was aborted. */
   | "aborted"
-  /** The model was disposed of. */
+  /** The model or index was disposed of. */
   | "disposed"
   /** The worker or the wasm module could not be started. Check where they are served, and the page's CSP. */
   | "start"

@@ -20,11 +20,16 @@ export type { Embeddings } from "./embeddings.js";
 export { type ErrorCode, PplxEmbedError } from "./errors.js";
 export type { EncodeDocumentOptions, EncodeOptions, TokenEmbeddings } from "./late.js";
 export { load } from "./load.js";
-export {
-  explainMaxsim, maxsim, type MaxsimExplanation, type MaxsimOptions, type TokenArray, type TokenVectors,
-} from "./maxsim.js";
+export { explainMaxsim, maxsim, type MaxsimExplanation, type MaxsimOptions } from "./maxsim.js";
 export type { Model } from "./model.js";
+export { createIndex, type IndexOptions, openIndex, type OpenIndexOptions } from "./search/create.js";
+export type { Hit, MatchedToken, TokenMatch } from "./search/hits.js";
+export type { IndexItem } from "./search/items.js";
+export type { ExplainOptions, Query, SearchOptions } from "./search/queries.js";
+export { deleteIndex, listIndexes, type SavedIndex } from "./search/saved.js";
+export type { ChangeOptions, IndexInfo, SearchIndex } from "./search/search-index.js";
 export { cosineSimilarity, hamming, type NumberArray } from "./similarity.js";
 export type {
   DataOf, Dtype, EmbedOptions, LateInfo, LoadOptions, ModelInfo, OnProgress, Progress, TokenDataOf, TokenDtype, Usage,
 } from "./types.js";
+export type { TokenArray, TokenVectors } from "./vectors.js";

@@ -3,27 +3,11 @@
 import { cancellable, type Stop } from "./cancel.js";
 import * as check from "./check.js";
 import { LocalEngine } from "./engine.js";
-import { aborted, invalid, PplxEmbedError, show } from "./errors.js";
-import type { Engine, RawScores, RawTokens, ScoreRequest } from "./protocol.js";
+import { aborted, invalid, PplxEmbedError } from "./errors.js";
+import type { Engine, RawScores, ScoreRequest } from "./protocol.js";
 import { WorkerEngine } from "./remote.js";
-import type { OnProgress, TokenDtype } from "./types.js";
-
-/** The typed array that holds token vectors; a Float16Array is taken, too. */
-export type TokenArray = Float32Array | Uint16Array | Int8Array | Uint8Array;
-
-/** Token vectors of some items (queries or documents), end to end without padding. */
-export interface TokenVectors {
-  /** All vectors, one after another. */
-  readonly data: TokenArray;
-  /** Item i has the vectors `offsets[i]` to `offsets[i + 1]`. Left out, all are of one item. */
-  readonly offsets?: ArrayLike<number | bigint> | undefined;
-  /** Dimensions of a vector. */
-  readonly dim: number;
-  /** The form; left out, what the type of `data` says. */
-  readonly dtype?: TokenDtype | undefined;
-  /** For `"int8"`: a factor for each vector. Left out, 1. */
-  readonly scales?: Float32Array | undefined;
-}
+import type { OnProgress } from "./types.js";
+import { type TokenVectors, tokens, wholeNumber } from "./vectors.js";
 
 /** How to score. Every option may be left out. */
 export interface MaxsimOptions {
@@ -54,9 +38,6 @@ type ExplainOptions = Omit<MaxsimOptions, "pairs" | "onProgress">;
 
 const EXPLAIN_OPTIONS = ["normalize", "worker", "wasmUrl", "signal"] as const;
 const OPTIONS = [...EXPLAIN_OPTIONS, "pairs", "onProgress"] as const;
-const DTYPES = ["float32", "float16", "int8", "binary"] as const;
-const ARRAYS = { float32: Float32Array, float16: Uint16Array, int8: Int8Array, binary: Uint8Array };
-const NAMES = { float32: "a Float32Array", float16: "a Uint16Array", int8: "an Int8Array", binary: "a Uint8Array" };
 
 /**
  * Scores queries against documents by late interaction: for each token of the query the highest dot product with any
@@ -191,102 +172,7 @@ function flat(pairs: NonNullable<MaxsimOptions["pairs"]>): Uint32Array {
   for (let i = 0; i < pairs.length; i++) {
     const pair: unknown = pairs[i];
     if (!Array.isArray(pair) || pair.length !== 2) throw invalid(`pairs[${i}]`, pair, "[query, document]");
-    for (let j = 0; j < 2; j++) result[2 * i + j] = index(`pairs[${i}][${j}]`, pair[j]);
+    for (let j = 0; j < 2; j++) result[2 * i + j] = wholeNumber(`pairs[${i}][${j}]`, pair[j]);
   }
   return result;
-}
-
-/** A number that fits what the wasm module counts with. */
-function index(name: string, value: unknown): number {
-  const number = typeof value === "bigint" ? Number(value) : value;
-  if (typeof number === "number" && Number.isInteger(number) && number >= 0 && number < 2 ** 32) return number;
-  throw invalid(name, value, "a whole number, 0 or more");
-}
-
-/** One thing or many, as one: items one after another. */
-function tokens(name: string, given: TokenVectors | readonly TokenVectors[]): RawTokens {
-  if (!Array.isArray(given)) return raw(name, given as TokenVectors);
-  const all: RawTokens[] = [];
-  for (let i = 0; i < given.length; i++) all.push(raw(`${name}[${i}]`, given[i] as TokenVectors));
-  const first = all[0];
-  if (!first) throw invalid(name, given, "one or more token vectors; for no items, one with the offsets [0]");
-  for (const [i, { dtype, dim, scales }] of all.entries()) {
-    if (dtype !== first.dtype) throw invalid(`${name}[${i}].dtype`, dtype, `${first.dtype}, as ${name}[0] has`);
-    if (dim !== first.dim) throw invalid(`${name}[${i}].dim`, dim, `${first.dim}, as ${name}[0] has`);
-    if (!scales !== !first.scales) throw invalid(`${name}[${i}].scales`, scales, `what ${name}[0] has: all or none`);
-  }
-  return all.length === 1 ? first : joined(first, all);
-}
-
-function joined(first: RawTokens, all: readonly RawTokens[]): RawTokens {
-  const sum = (count: (one: RawTokens) => number) => all.reduce((n, one) => n + count(one), 0);
-  const data = new ARRAYS[first.dtype](sum((one) => one.data.length));
-  const scales = first.scales && new Float32Array(sum((one) => one.scales?.length ?? 0));
-  const offsets = new Uint32Array(1 + sum((one) => one.offsets.length - 1));
-  let [numbers, vectors, items] = [0, 0, 0];
-  for (const one of all) {
-    data.set(one.data, numbers);
-    numbers += one.data.length;
-    if (one.scales) scales?.set(one.scales, vectors);
-    for (const end of one.offsets.subarray(1)) offsets[++items] = vectors + end;
-    vectors += one.offsets.at(-1) ?? 0;
-  }
-  return { ...first, data, scales, offsets };
-}
-
-function raw(name: string, given: TokenVectors): RawTokens {
-  if (typeof given !== "object" || given === null) throw invalid(name, given, "token vectors: { data, offsets, dim }");
-  const { dtype = dtypeOf(given.data) } = given;
-  if (!DTYPES.includes(dtype as TokenDtype)) {
-    if (given.dtype !== undefined) throw invalid(`${name}.dtype`, dtype, DTYPES.join(", "));
-    throw invalid(`${name}.data`, given.data, Object.values(NAMES).join(", "));
-  }
-  const form = dtype as TokenDtype;
-  const data = form === "float16" ? halves(given.data) : given.data;
-  if (!isArray(data, form)) throw invalid(`${name}.data`, data, `${NAMES[form]} for "${form}"`);
-  const dim = index(`${name}.dim`, given.dim);
-  const width = form === "binary" ? Math.ceil(dim / 8) : dim;
-  const count = data.length / (width || 1);
-  if (!Number.isInteger(count)) {
-    throw new PplxEmbedError("invalid-argument", `${name}.data: has ${data.length} numbers, allowed is a multiple of ${width}`);
-  }
-  const offsets = ends(`${name}.offsets`, given.offsets ?? [0, count]);
-  if (offsets.length > 0 && offsets.at(-1) !== count) {
-    const message = `${name}.offsets[${offsets.length - 1}]: ${offsets.at(-1)}, allowed is ${count}, the vectors in data`;
-    throw new PplxEmbedError("invalid-argument", message);
-  }
-  const scales = form === "int8" ? (given.scales ?? undefined) : undefined;
-  if (scales !== undefined && !isArray(scales, "float32")) throw invalid(`${name}.scales`, scales, NAMES.float32);
-  if (scales && scales.length !== count) {
-    const message = `${name}.scales: has ${scales.length} numbers, allowed is ${count}, one a vector`;
-    throw new PplxEmbedError("invalid-argument", message);
-  }
-  return { data, dtype: form, offsets, dim, scales };
-}
-
-/** Whether it is the typed array of a form; not by its class, since each frame of a page has its own. */
-function isArray(value: unknown, form: TokenDtype): value is TokenArray & Float32Array {
-  return ArrayBuffer.isView(value) && kind(value) === ARRAYS[form].name;
-}
-
-function kind(view: ArrayBufferView): string {
-  return Object.prototype.toString.call(view).slice(8, -1);
-}
-
-function dtypeOf(data: unknown): TokenDtype | undefined {
-  if (!ArrayBuffer.isView(data)) return undefined;
-  return kind(data) === "Float16Array" ? "float16" : DTYPES.find((form) => isArray(data, form));
-}
-
-/** The bits of a Float16Array, which browsers have had for a short time only. */
-function halves(data: TokenArray): TokenArray {
-  if (!ArrayBuffer.isView(data) || kind(data) !== "Float16Array") return data;
-  return new Uint16Array(data.buffer, data.byteOffset, data.length);
-}
-
-function ends(name: string, given: ArrayLike<number | bigint>): Uint32Array {
-  if (typeof given !== "object" || given === null || !Number.isInteger(given.length)) {
-    throw new PplxEmbedError("invalid-argument", `${name}: ${show(given)}, allowed is an array of whole numbers`);
-  }
-  return Uint32Array.from({ length: given.length }, (_, i) => index(`${name}[${i}]`, given[i]));
 }

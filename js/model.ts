@@ -1,24 +1,19 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { cancellable, type Stop } from "./cancel.js";
+import { Calls, disposable } from "./calls.js";
 import * as check from "./check.js";
 import {
   CONTEXT_OPTIONS, type ContextOptions, checkDocuments, chunksOf, contextRequest, SPLIT_OPTIONS, type SplitOptions,
   splitRequest, type TextChunk,
 } from "./context.js";
 import { Embeddings } from "./embeddings.js";
-import { aborted, invalid, PplxEmbedError } from "./errors.js";
+import { invalid } from "./errors.js";
 import {
   DOCUMENT_OPTIONS, type EncodeDocumentOptions, type EncodeOptions, encodeRequest, QUERY_OPTIONS, TokenEmbeddings,
 } from "./late.js";
-import type { Engine, Hooks } from "./protocol.js";
-import type { Dtype, EmbedOptions, ModelInfo, OnProgress, TokenDtype } from "./types.js";
+import type { Engine } from "./protocol.js";
+import type { Dtype, EmbedOptions, ModelInfo, TokenDtype } from "./types.js";
 
 const OPTIONS = ["dtype", "dimensions", "normalize", "signal", "onProgress"] as const;
-
-/** Ends the engines of models that were forgotten rather than disposed of. */
-const forgotten = new FinalizationRegistry((engine: Engine) => engine.close());
-/** Models with calls under way, which keeps them from being taken for forgotten. */
-const busy = new Set<Model>();
 
 /**
  * A model that is ready, made by {@link load}. Its calls run one after another, in the order they were made.
@@ -33,15 +28,13 @@ export class Model implements AsyncDisposable {
   declare readonly [Symbol.asyncDispose]: () => Promise<void>;
 
   readonly #engine: Engine;
-  readonly #disposal = new AbortController();
-  /** Settles when the calls made so far have ended. */
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #calls: Calls;
 
   /** @internal */
   constructor(engine: Engine, info: ModelInfo) {
     this.#engine = engine;
     this.info = info;
-    forgotten.register(this, engine, this);
+    this.#calls = new Calls(this, "model", () => engine.close());
   }
 
   /**
@@ -69,7 +62,7 @@ export class Model implements AsyncDisposable {
     const list = check.texts(texts);
     const o = check.options(options, OPTIONS);
     const request = check.embedRequest(o);
-    return this.#call(o, async (hooks) => new Embeddings<D>(await this.#engine.embed(list, request, hooks)));
+    return this.#calls.run(o, async (hooks) => new Embeddings<D>(await this.#engine.embed(list, request, hooks)));
   }
 
   /**
@@ -96,7 +89,7 @@ export class Model implements AsyncDisposable {
     const list = checkDocuments(documents);
     const o = check.options(options, CONTEXT_OPTIONS);
     const request = contextRequest(o);
-    return this.#call(o, async (hooks) =>
+    return this.#calls.run(o, async (hooks) =>
       (await this.#engine.embedContext(list, request, hooks)).map((raw) => new Embeddings<D>(raw)),
     );
   }
@@ -146,7 +139,7 @@ export class Model implements AsyncDisposable {
     if (typeof text !== "string") throw invalid("text", text, "a string");
     const o = check.options(options, SPLIT_OPTIONS);
     const request = splitRequest(o);
-    return this.#call(o, async (hooks) => chunksOf(text, await this.#engine.splitText(text, request, hooks)));
+    return this.#calls.run(o, async (hooks) => chunksOf(text, await this.#engine.splitText(text, request, hooks)));
   }
 
   /**
@@ -154,10 +147,7 @@ export class Model implements AsyncDisposable {
    * later ones. It may be called more than once.
    */
   async dispose(): Promise<void> {
-    if (this.#disposal.signal.aborted) return;
-    forgotten.unregister(this);
-    this.#disposal.abort();
-    this.#engine.close();
+    this.#calls.end();
   }
 
   async #encode<D extends TokenDtype>(
@@ -167,44 +157,14 @@ export class Model implements AsyncDisposable {
   ): Promise<TokenEmbeddings<D>> {
     const list = check.texts(texts);
     const request = encodeRequest(role, o);
-    return this.#call(o, async (hooks) => new TokenEmbeddings<D>(await this.#engine.encode(list, request, hooks)));
+    return this.#calls.run(o, async (hooks) => new TokenEmbeddings<D>(await this.#engine.encode(list, request, hooks)));
   }
 
-  /** Runs a call in its turn, until the caller cancels it or the model is disposed of. */
-  #call<T>(
-    o: { signal?: AbortSignal | undefined; onProgress?: OnProgress | undefined },
-    call: (hooks: Hooks) => Promise<T>,
-  ): Promise<T> {
-    const user = check.signal(o.signal);
-    const onProgress = check.listener(o.onProgress);
-    const stops: Stop[] = [[this.#disposal.signal, disposed]];
-    if (user) stops.push([user, () => aborted(user)]);
-    return cancellable(stops, (signal) =>
-      this.#queue(async () => {
-        // One that was cancelled while it waited has already been answered.
-        if (signal.aborted) throw disposed();
-        return call({ signal, onProgress });
-      }),
-    );
-  }
-
-  #queue<T>(call: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(call);
-    const ended = result.then(
-      () => {},
-      () => {},
-    );
-    this.#turn = ended;
-    busy.add(this);
-    void ended.then(() => this.#turn === ended && busy.delete(this));
-    return result;
+  /** @internal Where it runs and how its calls take turns, if `value` is a model. */
+  static partsOf(value: unknown): { engine: Engine; calls: Calls } | undefined {
+    if (typeof value !== "object" || value === null || !(#engine in value)) return undefined;
+    return { engine: value.#engine, calls: value.#calls };
   }
 }
 
-if (Symbol.asyncDispose) {
-  Object.defineProperty(Model.prototype, Symbol.asyncDispose, { value: Model.prototype.dispose, configurable: true });
-}
-
-function disposed(): PplxEmbedError {
-  return new PplxEmbedError("disposed", "the model was disposed of");
-}
+disposable(Model);

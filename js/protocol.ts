@@ -1,5 +1,6 @@
 // What the page and the worker say to each other, and what both sides of it look like to the model.
 
+import type { IndexCalls, IndexOp } from "./search/protocol.js";
 import type { Dtype, ModelInfo, OnProgress, Progress, TokenDtype } from "./types.js";
 
 /** What the wasm module needs to load a model; only what can be handed to a worker. */
@@ -102,6 +103,8 @@ export interface RawChunks {
 export interface Hooks {
   signal: AbortSignal;
   onProgress: OnProgress | undefined;
+  /** Takes what is being saved, in order; the next bytes come when it is done with these. */
+  take?: ((bytes: Uint8Array<ArrayBuffer>) => Promise<void>) | undefined;
 }
 
 /** One model, in this thread or in a worker. It runs one call at a time. */
@@ -117,11 +120,13 @@ export interface Engine {
   ): Promise<RawEmbeddings[]>;
   encode(texts: readonly string[], request: EncodeRequest, hooks: Hooks): Promise<RawTokenEmbeddings>;
   splitText(text: string, request: SplitRequest, hooks: Hooks): Promise<RawChunks>;
+  /** Does something with a search index: one of the model's, if there is one. */
+  index<K extends IndexOp>(op: K, request: IndexCalls[K][0], hooks: Hooks): Promise<IndexCalls[K][1]>;
   /** Frees everything. Calls that are under way reject, or never settle. */
   close(): void;
 }
 
-/** To the worker. `call` is a number that the answers repeat. */
+/** To the worker. `call` is a number that the answers repeat; `took` answers `bytes`, with what went wrong if it did. */
 export type ToWorker =
   | { type: "load"; call: number; request: LoadRequest }
   | { type: "embed"; call: number; request: EmbedRequest; texts: readonly string[] }
@@ -129,14 +134,18 @@ export type ToWorker =
   | { type: "embedContext"; call: number; request: ContextRequest; documents: readonly (readonly string[])[] }
   | { type: "encode"; call: number; request: EncodeRequest; texts: readonly string[] }
   | { type: "splitText"; call: number; request: SplitRequest; text: string }
+  | { type: "index"; call: number; op: IndexOp; request: IndexCalls[IndexOp][0] }
+  | { type: "took"; call: number; failed: string | undefined }
   | { type: "abort"; call: number };
 
 /** What a call ends with. */
-export type Result = ModelInfo | RawEmbeddings | RawEmbeddings[] | RawTokenEmbeddings | RawChunks | RawScores;
+export type Result =
+  | ModelInfo | RawEmbeddings | RawEmbeddings[] | RawTokenEmbeddings | RawChunks | RawScores | IndexCalls[IndexOp][1];
 
 /** From the worker: `done` or `failed` ends a call; `persist` asks for what only a page can ask the browser for. */
 export type FromWorker =
   | { type: "persist" }
   | { type: "progress"; call: number; progress: Progress }
+  | { type: "bytes"; call: number; bytes: Uint8Array<ArrayBuffer> }
   | { type: "done"; call: number; result: Result }
   | { type: "failed"; call: number; code: string; message: string };

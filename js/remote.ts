@@ -6,8 +6,8 @@ import type {
   ContextRequest, EmbedRequest, EncodeRequest, Engine, FromWorker, Hooks, LoadRequest, RawChunks, RawEmbeddings, RawScores,
   RawTokenEmbeddings, Result, ScoreRequest, SplitRequest, ToWorker,
 } from "./protocol.js";
+import type { IndexCalls, IndexOp } from "./search/protocol.js";
 import type { ModelInfo } from "./types.js";
-
 
 interface Call {
   hooks: Hooks;
@@ -67,6 +67,10 @@ export class WorkerEngine implements Engine {
     return this.#call((call) => ({ type: "splitText", call, request, text }), hooks) as Promise<RawChunks>;
   }
 
+  index<K extends IndexOp>(op: K, request: IndexCalls[K][0], hooks: Hooks): Promise<IndexCalls[K][1]> {
+    return this.#call((call) => ({ type: "index", call, op, request }), hooks) as Promise<IndexCalls[K][1]>;
+  }
+
   close(): void {
     this.#end(new PplxEmbedError("disposed", "the model was disposed of"));
   }
@@ -97,8 +101,19 @@ export class WorkerEngine implements Engine {
     if (message.type === "persist") return askToPersist();
     const call = this.#calls.get(message.call);
     if (message.type === "progress") call?.hooks.onProgress?.(message.progress);
+    else if (message.type === "bytes") void this.#take(message.call, message.bytes);
     else if (message.type === "done") call?.resolve(message.result);
     else call?.reject(PplxEmbedError.from(message));
+  }
+
+  async #take(call: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    let failed: string | undefined;
+    try {
+      await this.#calls.get(call)?.hooks.take?.(bytes);
+    } catch (error) {
+      failed = PplxEmbedError.from(error).message;
+    }
+    this.#post({ type: "took", call, failed });
   }
 
   /** Ending the worker takes its memory, its transfers and its GPU device with it. */

@@ -58,6 +58,8 @@ export type Progress =
   | { stage: "compile" }
   /** Texts go through the model: the vectors of `texts` are ready, `tokens` of `total` tokens are done. */
   | { stage: "embed"; texts: number; tokens: number; total: number }
+  /** Items are put into an index, or written or read with it: `done` of `total`. */
+  | { stage: "index"; done: number; total: number }
   /** Token vectors are held against each other: `done` of `total` similarities. */
   | { stage: "score"; done: number; total: number };
 

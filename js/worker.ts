@@ -6,6 +6,8 @@ import type { FromWorker, Hooks, Result, ToWorker } from "./protocol.js";
 
 const engine = new LocalEngine(undefined, () => post({ type: "persist" }));
 const running = new Map<number, AbortController>();
+/** By call: goes on when the page has taken the bytes it was sent. */
+const sending = new Map<number, (failed: string | undefined) => void>();
 const page = globalThis as unknown as MessagePort;
 
 async function answer(message: ToWorker): Promise<void> {
@@ -14,9 +16,17 @@ async function answer(message: ToWorker): Promise<void> {
     running.get(call)?.abort();
     return;
   }
+  if (type === "took") {
+    sending.get(call)?.(message.failed);
+    return;
+  }
   const stop = new AbortController();
   running.set(call, stop);
-  const hooks: Hooks = { signal: stop.signal, onProgress: (progress) => post({ type: "progress", call, progress }) };
+  const hooks: Hooks = {
+    signal: stop.signal,
+    onProgress: (progress) => post({ type: "progress", call, progress }),
+    take: (bytes) => send(call, bytes),
+  };
   try {
     if (type === "load") {
       post({ type: "done", call, result: await engine.load(message.request, hooks) });
@@ -36,7 +46,7 @@ async function answer(message: ToWorker): Promise<void> {
   }
 }
 
-function run(message: Exclude<ToWorker, { type: "load" | "abort" }>, hooks: Hooks): Promise<Result> {
+function run(message: Exclude<ToWorker, { type: "load" | "abort" | "took" }>, hooks: Hooks): Promise<Result> {
   switch (message.type) {
     case "embed":
       return engine.embed(message.texts, message.request, hooks);
@@ -46,9 +56,22 @@ function run(message: Exclude<ToWorker, { type: "load" | "abort" }>, hooks: Hook
       return engine.encode(message.texts, message.request, hooks);
     case "score":
       return engine.score(message.request, hooks);
+    case "index":
+      return engine.index(message.op, message.request, hooks);
     case "splitText":
       return engine.splitText(message.text, message.request);
   }
+}
+
+function send(call: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    sending.set(call, (failed) => {
+      sending.delete(call);
+      if (failed === undefined) resolve();
+      else reject(new Error(failed));
+    });
+    post({ type: "bytes", call, bytes }, [bytes.buffer]);
+  });
 }
 
 function post(message: FromWorker, transfer: Transferable[] = []): void {

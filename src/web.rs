@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "wasm_bindgen exports what is pub, wherever it is")]
 
 mod context;
+mod index;
 mod late;
 mod maxsim;
 

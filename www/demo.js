@@ -1,7 +1,8 @@
 // The demo page: loads the bundled stand-in model from this site, embeds a few lines, and shows what came of it.
-import { cosineSimilarity, load } from "./dist/index.js";
+import { cosineSimilarity, createIndex, load } from "./dist/index.js";
 
 const MOST_LINES = 24;
+const MOST_HITS = 8;
 const $ = (id) => document.getElementById(id);
 
 function element(tag, attributes = {}, ...children) {
@@ -74,17 +75,13 @@ function fingerprint(vector) {
   return canvas;
 }
 
-function showRanking(lines, vectors, query) {
-  const ranked = lines.map((text, i) => {
-    const vector = vectors.row(i);
-    return { text, vector, score: query ? cosineSimilarity(query, vector) : 0 };
-  });
-  ranked.sort((a, b) => b.score - a.score);
-  const items = ranked.map(({ text, vector, score }) => {
-    const bar = element("span", { className: "text", textContent: text });
-    bar.style.setProperty("--share", `${Math.max(0, score) * 100}%`);
-    const number = element("span", { className: "score", textContent: query ? two(score) : "" });
-    return element("li", {}, number, bar, fingerprint(vector));
+/** Lines by index, with their scores if something was looked for. */
+function showRanking(lines, vectors, ranked) {
+  const items = ranked.map(({ line, score }) => {
+    const bar = element("span", { className: "text", textContent: lines[line] });
+    bar.style.setProperty("--share", `${Math.max(0, score ?? 0) * 100}%`);
+    const number = element("span", { className: "score", textContent: score === undefined ? "" : two(score) });
+    return element("li", {}, number, bar, fingerprint(vectors.row(line)));
   });
   $("results").replaceChildren(...items);
 }
@@ -142,6 +139,7 @@ async function main() {
   const sample = fetch("sample.txt").then((response) => response.text());
   const model = await load("demo", { endpoint: "models", onProgress: showProgress });
   const loading = performance.now() - started;
+  const index = await createIndex({ model });
   let lines, vectors, typing;
 
   async function embedLines(text) {
@@ -149,6 +147,8 @@ async function main() {
     const started = performance.now();
     vectors = await model.embed(lines);
     const embedding = performance.now() - started;
+    await index.remove(index.ids());
+    await index.add(lines.map((_, line) => ({ id: `${line}`, vector: vectors.row(line) })));
     $("lines").value = lines.join("\n");
     showInfo(model.info, { loading, embedding, texts: lines.length, tokens: vectors.usage.tokens });
     showMap(lines, vectors);
@@ -160,8 +160,9 @@ async function main() {
     typing = new AbortController();
     const text = $("query").value.trim();
     try {
-      const query = text && (await model.embed(text, { signal: typing.signal }));
-      showRanking(lines, vectors, query ? query.row(0) : undefined);
+      const hits = text && (await index.search(text, { k: MOST_HITS, signal: typing.signal }));
+      const all = lines.map((_, line) => ({ line }));
+      showRanking(lines, vectors, hits ? hits.map(({ id, score }) => ({ line: Number(id), score })) : all);
     } catch (error) {
       if (error.code !== "aborted") throw error;
     }

@@ -115,11 +115,9 @@ export const cache = {
   },
 };
 
-/** The name of a cache: one segment of a path, and of what a lock is called. */
+/** The name of a cache. */
 export function cacheName(name: string | undefined): string {
-  const given = check.primitive("name", name, "string") ?? "models";
-  if (/^[\w-][\w.-]{0,63}$/.test(given)) return given;
-  throw invalid("name", given, "1 to 64 letters, digits, '-', '_' and '.', the first no '.'");
+  return check.name("name", name ?? "models");
 }
 
 function nameOf(options: CacheOptions | undefined): string {

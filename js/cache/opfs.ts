@@ -99,10 +99,16 @@ class OpfsFiles implements Files {
   async rename(from: string, to: string): Promise<void> {
     const handle = await this.#find(from);
     if (!handle) throw new Error(`${from} is not there`);
-    await this.remove(to);
     const last = to.slice(to.indexOf("/") + 1);
-    if (handle.move) await patiently(() => handle.move!(last));
-    else await this.write(to + LINK, new TextEncoder().encode(from));
+    if (!handle.move || (await this.#target(to))) await this.remove(to);
+    if (!handle.move) return this.write(to + LINK, new TextEncoder().encode(from));
+    try {
+      await patiently(() => handle.move!(last));
+    } catch {
+      // Not every browser replaces a file by moving another to its name.
+      await this.remove(to);
+      await handle.move(last);
+    }
   }
 
   async remove(name: string): Promise<void> {
@@ -194,10 +200,11 @@ class SyncReading implements Reading {
   }
 }
 
-class BlobReading implements Reading {
-  readonly #file: File;
+/** Reading what is at hand already: a file that was picked, or one of this page's. */
+export class BlobReading implements Reading {
+  readonly #file: Blob;
 
-  constructor(file: File) {
+  constructor(file: Blob) {
     this.#file = file;
   }
 

@@ -52,9 +52,10 @@ class PieceFiles implements Files {
   async rename(from: string, to: string): Promise<void> {
     const index = await this.#index(from);
     if (!index) throw new Error(`${from} is not there`);
-    await this.remove(to);
+    const old = await this.#index(to);
     await this.#putIndex(to, index);
     await this.#cache.delete(address(`file/${from}`));
+    if (old) await this.#drop(old);
   }
 
   async remove(name: string): Promise<void> {

@@ -25,12 +25,17 @@ struct Device {
 /// Opens the adapter, if there is one.
 #[wasm_bindgen]
 pub async fn scorer() -> Result<WebScorer, JsValue> {
-    let gpu = match Gpu::open().await {
-        Ok(gpu) => Some(gpu),
-        Err(Error::NoAdapter { .. }) => None,
-        Err(error) => return Err(thrown(error)),
-    };
+    let gpu = adapter().await.map_err(thrown)?;
     Ok(WebScorer(Rc::new(Device { gpu, scorer: Scorer::new() })))
+}
+
+/// The adapter, if there is one.
+pub(super) async fn adapter() -> Result<Option<Gpu>> {
+    match Gpu::open().await {
+        Ok(gpu) => Ok(Some(gpu)),
+        Err(Error::NoAdapter { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 #[wasm_bindgen]
@@ -93,7 +98,7 @@ fn pairs(request: &JsValue) -> Result<Option<Vec<(u32, u32)>>> {
 }
 
 /// Token vectors, copied out of JavaScript's memory.
-struct Vectors {
+pub(super) struct Vectors {
     numbers: Numbers,
     offsets: Vec<u64>,
     dim: usize,
@@ -108,7 +113,7 @@ enum Numbers {
 
 impl Vectors {
     /// The argument `name` of `request`.
-    fn of(request: &JsValue, name: &str) -> Result<Self> {
+    pub(super) fn of(request: &JsValue, name: &str) -> Result<Self> {
         let given = option(request, name)?.ok_or_else(|| Error::argument(name, "is missing"))?;
         let missing = |field: &str| Error::argument(format!("{name}.{field}"), "is missing");
         let dtype = string(&given, "dtype")?.ok_or_else(|| missing("dtype"))?;
@@ -139,7 +144,7 @@ impl Vectors {
         Ok(Self { numbers, offsets: offsets.to_vec().into_iter().map(u64::from).collect(), dim })
     }
 
-    fn tokens(&self) -> Tokens<'_> {
+    pub(super) fn tokens(&self) -> Tokens<'_> {
         let data = match &self.numbers {
             Numbers::Float32(data) => TokenData::Float32(data),
             Numbers::Float16(data) => TokenData::Float16(bytemuck::cast_slice(data)),

@@ -46,6 +46,7 @@ test("lines that share words are alike, and a search finds them", async () => {
     await page.locator("#query").pressSequentially("under the stone bridge");
     await until(async () => (await results(page))[0] === LINES[9], "the search has found the bridge");
     const scores = (await page.locator("#results .score").allInnerTexts()).map(Number);
+    assert.equal(scores.length, 8);
     assert.deepEqual(scores, [...scores].sort((a, b) => b - a));
     await page.fill("#query", "");
     await until(async () => (await results(page))[0] === LINES[0], "the lines are in their order again");

@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 
-import { cosineSimilarity, hamming, load, PplxEmbedError } from "pplx-embed-web";
+import { cosineSimilarity, createIndex, hamming, listIndexes, load, openIndex, PplxEmbedError } from "pplx-embed-web";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const node = (script) =>
@@ -28,13 +28,23 @@ test("importing on a server has no side effects", () => {
     if (Reflect.ownKeys(globalThis).length !== keys) throw new Error("globals changed");
     console.log(Object.keys(library).sort().join());
   `;
-  assert.equal(node(script), "PplxEmbedError,cache,cosineSimilarity,explainMaxsim,hamming,load,maxsim\n");
+  assert.equal(node(script), [
+    "PplxEmbedError", "cache", "cosineSimilarity", "createIndex", "deleteIndex", "explainMaxsim", "hamming", "listIndexes",
+    "load", "maxsim", "openIndex\n",
+  ].join());
 });
 
 test("loading on a server says what is missing", async () => {
   await assert.rejects(load("f32-odd"), { name: "PplxEmbedError", code: "no-adapter" });
   await assert.rejects(load("f32-odd", { signal: AbortSignal.abort() }), { code: "aborted" });
   await assert.rejects(load("f32-odd", { device: "cpu" }), { code: "unsupported" });
+});
+
+test("an index on a server says what is missing", async () => {
+  await assert.rejects(createIndex({ dimensions: 4 }), { name: "PplxEmbedError", code: "start" });
+  await assert.rejects(openIndex("notes"), { code: "start" });
+  await assert.rejects(createIndex({ dimensions: 4, signal: AbortSignal.abort() }), { code: "aborted" });
+  assert.deepEqual(await listIndexes(), []);
 });
 
 test("cosine of any two arrays of numbers", () => {

@@ -59,7 +59,7 @@ extern "C" {
 }
 
 /// What a call that gives a value or a promise of one gives in the end.
-async fn settled(name: &str, given: Result<JsValue, JsValue>) -> Result<JsValue> {
+pub(crate) async fn settled(name: &str, given: Result<JsValue, JsValue>) -> Result<JsValue> {
     let value = match given {
         Ok(value) => match value.dyn_into::<Promise>() {
             Ok(promise) => JsFuture::from(promise).await,
@@ -96,6 +96,13 @@ impl Drop for LocalFile {
 }
 
 impl LocalFile {
+    /// The file that `reading`, a `Reading` of `js/cache/files.ts`, reads, and `name` in errors. It is closed in the end.
+    pub(crate) fn new(name: &str, reading: JsValue) -> Self {
+        let reading: Reading = reading.unchecked_into();
+        let size = reading.size() as u64;
+        Self { name: name.into(), reading, size, _lock: None }
+    }
+
     /// The same file, holding `lock` and called `name` in errors.
     pub(super) fn held(mut self, name: &str, lock: Arc<Lock>) -> Self {
         self.name = name.into();
@@ -171,9 +178,7 @@ impl Store for Browser {
         if reading.is_undefined() {
             return Ok(None);
         }
-        let reading: Reading = reading.unchecked_into();
-        let size = reading.size() as u64;
-        Ok(Some(LocalFile { name: name.into(), reading, size, _lock: None }))
+        Ok(Some(LocalFile::new(name, reading)))
     }
 
     async fn append(&self, name: &str) -> Result<BrowserWriter> {

@@ -17,6 +17,8 @@ mod source;
 mod store;
 
 #[cfg(target_arch = "wasm32")]
+pub(crate) use browser::settled;
+#[cfg(target_arch = "wasm32")]
 pub use browser::{Browser, Host, LocalFile, Lock};
 pub use cached::Cached;
 pub use derived::Derived;

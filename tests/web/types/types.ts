@@ -1,8 +1,12 @@
 // Compiled against dist/ as a user's program would be, and never run.
-import { cache, cosineSimilarity, explainMaxsim, hamming, load, maxsim, PplxEmbedError } from "pplx-embed-web";
+import {
+  cache, cosineSimilarity, createIndex, deleteIndex, explainMaxsim, hamming, listIndexes, load, maxsim, openIndex,
+  PplxEmbedError,
+} from "pplx-embed-web";
 import type {
-  CachedModel, CacheEstimate, Dtype, Embeddings, ErrorCode, LoadOptions, MaxsimOptions, Model, ModelInfo, Progress,
-  TextChunk, TokenEmbeddings, TokenVectors, Usage,
+  CachedModel, CacheEstimate, Dtype, Embeddings, ErrorCode, Hit, IndexInfo, IndexItem, IndexOptions, LoadOptions,
+  MaxsimOptions, Model, ModelInfo, OpenIndexOptions, Progress, Query, SavedIndex, SearchIndex, TextChunk,
+  TokenEmbeddings, TokenMatch, TokenVectors, Usage,
 } from "pplx-embed-web";
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -99,6 +103,53 @@ export async function scores(queries: TokenVectors, documents: readonly TokenVec
   await maxsim({ data: new Float32Array(4), dim: 2, dtype: "int4" }, documents);
   // @ts-expect-error: an explanation is of one pair
   await explainMaxsim(queries, documents, [0, 1], { pairs: [] });
+}
+
+interface Note { title: string; year: number }
+
+export async function searches(model: Model, file: File, stream: WritableStream<Uint8Array>): Promise<void> {
+  const options: IndexOptions = { model, kind: "dense", dtype: "binary", dimensions: 256, memory: 1e9, signal: undefined };
+  await using index = await createIndex<Note>(options);
+  is<typeof index, SearchIndex<Note>>(true);
+  is<typeof index.info, IndexInfo>(true);
+  const text: IndexItem<Note> = { id: "a", text: "a", data: { title: "A", year: 1 } };
+  const usage: Usage = await index.add([text, { id: "b", chunks: ["a", "b"] as const }], { onProgress: () => {} });
+  await index.upsert([{ id: "c", vector: new Int8Array(256) }]);
+  const count: number = await index.remove(["a"] as const);
+  const hits = await index.search("a", { k: 3, filter: (id, note) => id !== "b" && (note?.year ?? 0) > 1, rescore: 8 });
+  is<typeof hits, Hit<Note>[]>(true);
+  is<(typeof hits)[0]["data"], Note | undefined>(true);
+  const queries: Query[] = ["a", new Float32Array(256), { vector: new Int8Array(256), scales: new Float32Array(1) }];
+  const lists = await index.search(queries, { candidates: 100 });
+  is<typeof lists, Hit<Note>[][]>(true);
+  const matches: TokenMatch[] = await index.explain("a", "b", { text: "a" });
+  const place: [number | undefined, string | undefined] = [matches[0]?.document.start, matches[0]?.query.text];
+  await index.save("name");
+  await index.save(stream, { signal: AbortSignal.timeout(1) });
+  const blob: Blob = await index.toBlob();
+  const open: OpenIndexOptions = { recover: true, worker: false };
+  const again = await openIndex<Note>(file, open);
+  is<typeof again, SearchIndex<Note>>(true);
+  is<Awaited<ReturnType<typeof openIndex>>, SearchIndex<unknown>>(true);
+  const saved: SavedIndex[] = await listIndexes();
+  const freed: number = await deleteIndex("name");
+  console.log(usage.tokens, count, place, blob.size, saved, freed, index.size + index.ids().length, index.has("a"));
+  // @ts-expect-error: nothing to find it by
+  await index.add([{ id: "a" }]);
+  // @ts-expect-error: one of them
+  await index.add([{ id: "a", text: "a", chunks: ["a"] }]);
+  // @ts-expect-error: other data
+  await index.add([{ id: "a", text: "a", data: 5 }]);
+  // @ts-expect-error: a plain array
+  await index.search([1, 2, 3]);
+  // @ts-expect-error: an option that does not exist
+  await index.search("a", { limit: 3 });
+  // @ts-expect-error: a kind that does not exist
+  await createIndex({ dimensions: 4, kind: "sparse" });
+  // @ts-expect-error: read-only
+  index.info.bytes.host = 1;
+  // @ts-expect-error: indexes are made by createIndex
+  new (await import("pplx-embed-web")).SearchIndex();
 }
 
 export function handles(error: unknown): ErrorCode | undefined {

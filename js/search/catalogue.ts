@@ -1,0 +1,50 @@
+// The page's own list of an index's items, in the order of the index.
+
+/** Ids and data of items; a position is a place in their order. */
+export class Catalogue {
+  readonly #data = new Map<string, unknown>();
+  #ids: string[] = [];
+
+  get size(): number {
+    return this.#ids.length;
+  }
+
+  get ids(): readonly string[] {
+    return this.#ids;
+  }
+
+  has(id: string): boolean {
+    return this.#data.has(id);
+  }
+
+  /** What was given with an item, as JSON keeps it. */
+  data(id: string): unknown {
+    return this.#data.get(id);
+  }
+
+  /** Appends items; those that are there already move to the end. `data` is JSON. */
+  add(ids: readonly string[], data: readonly (string | undefined)[]): void {
+    this.remove(ids);
+    for (const [i, id] of ids.entries()) {
+      const json = data[i];
+      this.#data.set(id, json === undefined ? undefined : JSON.parse(json));
+      this.#ids.push(id);
+    }
+  }
+
+  /** Takes items out; the others keep their order. */
+  remove(ids: readonly string[]): void {
+    const before = this.#data.size;
+    for (const id of ids) this.#data.delete(id);
+    if (this.#data.size < before) this.#ids = this.#ids.filter((id) => this.#data.has(id));
+  }
+
+  /** A bit for each position, the first in the lowest bit: 1 where `filter` says true. */
+  mask(filter: (id: string, data: unknown) => boolean): Uint8Array {
+    const mask = new Uint8Array(Math.ceil(this.size / 8));
+    for (const [position, id] of this.#ids.entries()) {
+      if (filter(id, this.#data.get(id))) mask[position >> 3]! |= 1 << (position & 7);
+    }
+    return mask;
+  }
+}
