@@ -364,7 +364,8 @@ def main():
         "late": late,
         "dense": dense,
     }
-    args.output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    text = re.sub(r"{[^{}]*}", lambda inner: " ".join(inner[0].split()), json.dumps(results, indent=2))
+    args.output.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
