@@ -47,6 +47,20 @@ const tables = {
     });
     return table(["documents", "by", ...forms.map((form) => `${form}, s`)], rows);
   },
+  prefilter() {
+    const { late, dense } = read("prefilter-recall");
+    const all = [...late, ...dense];
+    const sizes = [...new Set(all.map((r) => r.documents))];
+    const counts = ["10", "20", "40", "80", "160", "320"];
+    const rows = [...new Set(all.map((r) => `${r.vectors}|${r.first_pass}`))].map((way) => {
+      // Of the two kinds of queries the one that loses more.
+      const of = (size) => all.filter((r) => `${r.vectors}|${r.first_pass}` === way && r.documents === size);
+      const found = counts.map((c) => Math.min(...of(sizes.at(-1)).map((r) => r.recall[c])).toFixed(3));
+      return [...way.split("|"), ...found, sizes.map((size) => Math.max(...of(size).map((r) => r.candidates_for_99))).join(", ")];
+    });
+    const number = (n) => n.toLocaleString("en-US");
+    return table(["vectors", "first pass", ...counts, `for 0.99 of ${sizes.map(number).join(", ")}`], rows);
+  },
   quantise() {
     const { quantise } = read("quantise");
     const distributions = [...new Set(quantise.map((r) => r.distribution))];
