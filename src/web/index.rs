@@ -12,7 +12,8 @@ use wasm_bindgen_futures::future_to_promise;
 use super::late::Utf16;
 use super::maxsim::{Vectors, adapter};
 use super::{
-    Page, WebModel, boolean, object, object_of, option, plain, string, strings, text, thrown, typed, whole, whole_numbers,
+    Page, WebModel, boolean, object, object_of, option, plain, string, strings, text, thrown, typed, whole,
+    whole_numbers,
 };
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
