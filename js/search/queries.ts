@@ -22,7 +22,7 @@ export interface SearchOptions<Data = unknown> {
    * data is the index's own: do not change it.
    */
   filter?: ((id: string, data: Data | undefined) => boolean) | undefined;
-  /** For dense `"binary"`: how many rows for each of the `k` are scored exactly, and at least 100. Default: 4. */
+  /** For dense `"binary"`: how many rows for each of the `k` are scored exactly, and at least 256. Default: 4. */
   rescore?: number | undefined;
   /** With `firstPass`: how many items are scored exactly, and at least `k`. Default: 256. */
   candidates?: number | undefined;

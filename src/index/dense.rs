@@ -14,8 +14,9 @@ use crate::gpu::{Dense, DenseForm, Gpu};
 use crate::maxsim::Tokens;
 use crate::watch::{Progress, Watch};
 
-/// Fewest items that the Hamming distance leaves to be scored.
-const FEWEST: usize = 100;
+/// Fewest items that the Hamming distance leaves to be scored: what it loses of the best ten with fewer is in
+/// `bench/results/prefilter-recall.json`.
+const FEWEST: usize = 256;
 
 impl Index {
     /// [`Index::search`] of a dense index; `spans` are the items of each segment that may be hits.

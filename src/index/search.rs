@@ -15,14 +15,14 @@ pub struct SearchOptions<'a> {
     /// Of the positions of items, those that may be hits.
     pub filter: Option<&'a dyn Fn(usize) -> bool>,
     /// [`super::RowType::Binary`] of a dense index: items that Hamming distance leaves to be scored are this many times
-    /// `k`, and at least 100.
+    /// `k`, and at least 256.
     pub rescore: u32,
     /// [`super::IndexOptions::first_pass`] of a late index: items that the first pass leaves to be scored; at least `k`.
     pub candidates: u32,
 }
 
 impl Default for SearchOptions<'_> {
-    /// 10 hits, of 100 items that Hamming distance leaves, or 256 that a late first pass does.
+    /// 10 hits, of 256 items that Hamming distance or a late first pass leaves.
     fn default() -> Self {
         Self { k: 10, filter: None, rescore: 4, candidates: 256 }
     }

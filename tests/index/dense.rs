@@ -145,7 +145,7 @@ fn hamming_distance_leaves_the_items_that_are_to_be_scored() {
         corpus.add_to(&mut index);
         let best =
             |rescore| search(&index, &queries, SearchOptions { k: 1, rescore, ..Default::default() })[0][0].position;
-        assert_ne!(best(4), 399, "{home:?}: among 100 of 400");
+        assert_ne!(best(4), 399, "{home:?}: among 256 of 400");
         assert_eq!(best(400), 399, "{home:?}: among all");
     }
 }
