@@ -97,7 +97,8 @@ impl Index {
             normalize: (!int8).then_some(false),
         };
         // A context model reads chunks together; to others each is a text.
-        let (mut plain, mut documents): (Vec<(usize, &str)>, Vec<(usize, &[&str])>) = (Vec::new(), Vec::new());
+        let mut plain: Vec<(usize, &str)> = Vec::new();
+        let mut documents: Vec<(usize, &[&str])> = Vec::new();
         for (item, text) in texts.iter().enumerate() {
             match text {
                 Text::One(text) => plain.push((item, text)),

@@ -74,7 +74,8 @@ fn what_cannot_be_added_is_named_and_nothing_is_added() {
     let (long, large) = ("x".repeat(MAX_ID + 1), format!("\"{}\"", "x".repeat(MAX_DATA)));
     let item = |id, data| Item { id, data };
     let two = [item("c", None), item("d", None)];
-    let cases: [(&[Item<'_>], Tokens<'_>, Option<&[(u32, u32)]>, &[&str]); 14] = [
+    type Case<'a> = (&'a [Item<'a>], Tokens<'a>, Option<&'a [(u32, u32)]>, &'a [&'a str]);
+    let cases: [Case<'_>; 14] = [
         (&[item("c", None), item("a", None)], good, None, &["items[1].id", "\"a\"", "already"]),
         (&[item("c", None), item("c", None)], good, None, &["items[1].id", "\"c\"", "twice"]),
         (&[item("", None), item("c", None)], good, None, &["items[0].id", "0 bytes", "1 to 1024"]),
@@ -220,13 +221,8 @@ fn an_index_that_was_changed_finds_what_one_made_anew_does() {
         any::<bool>(),
     );
     let config = Config { cases: Config::default().cases.min(64), failure_persistence: None, ..Config::default() };
-    let test = |((kind, rows, form), home, dim, changes, first_pass): (
-        _,
-        Home,
-        usize,
-        Vec<(bool, Vec<(usize, usize)>)>,
-        bool,
-    )| {
+    type Change = (bool, Vec<(usize, usize)>);
+    let test = |((kind, rows, form), home, dim, changes, first_pass): (_, Home, usize, Vec<Change>, bool)| {
         let mut made = options(kind, rows, dim, SMALL);
         made.first_pass = first_pass && kind == Kind::Late && rows != RowType::Binary;
         let mut index = home.index(made.clone());

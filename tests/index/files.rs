@@ -68,8 +68,11 @@ fn open(bytes: &[u8], recover: bool) -> Result<Index> {
     open_at(Home::Cpu, bytes, recover)
 }
 
+/// An item's id, data and ranges.
+type Known = (String, Option<String>, Option<Vec<(u32, u32)>>);
+
 /// Everything that is known of the first `count` items.
-fn known(index: &Index, count: usize) -> Vec<(String, Option<String>, Option<Vec<(u32, u32)>>)> {
+fn known(index: &Index, count: usize) -> Vec<Known> {
     let item = |i: usize| {
         let id = index.id(i).unwrap();
         assert_eq!(index.position(id), Some(i));
