@@ -109,9 +109,12 @@ export class Indexes {
   async #save({ index: number, name }: SaveRequest, hooks: Hooks): Promise<object> {
     const index = this.#get(number);
     const write = (file: Sink) => guarded(() => index.save(file, outside(hooks)) as Promise<void>);
-    if (name !== undefined) await replaceSaved(name, hooks.signal, write);
-    // What is appended is a view of the module's memory.
-    else await write({ append: (bytes) => hooks.take?.(bytes.slice()) });
+    if (name === undefined) {
+      // What is appended is a view of the module's memory.
+      await write({ append: (bytes) => hooks.take?.(bytes.slice()) });
+    } else {
+      await replaceSaved(name, hooks.signal, (file) => write({ append: (bytes) => appended(file, bytes) }));
+    }
     return {};
   }
 
@@ -120,4 +123,10 @@ export class Indexes {
     this.#all.delete(number);
     return {};
   }
+}
+
+/** Appends, and then lets the thread hear whether the caller has cancelled. */
+async function appended(file: Writing, bytes: Uint8Array): Promise<void> {
+  await file.append(bytes);
+  await new Promise((resolve) => setTimeout(resolve));
 }
