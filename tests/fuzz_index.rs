@@ -51,7 +51,7 @@ fn number(bytes: &[u8], at: usize) -> Option<usize> {
 
 /// Makes the checksums right again, as far as the lengths lead to them.
 fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
-    let mut from = 0;
+    let mut from = 0usize;
     let mut length = number(&bytes, 8).map(|header| 12 + header);
     while let Some(end) = length.and_then(|n| from.checked_add(n)).filter(|end| end + 4 <= bytes.len()) {
         let sum = crc(&bytes[from..end]);

@@ -74,6 +74,21 @@ impl Gpu {
         Ok(Self { device, queue, adapter: summary, shares_memory, fault, pace: Mutex::new(2e9) })
     }
 
+    /// [`Gpu::open`], for several owners.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg_attr(
+        target_arch = "wasm32",
+        expect(
+            clippy::arc_with_non_send_sync,
+            reason = "in a browser a device stays on its thread; natively it need not"
+        )
+    )]
+    pub async fn open_shared() -> Result<Arc<Self>> {
+        Ok(Arc::new(Self::open().await?))
+    }
+
     fn check_limits(adapter: &str, has: &wgpu::Limits) -> Result<()> {
         let mut missing = None;
         wgpu::Limits::default().check_limits_with_fail_fn(has, false, |name, need, has| {

@@ -125,7 +125,7 @@ impl Model {
     pub async fn load(source: &impl Source, options: LoadOptions, watch: &dyn Watch) -> Result<Self> {
         let config = Config::load(source).await?;
         let tokenizer = Tokenizer::load(source, &config).await?;
-        let gpu = Arc::new(Gpu::open().await?);
+        let gpu = Gpu::open_shared().await?;
         let memory = options.memory.or_else(|| gpu.memory_for_weights());
         let choice = Choice { held: options.weights, memory };
         let weights = Weights::load(source, &config, &gpu, choice, watch).await?;

@@ -11,11 +11,12 @@ use crate::support::maxsim::{Form, Items};
 /// One device for all tests.
 pub(crate) fn gpu() -> Arc<Gpu> {
     static GPU: OnceLock<Arc<Gpu>> = OnceLock::new();
-    Arc::clone(GPU.get_or_init(|| Arc::new(pollster::block_on(Gpu::open()).unwrap())))
+    Arc::clone(GPU.get_or_init(|| pollster::block_on(Gpu::open_shared()).unwrap()))
 }
 
 /// Segments, pieces and blocks so small that a few rows meet every seam.
-pub(crate) const SMALL: Limits = Limits { segment_least: 256, segment_most: 4096, staging: 300, scores: 7, block: 200 };
+pub(crate) const SMALL: Limits =
+    Limits { segment_least: 256, segment_most: 4096, staging: 300, scores: 64, block: 200 };
 
 /// Where rows may lie.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -89,7 +89,7 @@ fn the_same_bits_wherever_rows_lie_however_they_are_cut_and_alone_or_together() 
             assert_eq!(alone[0], *expected, "{form:?}, query {query} alone");
         }
         for home in ON_DEVICE {
-            for limits in [SMALL, Limits { scores: 1, ..SMALL }, Limits::default()] {
+            for limits in [SMALL, Limits { scores: 7, ..SMALL }, Limits::default()] {
                 let mut index = home.index(options(Kind::Late, row_type(form), dim, limits));
                 for half in [0..16, 16..33] {
                     corpus.choose(&half.collect::<Vec<_>>()).add_to(&mut index);

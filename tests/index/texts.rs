@@ -14,8 +14,11 @@ use pplx_embed::model::{ContextOptions, Data, Dtype, EmbedOptions, LoadOptions, 
 use pplx_embed::{Progress, Watch};
 use safetensors::SafeTensors;
 
-use crate::corpus::{Home, SMALL, cosine, gpu, options};
+use crate::corpus::{self, Home, cosine, gpu, options};
 use crate::support::floats;
+
+/// Room for texts of up to 48 tokens, or 400 chunks.
+const SMALL: Limits = Limits { segment_most: 16_384, ..corpus::SMALL };
 
 fn load(checkpoint: &str) -> Model {
     let folder = Folder::new(format!("tests/fixtures/checkpoints/{checkpoint}"));
@@ -304,13 +307,13 @@ impl Watch for After {
 fn texts_that_are_cancelled_or_do_not_fit_leave_the_index_as_it_was() {
     let model = late();
     for made in late_options() {
-        let limits = Limits { segment_most: 48 * 24 * 2, ..SMALL };
+        let limits = Limits { segment_most: 47 * 96, ..SMALL };
         let mut index = Index::new(Some(Arc::clone(model.gpu())), IndexOptions { limits, ..made.clone() }).unwrap();
         add_all(&mut index, model, &TEXTS);
         let before = (bits(&block_on(index.search_texts(model, &TEXTS, wide(), &())).unwrap()), index.bytes());
-        let many: Vec<Text<'_>> = (0..300).map(|i| Text::One(TEXTS[(i * 4 + 1) % 9])).collect();
-        let names = ids(300);
-        for n in [0, 1, 3, 5] {
+        let many: Vec<Text<'_>> = (0..1500).map(|i| Text::One(TEXTS[(i * 4 + 1) % 9])).collect();
+        let names = ids(1500);
+        for n in [0, 1, 4, 7] {
             let watch = After(n, Cell::new(0));
             let result = block_on(index.add_texts(model, &items(&names), &many, Mode::Upsert, &watch));
             assert_eq!(result.err().unwrap().code(), "aborted");

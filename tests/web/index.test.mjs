@@ -774,6 +774,7 @@ test("wrong arguments are refused by name", async () => {
       const vector = new Int8Array(4);
       const f32 = Float32Array.of(1, 2, 3, 4);
       await index.add([{ id: "a", vector }]);
+      await own.add([{ id: "x", text: "x" }]);
       const item = (more) => [{ id: "x", vector }, { id: "y", vector, ...more }];
       const cyclic = {};
       cyclic.self = cyclic;
@@ -869,6 +870,6 @@ test("wrong arguments are refused by name", async () => {
       assert.ok(message.startsWith(`${argument}: `), `${message} does not name ${argument}`);
     }
     assert.equal(got.dense.code, "unsupported");
-    assert.deepEqual(got.sizes, [1, 0, 0]);
+    assert.deepEqual(got.sizes, [1, 0, 1]);
   });
 });
