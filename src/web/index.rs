@@ -110,7 +110,7 @@ async fn open(model: Option<Rc<Model>>, file: JsValue, options: &JsValue) -> Res
 async fn device(model: Option<&Model>) -> Result<Option<Arc<Gpu>>> {
     match model {
         Some(model) => Ok(Some(Arc::clone(model.gpu()))),
-        None => Ok(adapter().await?.map(Arc::new)),
+        None => adapter().await,
     }
 }
 

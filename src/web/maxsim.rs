@@ -1,6 +1,7 @@
 //! Scoring of token vectors, which needs no model.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use js_sys::{Float32Array, Int8Array, Promise, Uint8Array, Uint16Array, Uint32Array};
 use wasm_bindgen::JsValue;
@@ -18,7 +19,7 @@ pub struct WebScorer(Rc<Device>);
 
 /// Where scores are made: without a GPU, on the CPU.
 struct Device {
-    gpu: Option<Gpu>,
+    gpu: Option<Arc<Gpu>>,
     scorer: Scorer,
 }
 
@@ -30,8 +31,8 @@ pub async fn scorer() -> Result<WebScorer, JsValue> {
 }
 
 /// The adapter, if there is one.
-pub(super) async fn adapter() -> Result<Option<Gpu>> {
-    match Gpu::open().await {
+pub(super) async fn adapter() -> Result<Option<Arc<Gpu>>> {
+    match Gpu::open_shared().await {
         Ok(gpu) => Ok(Some(gpu)),
         Err(Error::NoAdapter { .. }) => Ok(None),
         Err(error) => Err(error),
