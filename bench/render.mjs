@@ -47,6 +47,19 @@ const tables = {
     });
     return table(["documents", "by", ...forms.map((form) => `${form}, s`)], rows);
   },
+  index() {
+    const { index } = read("index-lavapipe");
+    const sizes = [...new Set(index.map((r) => r.items))];
+    const batches = [...new Set(index.map((r) => r.queries).filter(Boolean))];
+    const columns = sizes.flatMap((items) => batches.map((queries) => ({ items, queries })));
+    const ways = [...new Set(index.map((r) => r.how))];
+    const rows = ways.map((how) => {
+      const of = (c) => index.find((r) => r.how === how && r.items === c.items && (r.queries ?? c.queries) === c.queries);
+      return [how, ...columns.map((c) => (1000 * of(c).seconds).toFixed(of(c).seconds < 0.01 ? 1 : 0))];
+    });
+    const head = columns.map((c) => `${c.items.toLocaleString("en-US")} by ${c.queries}, ms`);
+    return table(["rows", ...head], rows);
+  },
   prefilter() {
     const { late, dense } = read("prefilter-recall");
     const all = [...late, ...dense];

@@ -16,6 +16,8 @@
 //! memory and pass through one small buffer at each search. [`format`] says what a saved index looks like.
 
 mod add;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod bench;
 mod catalogue;
 mod dense;
 mod device;

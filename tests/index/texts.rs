@@ -197,7 +197,10 @@ fn late_rows_that_the_encoder_leaves_on_the_device_are_those_that_went_through_h
             bytes
         };
         let saved = file(&host);
-        for (memory, limits) in [(None, SMALL), (None, Limits::default()), (Some(0), SMALL), (Some(20_000), SMALL)] {
+        // Rows partly here and partly there, in every form; all the other ways, with the form that is the default.
+        let ways = [(Some(20_000), SMALL), (None, SMALL), (None, Limits::default()), (Some(0), SMALL)];
+        let usual = made.rows == RowType::Float16 && !made.first_pass;
+        for (memory, limits) in ways.into_iter().take(if usual { ways.len() } else { 1 }) {
             let made = IndexOptions { memory, limits: Limits { block: SMALL.block, ..limits }, ..made.clone() };
             let mut index = Index::new(Some(Arc::clone(model.gpu())), made.clone()).unwrap();
             add_all(&mut index, model, &texts[..100]);
@@ -313,7 +316,8 @@ fn texts_that_are_cancelled_or_do_not_fit_leave_the_index_as_it_was() {
         let before = (bits(&block_on(index.search_texts(model, &TEXTS, wide(), &())).unwrap()), index.bytes());
         let many: Vec<Text<'_>> = (0..1500).map(|i| Text::One(TEXTS[(i * 4 + 1) % 9])).collect();
         let names = ids(1500);
-        for n in [0, 1, 4, 7] {
+        let usual = made.rows == RowType::Float16 && !made.first_pass;
+        for n in if usual { vec![0, 1, 4, 7] } else { vec![4] } {
             let watch = After(n, Cell::new(0));
             let result = block_on(index.add_texts(model, &items(&names), &many, Mode::Upsert, &watch));
             assert_eq!(result.err().unwrap().code(), "aborted");
