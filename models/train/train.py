@@ -36,7 +36,6 @@ class Student(nn.Module):
     def __init__(self, vocabulary):
         super().__init__()
         self.encoder, self.head = Encoder(vocabulary), LateHead()
-        self.body = self.encoder.body
 
     def hidden(self, rows, width, take):
         """`take(hidden, keep)` of rows of at most `width` tokens, in chunks of one shape so that it compiles once."""
@@ -47,7 +46,7 @@ class Student(nn.Module):
             ids, keep = (x.to(device) for x in padded(part + [[]] * (n - len(part)), width))
             x = F.embedding(ids, self.encoder.embed_tokens.weight)
             with torch.autocast(device.type, torch.bfloat16):
-                h = self.body(x, keep, torch.bfloat16)
+                h = self.encoder.body(x, keep, torch.bfloat16)
             out.append(take(h.float(), keep)[: len(part)])
         return torch.cat(out)
 
@@ -144,7 +143,8 @@ def main():
             average, step, spent = state["average"], state["step"], state["spent"]
             break
     if not options.no_compile:
-        student.body = torch.compile(student.encoder.body, dynamic=False)
+        for layer in student.encoder.layers:  # all of one shape, so that the first one's code serves the others
+            layer.compile(dynamic=False)
     clusters = pool.clusters(np.random.default_rng(options.seed))
     per_epoch = len(pool.pairs) // options.pairs
     print(f"{len(pool.pairs)} pairs, {per_epoch} steps an epoch, from step {step} to {options.steps}", flush=True)
