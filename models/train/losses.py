@@ -20,22 +20,30 @@ def binary(x):
 
 
 def distillation(x, target):
-    """1 - cosine to the teacher, the mean over the sizes. x: [n, 256]; target: [n, D], D at most 256."""
-    y = int8(x)
+    """1 - cosine to the teacher, the mean over the sizes and the texts that have a target.
+
+    x: [n, 256], codes or floats; target: [n, D], D at most 256, zeros where there is none.
+    """
+    known = (target.abs().sum(-1) > 0).float()
     sizes = [min(k, target.shape[1]) for k in SIZES]
-    return sum(1 - F.cosine_similarity(y[:, :k], target[:, :k]).mean() for k in sizes) / len(sizes)
+    near = sum(F.cosine_similarity(x[:, :k], target[:, :k]) for k in sizes) / len(sizes)
+    return ((1 - near) * known).sum() / known.sum().clamp(min=1)
 
 
-def contrastive(scores, like, share=0.3, temperature=0.03):
+def contrastive(scores, whole, same, share=0.3, temperature=0.03):
     """Cross entropy of each row and column to its partner on the diagonal, and to the teacher's view of the others.
 
-    scores: [n, n], already over their temperature; like: the teacher's cosines of the texts that stand for the columns.
+    scores: [n, n], already over their temperature; whole: the teacher's vectors of the texts that stand for the columns,
+    zeros where there is none; same: pairs that are not to be told apart.
     """
     n = len(scores)
-    others = ~torch.eye(n, dtype=torch.bool, device=scores.device)
-    hidden = (like > SAME) & others
-    target = share * (like / temperature).softmax(-1) + (1 - share) * torch.eye(n, device=scores.device)
-    target = target.masked_fill(hidden, 0)
+    eye = torch.eye(n, device=scores.device)
+    like = whole @ whole.T
+    hidden = (same | (like > SAME)) & (eye == 0)
+    known = (whole.abs().sum(-1) > 0).float()
+    share = share * known[:, None]
+    others = (like / temperature).masked_fill(known[None] == 0, -1e4).softmax(-1)
+    target = (share * others + (1 - share) * eye).masked_fill(hidden, 0)
     target = target / target.sum(-1, keepdim=True)
     row = scores.masked_fill(hidden, -1e4).log_softmax(-1)
     column = scores.T.masked_fill(hidden, -1e4).log_softmax(-1)

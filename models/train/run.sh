@@ -14,4 +14,5 @@ python3 train.py --work "$work" --steps "$steps"
 python3 evaluate.py --work "$work" --output ../mini/scores.json
 python3 plot.py --log "$work/train.jsonl" --output ../mini/curves.svg
 cp "$work/train.jsonl" ../mini/train.jsonl
+python3 card.py --scores ../mini/scores.json --card ../mini/README.md
 python3 export.py --work "$work"

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from batches import Pool
-from losses import SIZES, contrastive, cosines
+from losses import SIZES, contrastive, cosines, distillation
 
 TARGET = 255  # the last dimension of the network is left for a token's weight, see `to_encoder`
 WEIGHT = 1e-3
@@ -54,18 +54,16 @@ def fit(pool, table, projection, epochs, size, seed):
             offsets = torch.from_numpy(np.cumsum([0, *map(len, rows[:-1])]))
             y = F.embedding_bag(ids, weights, offsets, mode="mean")
             whole = torch.from_numpy(pool.targets(texts))
-            target = whole @ projection
-            loss = sum(1 - F.cosine_similarity(y[:, :k], target[:, :k]).mean() for k in SIZES[:-1])
-            loss = (loss + 1 - F.cosine_similarity(y, target).mean()) / len(SIZES)
-            n = len(batch)
-            pair = contrastive(cosines(y[:n], y[n:], 0.05), whole[n:] @ whole[n:].T)
+            distance = distillation(y, whole @ projection)
+            n, same = len(batch), pool.same(batch)
+            pair = sum(contrastive(cosines(y[:n, :k], y[n:, :k], 0.05), whole[n:], same) for k in (64, TARGET)) / 2
             optimizer.param_groups[0]["lr"] = 3e-3 * max(1 - step / total, 0.02)
             optimizer.zero_grad()
-            (4 * loss + 0.3 * pair).backward()
+            (distance + pair).backward()
             optimizer.step()
             step += 1
-            if step % 50 == 0:
-                print(f"static {step} of {total}: distance {loss.item():.4f}, pairs {pair.item():.3f}, {time.time() - began:.0f} s", flush=True)
+            if step % 20 == 0:
+                print(f"static {step} of {total}: distance {distance.item():.4f}, pairs {pair.item():.3f}, {time.time() - began:.0f} s", flush=True)
     return weights.detach().numpy()
 
 

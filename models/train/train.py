@@ -68,13 +68,13 @@ def dense_loss(student, pool, batch, projection, rng):
     texts = pool.pairs[batch, :2].T.ravel()
     x = student.pooled([pool.tokens(i) for i in texts])
     whole = torch.from_numpy(pool.targets(texts)).to(x.device)
-    distance = losses.distillation(x, whole @ projection)
-    n, like = len(batch), whole[len(batch) :] @ whole[len(batch) :].T
-    size = int(rng.choice(losses.SIZES))
     codes = losses.int8(x)
-    pairs = losses.contrastive(losses.cosines(codes[:n, :size], codes[n:, :size], 0.05), like)
+    distance = losses.distillation(codes, whole @ projection)
+    n, same = len(batch), pool.same(batch).to(x.device)
+    size = int(rng.choice(losses.SIZES))
+    pairs = losses.contrastive(losses.cosines(codes[:n, :size], codes[n:, :size], 0.05), whole[n:], same)
     bits = losses.binary(x)[:, :size]
-    signs = losses.contrastive(losses.cosines(bits[:n], bits[n:], 0.05), like)
+    signs = losses.contrastive(losses.cosines(bits[:n], bits[n:], 0.05), whole[n:], same)
     # Vectors of a middling length, so that tanh uses its range: an rms of 0.5 before it.
     length = (x.square().mean(-1).sqrt() - 0.5).square().mean()
     loss = 4 * distance + 0.5 * pairs + 0.25 * signs + 0.1 * length
@@ -92,7 +92,7 @@ def late_loss(student, pool, batch):
     for i, places in enumerate(kept):
         keep[i, places] = 1
     scores = losses.maxsim(q, d, keep.to(d.device)) / 0.03
-    loss = losses.contrastive(scores, (whole @ whole.T).to(d.device))
+    loss = losses.contrastive(scores, whole.to(d.device), pool.same(batch).to(d.device))
     return 0.5 * loss, {"late": loss}
 
 
