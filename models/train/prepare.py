@@ -113,8 +113,8 @@ class Teacher:
         return out
 
 
-def teach(work, device):
-    """teacher.npy, float16 [texts, 384]: rows of English texts. teacher.json says how many rows are done."""
+def teach(work, device, most):
+    """teacher.npy, float16 [texts, 384]: rows of English texts, `most` at most. teacher.json says how many are done."""
     data = np.load(work / "texts.npz")
     of, total = data["of"], len(data["of"])
     with open(work / "pool.txt", encoding="utf-8") as f:
@@ -124,7 +124,7 @@ def teach(work, device):
     shape = dict(dtype=np.float16, shape=(total, TEACHER_DIMENSIONS))
     vectors = np.lib.format.open_memmap(path, mode="r+" if done else "w+", **({} if done else shape))
     teacher, began = Teacher(device), time.time()
-    for start in range(done, total, BLOCK):
+    for start in range(done, min(total, most), BLOCK):
         rows = [i for i in range(start, min(start + BLOCK, total)) if of[i] == i]
         vectors[rows] = teacher([texts[i] for i in rows]).astype(np.float16)
         vectors.flush()
@@ -135,6 +135,7 @@ def teach(work, device):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--texts", type=int, default=1 << 30, help="that the teacher is asked for; training does with some")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -147,7 +148,7 @@ def main():
         words = [tokenizer.decode([i], skip_special_tokens=False).strip() for i in range(VOCABULARY)]
         np.save(vocabulary, Teacher(options.device)(words).astype(np.float16))
         print("teacher: vocabulary", flush=True)
-    teach(options.work, options.device)
+    teach(options.work, options.device, options.texts)
 
 
 if __name__ == "__main__":
