@@ -1,0 +1,172 @@
+"""nDCG@10 on the held-out sets: the model in all its forms beside BM25, the teacher, where it began, and random weights.
+
+    python evaluate.py --work DIR [--checkpoint FILE] [--output scores.json]
+
+The command line's own `eval` measures an exported model; this is for the log of training.
+"""
+
+import argparse
+import json
+import math
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+import losses
+from batches import padded
+from encoder import Encoder, mean
+from late import LateHead, late_rows
+
+EVAL = Path(__file__).resolve().parent.parent / "mini/eval"
+LONGEST = 128
+
+
+def load_set(folder):
+    """Documents, queries, and for each query the index of its one document."""
+    rows = lambda name: [json.loads(x) for x in (folder / name).read_text(encoding="utf-8").splitlines()]  # noqa: E731
+    documents, queries = rows("corpus.jsonl"), rows("queries.jsonl")
+    at = {d["_id"]: i for i, d in enumerate(documents)}
+    relevant = dict(x.split("\t")[:2] for x in (folder / "qrels/test.tsv").read_text().splitlines()[1:])
+    return [d["text"] for d in documents], [q["text"] for q in queries], [at[relevant[q["_id"]]] for q in queries]
+
+
+def ndcg(scores, relevant):
+    """Mean nDCG@10 with one relevant document a query; of equal scores the earlier document is first."""
+    total = 0.0
+    for row, best in zip(scores, relevant):
+        rank = int((row > row[best]).sum() + (row[:best] == row[best]).sum())
+        total += 1 / math.log2(rank + 2) if rank < 10 else 0.0
+    return total / len(relevant)
+
+
+def bm25(documents, queries, k1=1.2, b=0.75):
+    words = lambda text: re.findall(r"\w+", text.lower())  # noqa: E731
+    counts = [Counter(words(d)) for d in documents]
+    length = np.array([sum(c.values()) for c in counts])
+    norm = k1 * (1 - b + b * length / length.mean())
+    frequency = Counter(w for c in counts for w in c)
+    scores = np.zeros((len(queries), len(documents)))
+    for i, query in enumerate(queries):
+        for w in words(query):
+            if w in frequency:
+                idf = math.log(1 + (len(documents) - frequency[w] + 0.5) / (frequency[w] + 0.5))
+                tf = np.array([c[w] for c in counts])
+                scores[i] += idf * tf * (k1 + 1) / (tf + norm)
+    return scores
+
+
+def cosines(q, d):
+    q, d = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9) for x in (q, d))
+    return q @ d.T
+
+
+class Model:
+    """An encoder, a late head and a tokenizer, asked for vectors of texts."""
+
+    def __init__(self, encoder, head, tokenizer):
+        self.encoder, self.head, self.tokenizer = encoder.eval(), head, tokenizer
+        self.cache = {}
+
+    def ids(self, texts):
+        return [e.ids for e in self.tokenizer.encode_batch(texts)]
+
+    def hidden(self, rows, take, batch=2048):
+        """`take(hidden, keep)` of each row, in order; rows of like length go together."""
+        out, order, i = [None] * len(rows), sorted(range(len(rows)), key=lambda i: len(rows[i])), 0
+        while i < len(order):
+            n = max(1, batch // max(len(rows[order[min(i + 31, len(order) - 1)]]), 1))
+            part = order[i : i + n]
+            ids, keep = padded([rows[j] for j in part], max(len(rows[part[-1]]), 1))
+            with torch.inference_mode():
+                result = take(self.encoder(ids, keep), keep)
+            for j, row in zip(part, result):
+                out[j] = row
+            i += len(part)
+        return out
+
+    def dense(self, texts):
+        """Pooled vectors before the quantiser, float32 [n, 256]."""
+        rows = [r[:LONGEST] for r in self.ids(texts)]
+        return np.stack(self.hidden(rows, lambda h, k: mean(h, k).numpy()))
+
+    def late(self, texts, query):
+        rows, kept = late_rows(self.ids(texts), query, LONGEST)
+        vectors = self.hidden(rows, lambda h, k: list(self.head(h)))
+        return [v[: len(k)][torch.tensor(k)] for v, k in zip(vectors, kept)]
+
+    def scores(self, documents, queries, relevant, full=True):
+        """Name of a form -> nDCG@10."""
+        d, q = self.dense(documents), self.dense(queries)
+        codes = lambda x: np.round(127 * np.tanh(x))  # noqa: E731
+        out = {}
+        for size in losses.SIZES[::-1] if full else (256,):
+            out[f"float {size}"] = ndcg(cosines(q[:, :size], d[:, :size]), relevant)
+            out[f"int8 {size}"] = ndcg(cosines(codes(q[:, :size]), codes(d[:, :size])), relevant)
+            sign = lambda x: np.where(x[:, :size] >= 0, 1.0, -1.0)  # noqa: B023, E731
+            out[f"binary {size}"] = ndcg(sign(q) @ sign(d).T, relevant)
+        if full and self.head is not None:
+            dv, qv = self.late(documents, False), self.late(queries, True)
+            width = max(map(len, dv))
+            stack = torch.zeros(len(dv), width, dv[0].shape[1])
+            keep = torch.zeros(len(dv), width)
+            for i, v in enumerate(dv):
+                stack[i, : len(v)], keep[i, : len(v)] = v, 1
+            with torch.inference_mode():
+                rows = [losses.maxsim(v[None], stack, keep)[0].numpy() for v in qv]
+            out["late"] = ndcg(np.stack(rows), relevant)
+        return out
+
+
+def load_model(work, checkpoint, average=True):
+    tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
+    encoder, head = Encoder(tokenizer.get_vocab_size()), LateHead()
+    if checkpoint is not None:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        state = state["average" if average else "model"]
+        encoder.load_state_dict({k.removeprefix("encoder."): v for k, v in state.items() if k.startswith("encoder.")})
+        head.load_state_dict({k.removeprefix("head."): v for k, v in state.items() if k.startswith("head.")})
+    return Model(encoder, head, tokenizer)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    from prepare import Teacher
+
+    # Systems that stay as they are from run to run are measured once.
+    baselines = options.work / "baselines.json"
+    known = json.loads(baselines.read_text()) if baselines.exists() else {}
+    model = load_model(options.work, options.checkpoint or options.work / "checkpoint.pt")
+    report = {}
+    for folder in sorted(p for p in EVAL.iterdir() if p.is_dir()):
+        documents, queries, relevant = load_set(folder)
+        if folder.name not in known:
+            torch.manual_seed(0)
+            teacher, random = Teacher(), load_model(options.work, None)
+            known[folder.name] = {
+                "BM25": ndcg(bm25(documents, queries), relevant),
+                "teacher": ndcg(cosines(teacher(queries, longest=LONGEST), teacher(documents, longest=LONGEST)), relevant),
+                "random": random.scores(documents, queries, relevant, full=False)["float 256"],
+            }
+            static = np.load(options.work / "static.npz")
+            for name in ("first", "table"):
+                bag = lambda texts: np.stack([static[name][r].mean(0) if r else np.zeros(255) for r in model.ids(texts)])  # noqa: B023, E731
+                known[folder.name][f"static {name}"] = ndcg(cosines(bag(queries), bag(documents)), relevant)
+            baselines.write_text(json.dumps(known, indent=1))
+        report[folder.name] = known[folder.name] | model.scores(documents, queries, relevant)
+        print(folder.name, ", ".join(f"{k} {v:.3f}" for k, v in report[folder.name].items()), flush=True)
+    if options.output:
+        options.output.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
