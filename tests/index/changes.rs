@@ -8,18 +8,8 @@ use pplx_embed::{Error, Watch};
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::corpus::{Corpus, HOMES, Home, SMALL, found, options};
+use crate::corpus::{Corpus, HOMES, Home, KINDS, SMALL, found, options};
 use crate::support::maxsim::{Form, Items};
-
-const KINDS: [(Kind, RowType, Form); 7] = [
-    (Kind::Dense, RowType::Int8, Form::I8),
-    (Kind::Dense, RowType::Binary, Form::I8),
-    (Kind::Dense, RowType::Float32, Form::F32),
-    (Kind::Late, RowType::Float16, Form::F16),
-    (Kind::Late, RowType::Float32, Form::F32),
-    (Kind::Late, RowType::Int8, Form::I8),
-    (Kind::Late, RowType::Binary, Form::B1),
-];
 
 fn ids(index: &Index) -> Vec<String> {
     (0..index.len()).map(|i| index.id(i).unwrap().to_owned()).collect()

@@ -8,6 +8,17 @@ use pplx_embed::maxsim::{TokenData, Tokens};
 
 use crate::support::maxsim::{Form, Items};
 
+/// Every kind with every row type, and the form of the vectors it is given.
+pub(crate) const KINDS: [(Kind, RowType, Form); 7] = [
+    (Kind::Dense, RowType::Int8, Form::I8),
+    (Kind::Dense, RowType::Binary, Form::I8),
+    (Kind::Dense, RowType::Float32, Form::F32),
+    (Kind::Late, RowType::Float16, Form::F16),
+    (Kind::Late, RowType::Float32, Form::F32),
+    (Kind::Late, RowType::Int8, Form::I8),
+    (Kind::Late, RowType::Binary, Form::B1),
+];
+
 /// One device for all tests.
 pub(crate) fn gpu() -> Arc<Gpu> {
     static GPU: OnceLock<Arc<Gpu>> = OnceLock::new();

@@ -7,22 +7,13 @@ use pplx_embed::index::{
 };
 use pplx_embed::{Error, Progress, Result, Watch};
 
-use crate::corpus::{Corpus, HOMES, Home, SMALL, found, options, tokens};
+use crate::corpus::{Corpus, HOMES, Home, KINDS, SMALL, found, options, tokens};
 use crate::support::maxsim::{Form, Items};
 
 /// Every kind with every row type, and a first pass.
 fn kinds() -> Vec<(IndexOptions, Form)> {
-    let mut kinds: Vec<(IndexOptions, Form)> = [
-        (Kind::Dense, RowType::Int8, Form::I8),
-        (Kind::Dense, RowType::Binary, Form::I8),
-        (Kind::Dense, RowType::Float32, Form::F32),
-        (Kind::Late, RowType::Float16, Form::F16),
-        (Kind::Late, RowType::Float32, Form::F32),
-        (Kind::Late, RowType::Int8, Form::I8),
-        (Kind::Late, RowType::Binary, Form::B1),
-    ]
-    .map(|(kind, rows, form)| (options(kind, rows, 13, SMALL), form))
-    .into();
+    let mut kinds: Vec<(IndexOptions, Form)> =
+        KINDS.map(|(kind, rows, form)| (options(kind, rows, 13, SMALL), form)).into();
     let passes = IndexOptions { first_pass: true, ..options(Kind::Late, RowType::Int8, 13, SMALL) };
     kinds.push((IndexOptions { model: Some("a/model".into()), ..passes }, Form::I8));
     kinds
