@@ -27,11 +27,10 @@ TEACHER_DIMENSIONS = 384
 BLOCK = 8192
 # Most pairs of a source; those not named are taken whole.
 MOST = {
-    "packages": 25000, "paragraphs": 20000, "wordnet": 25000, "gcide": 12000, "examples": 8000, "vera": 2000,
-    "debmake-doc": 300, "packages-de": 10000, "packages-fr": 10000, "packages-it": 6000,
-    **{f"paragraphs-{lang}": 2500 for lang in ("de", "fr", "it", "pt", "es")},
-    **{f"help-{lang}": 4000 for lang in ("de", "fr", "it", "es")},
-    "words-de": 6000, "words-fr": 4000, "words-pt": 4000, "words-es": 3000, "words-it": 3000,
+    "wordnet": 50000, "gcide": 24000, "examples": 12000, "vera": 4000, "debmake-doc": 300, "packages-it": 10000,
+    **{f"paragraphs-{lang}": 4000 for lang in ("de", "fr", "it", "pt", "es")},
+    **{f"help-{lang}": 8000 for lang in ("de", "fr", "it", "es")},
+    "words-de": 8000, "words-fr": 4000, "words-pt": 4000, "words-es": 3000, "words-it": 3000,
 }  # fmt: skip
 
 

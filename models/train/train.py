@@ -40,15 +40,14 @@ class Student(nn.Module):
     def hidden(self, rows, width, take):
         """`take(hidden, keep)` of rows of at most `width` tokens, in chunks of one shape so that it compiles once."""
         device, n = self.encoder.embed_tokens.weight.device, CHUNK // width
+        ids, keep = (x.to(device) for x in padded(rows + [[]] * (-len(rows) % n), width))
+        x = F.embedding(ids, self.encoder.embed_tokens.weight)
         out = []
-        for i in range(0, len(rows), n):
-            part = rows[i : i + n]
-            ids, keep = (x.to(device) for x in padded(part + [[]] * (n - len(part)), width))
-            x = F.embedding(ids, self.encoder.embed_tokens.weight)
+        for x, keep in zip(x.split(n), keep.split(n)):
             with torch.autocast(device.type, torch.bfloat16):
                 h = self.encoder.body(x, keep, torch.bfloat16)
-            out.append(take(h.float(), keep)[: len(part)])
-        return torch.cat(out)
+            out.append(take(h.float(), keep))
+        return torch.cat(out)[: len(rows)]
 
     def pooled(self, rows):
         """[n, 256], the mean over each row's tokens before the quantiser."""
@@ -130,7 +129,7 @@ def main():
     table = student.encoder.embed_tokens.weight
     rest = [p for p in student.parameters() if p is not table]
     groups = [{"params": [table], "full": TABLE_RATE, "weight_decay": 0.0}, {"params": rest, "full": RATE, "weight_decay": 0.01}]
-    optimizer = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98), fused=True)
     average = {k: v.detach().clone() for k, v in student.state_dict().items()}
     step, spent, fall = 0, 0.0, int(options.steps * (1 - FALL))
     for path in (work / "checkpoint.pt", work / "constant.pt"):

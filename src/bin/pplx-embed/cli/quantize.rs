@@ -21,12 +21,13 @@ const MAX_FILE: usize = 128 << 20;
 /// The embedding table's module, which keeps 8 bits: its errors reach every layer, and the lookup costs no less in 4.
 const EMBEDDING: &str = "embed_tokens";
 /// What is copied where it is there; `tokenizer.json` must be.
-const COPIED: [&str; 5] = [
+const COPIED: [&str; 6] = [
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
     "modules.json",
     "config_sentence_transformers.json",
+    "sentence_bert_config.json",
 ];
 const INDEX: &str = "model.safetensors.index.json";
 
