@@ -267,6 +267,21 @@ fn a_single_file_in_4_bits_has_its_embedding_in_8() {
 }
 
 #[test]
+fn a_late_model_keeps_every_file_that_says_how_texts_are_marked_and_filled() {
+    for name in ["late-st", "late-pylate"] {
+        let (source, output) = (Path::new("tests/fixtures/checkpoints").join(name), Temporary::new(name));
+        let result = quantize(&source, &output, &["--bits", "8"]);
+        assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+        for file in files(&source) {
+            if file != "config.json" && file != "model.safetensors" {
+                let (before, after) = (std::fs::read(source.join(&file)).unwrap(), std::fs::read(output.0.join(&file)));
+                assert_eq!(after.unwrap_or_else(|e| panic!("{file}: {e}")), before, "{file}");
+            }
+        }
+    }
+}
+
+#[test]
 fn shards_stay_shards_and_rows_that_do_not_fit_stay_dense() {
     let source = Path::new("tests/fixtures/checkpoints/bf16-gqa4-sharded");
     // K is 96, 160 or 512: by 64 only the last divides.
