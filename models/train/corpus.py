@@ -19,7 +19,7 @@ import sources
 
 QUERY_LIMIT, BODY_LIMIT = 160, 300  # characters
 EVERY = 12  # one source package of so many is held out
-QUERIES, DOCUMENTS = 300, 800
+QUERIES, DOCUMENTS, CHUNKS = 300, 800, 8
 
 
 def held_out(package):
@@ -231,34 +231,41 @@ def held_out_sets(root, sets):
         for t, p in ss if p
     ]  # fmt: skip
     help_ = root / "gnome-user-docs/usr/share/help"
-    english = {p.relative_to(help_ / "C"): extract.mallard(p) for p in sorted((help_ / "C").rglob("*.page"))}
-    english = {k: (v[0], " ".join(v[1][:2])) for k, v in english.items() if v and v[1]}
+    found = {p.relative_to(help_ / "C"): extract.mallard(p) for p in sorted((help_ / "C").rglob("*.page"))}
+    found = {k: v for k, v in found.items() if v and v[1]}
+    english = {k: (title, " ".join(paragraphs[:2])) for k, (title, paragraphs) in found.items()}
     sets["help"] = list(english.values())
     german = {k: extract.mallard(help_ / "de" / k) for k in english if (help_ / "de" / k).exists()}
+    sets["help-chunks"] = [(v[0], v[1][:CHUNKS]) for v in found.values()]
     sets["help-de-en"] = [(german[k][0] if german.get(k) else None, body) for k, (_, body) in english.items()]
 
 
 def write_set(folder, pairs, rng):
-    """BEIR files: every body is a document; queries are a sample. Of equal queries or bodies the first stays."""
+    """BEIR files: every body is a document; queries are a sample. Of equal queries or bodies the first stays.
+
+    A body that is a list of paragraphs is a document in chunks. Gives what is not to be trained on.
+    """
     queries, bodies, kept = set(), set(), []
     for query, body in pairs:
-        body = extract.cut(body, BODY_LIMIT)
-        if len(body) < 40 or norm(body) in bodies:
+        parts = [extract.cut(p, BODY_LIMIT) for p in (body if isinstance(body, list) else [body])]
+        key = norm(" ".join(parts))
+        if len(parts[0]) < 40 or key in bodies:
             continue
-        usable = query and len(query) > 2 and norm(query) not in queries and norm(query) != norm(body)
-        bodies.add(norm(body))
+        usable = query and len(query) > 2 and norm(query) not in queries and norm(query) != key
+        bodies.add(key)
         queries.add(norm(query or ""))
-        kept.append((extract.cut(query, QUERY_LIMIT) if usable else None, body))
+        kept.append((extract.cut(query, QUERY_LIMIT) if usable else None, parts, isinstance(body, list)))
     rng.shuffle(kept)
     kept = kept[:DOCUMENTS]
-    asked = [i for i, (q, _) in enumerate(kept) if q][:QUERIES]
+    asked = [i for i, (q, *_) in enumerate(kept) if q][:QUERIES]
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
     write = lambda name, rows: (folder / name).write_text("".join(rows), encoding="utf-8")  # noqa: E731
     line = lambda **fields: json.dumps(fields, ensure_ascii=False) + "\n"  # noqa: E731
-    write("corpus.jsonl", [line(_id=f"d{i}", title="", text=b) for i, (_, b) in enumerate(kept)])
+    text = lambda parts, chunked: {"chunks": parts} if chunked else {"text": parts[0]}  # noqa: E731
+    write("corpus.jsonl", [line(_id=f"d{i}", title="", **text(*body)) for i, (_, *body) in enumerate(kept)])
     write("queries.jsonl", [line(_id=f"q{i}", text=kept[i][0]) for i in asked])
     write("qrels/test.tsv", ["query-id\tcorpus-id\tscore\n", *(f"q{i}\td{i}\t1\n" for i in asked)])
-    return [b for _, b in kept], [kept[i][0] for i in asked]
+    return [p for _, parts, _ in kept for p in parts], [kept[i][0] for i in asked]
 
 
 def main():

@@ -6,10 +6,12 @@ The command line's own `eval` measures an exported model; this is for the log of
 """
 
 import argparse
+import itertools
 import json
 import math
 import re
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,22 +27,32 @@ EVAL = Path(__file__).resolve().parent.parent / "mini/eval"
 LONGEST = 128
 
 
-def load_set(folder):
-    """Documents, queries, and for each query the index of its one document."""
-    rows = lambda name: [json.loads(x) for x in (folder / name).read_text(encoding="utf-8").splitlines()]  # noqa: E731
-    documents, queries = rows("corpus.jsonl"), rows("queries.jsonl")
-    at = {d["_id"]: i for i, d in enumerate(documents)}
-    relevant = dict(x.split("\t")[:2] for x in (folder / "qrels/test.tsv").read_text().splitlines()[1:])
-    return [d["text"] for d in documents], [q["text"] for q in queries], [at[relevant[q["_id"]]] for q in queries]
+@dataclass
+class Set:
+    """A BEIR folder. `texts` are the documents, or their chunks end to end; `starts` says where each document begins."""
 
+    texts: list
+    starts: list
+    queries: list
+    relevant: list  # for each query the index of its one document
 
-def ndcg(scores, relevant):
-    """Mean nDCG@10 with one relevant document a query; of equal scores the earlier document is first."""
-    total = 0.0
-    for row, best in zip(scores, relevant):
-        rank = int((row > row[best]).sum() + (row[:best] == row[best]).sum())
-        total += 1 / math.log2(rank + 2) if rank < 10 else 0.0
-    return total / len(relevant)
+    @classmethod
+    def load(cls, folder):
+        rows = lambda name: [json.loads(x) for x in (folder / name).read_text(encoding="utf-8").splitlines()]  # noqa: E731
+        documents, queries = rows("corpus.jsonl"), rows("queries.jsonl")
+        at = {d["_id"]: i for i, d in enumerate(documents)}
+        relevant = dict(x.split("\t")[:2] for x in (folder / "qrels/test.tsv").read_text().splitlines()[1:])
+        chunks = [d.get("chunks") or [d["text"]] for d in documents]
+        starts = [0, *itertools.accumulate(map(len, chunks[:-1]))]
+        return cls(list(itertools.chain(*chunks)), starts, [q["text"] for q in queries], [at[relevant[q["_id"]]] for q in queries])
+
+    def ndcg(self, scores):
+        """Mean nDCG@10 of scores [queries, texts]; a document has its best chunk's, of equal ones the earlier is first."""
+        total, scores = 0.0, np.maximum.reduceat(scores, self.starts, axis=1)
+        for row, best in zip(scores, self.relevant):
+            rank = int((row > row[best]).sum() + (row[:best] == row[best]).sum())
+            total += 1 / math.log2(rank + 2) if rank < 10 else 0.0
+        return total / len(self.relevant)
 
 
 def bm25(documents, queries, k1=1.2, b=0.75):
@@ -96,20 +108,20 @@ class Model:
     def late(self, texts, query):
         rows, kept = late_rows(self.ids(texts), query, LONGEST)
         vectors = self.hidden(rows, lambda h, k: list(self.head(h)))
-        return [v[: len(k)][torch.tensor(k)] for v, k in zip(vectors, kept)]
+        return [v[torch.tensor(k, dtype=torch.long)] for v, k in zip(vectors, kept)]
 
-    def scores(self, documents, queries, relevant, full=True):
-        """Name of a form -> nDCG@10."""
-        d, q = self.dense(documents), self.dense(queries)
+    def scores(self, of, full=True):
+        """Name of a form -> nDCG@10 on a set."""
+        d, q = self.dense(of.texts), self.dense(of.queries)
         codes = lambda x: np.round(127 * np.tanh(x))  # noqa: E731
         out = {}
         for size in losses.SIZES[::-1] if full else (256,):
-            out[f"float {size}"] = ndcg(cosines(q[:, :size], d[:, :size]), relevant)
-            out[f"int8 {size}"] = ndcg(cosines(codes(q[:, :size]), codes(d[:, :size])), relevant)
+            out[f"float {size}"] = of.ndcg(cosines(q[:, :size], d[:, :size]))
+            out[f"int8 {size}"] = of.ndcg(cosines(codes(q[:, :size]), codes(d[:, :size])))
             sign = lambda x: np.where(x[:, :size] >= 0, 1.0, -1.0)  # noqa: B023, E731
-            out[f"binary {size}"] = ndcg(sign(q) @ sign(d).T, relevant)
+            out[f"binary {size}"] = of.ndcg(sign(q) @ sign(d).T)
         if full and self.head is not None:
-            dv, qv = self.late(documents, False), self.late(queries, True)
+            dv, qv = self.late(of.texts, False), self.late(of.queries, True)
             width = max(map(len, dv))
             stack = torch.zeros(len(dv), width, dv[0].shape[1])
             keep = torch.zeros(len(dv), width)
@@ -117,7 +129,7 @@ class Model:
                 stack[i, : len(v)], keep[i, : len(v)] = v, 1
             with torch.inference_mode():
                 rows = [losses.maxsim(v[None], stack, keep)[0].numpy() for v in qv]
-            out["late"] = ndcg(np.stack(rows), relevant)
+            out["late"] = of.ndcg(np.stack(rows))
         return out
 
 
@@ -148,21 +160,21 @@ def main():
     model = load_model(options.work, options.checkpoint or options.work / "checkpoint.pt")
     report = {}
     for folder in sorted(p for p in EVAL.iterdir() if p.is_dir()):
-        documents, queries, relevant = load_set(folder)
+        of = Set.load(folder)
         if folder.name not in known:
             torch.manual_seed(0)
             teacher, random = Teacher(), load_model(options.work, None)
             known[folder.name] = {
-                "BM25": ndcg(bm25(documents, queries), relevant),
-                "teacher": ndcg(cosines(teacher(queries, longest=LONGEST), teacher(documents, longest=LONGEST)), relevant),
-                "random": random.scores(documents, queries, relevant, full=False)["float 256"],
+                "BM25": of.ndcg(bm25(of.texts, of.queries)),
+                "teacher": of.ndcg(cosines(teacher(of.queries, longest=LONGEST), teacher(of.texts, longest=LONGEST))),
+                "random": random.scores(of, full=False)["float 256"],
             }
             static = np.load(options.work / "static.npz")
             for name in ("first", "table"):
                 bag = lambda texts: np.stack([static[name][r].mean(0) if r else np.zeros(255) for r in model.ids(texts)])  # noqa: B023, E731
-                known[folder.name][f"static {name}"] = ndcg(cosines(bag(queries), bag(documents)), relevant)
+                known[folder.name][f"static {name}"] = of.ndcg(cosines(bag(of.queries), bag(of.texts)))
             baselines.write_text(json.dumps(known, indent=1))
-        report[folder.name] = known[folder.name] | model.scores(documents, queries, relevant)
+        report[folder.name] = known[folder.name] | model.scores(of)
         print(folder.name, ", ".join(f"{k} {v:.3f}" for k, v in report[folder.name].items()), flush=True)
     if options.output:
         options.output.write_text(json.dumps(report, indent=1) + "\n")

@@ -9,6 +9,7 @@ from torch import nn
 from encoder import LATE_DIMENSIONS, SHAPE
 
 QUERY_MARKER, DOCUMENT_MARKER, FILLING = 19998, 19999, 19992  # the last regular entry fills queries up
+SEPARATOR = 19993  # <|endoftext|>, between the chunks of a document
 QUERY_LENGTH, DOCUMENT_LENGTH = 32, 512
 
 

@@ -71,14 +71,16 @@ def to_encoder(encoder, table):
     """An encoder that computes the mean of the table's rows.
 
     Its final norm makes all token vectors equally long, so a token's weight is put into how much of its length is in the
-    last dimension, which the norm's own weight then drops. Layers begin by adding nothing.
+    last dimension, which the norm's own weight then drops. Layers begin by adding nothing, and rows are so long that what
+    layers add while they learn their first steps is small beside them.
     """
     length = np.linalg.norm(table, axis=1)
     longest = np.quantile(length, 0.995)
     rows = table / np.maximum(length, longest)[:, None]
     rest = np.sqrt(np.maximum(1 - np.square(rows).sum(1), 0))
     with torch.no_grad():
-        encoder.embed_tokens.weight.copy_(torch.from_numpy(np.concatenate([rows, rest[:, None]], 1)))
+        table = np.concatenate([rows, rest[:, None]], 1)
+        encoder.embed_tokens.weight.copy_(torch.from_numpy(table * table.shape[1] ** 0.5))
         for layer in encoder.layers:
             layer.self_attn.o_proj.weight.zero_()
             layer.mlp.down_proj.weight.zero_()

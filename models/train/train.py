@@ -21,13 +21,15 @@ import evaluate
 import losses
 from batches import GROUP, Pool, padded
 from encoder import Encoder, mean
-from late import LateHead, late_rows
+from late import SEPARATOR, LateHead, late_rows
 from static import to_encoder
 
 CHUNK = 2048  # tokens that go through the layers at once
-WIDTHS = (16, 32, 64)
-PAIRS, LATE_PAIRS, LATE_EVERY = 128, 32, 3
-RATE, TABLE_RATE, WARMUP, FALL = 1e-3, 5e-4, 50, 0.2
+WIDTHS, LONG = (16, 32, 64), 512
+PAIRS, LATE_PAIRS = 128, 32
+LATE_EVERY, LONG_EVERY = 3, 6  # steps
+PARTNER = 0.25  # share of a partner in what a chunk is drawn to
+RATE, TABLE_RATE, WARMUP, FALL = 1e-3, 2e-3, 50, 0.2
 AVERAGE = 0.998
 QUICK_SETS = ("faq", "foldoc", "help", "help-de-en")
 
@@ -63,6 +65,13 @@ class Student(nn.Module):
         return torch.cat(parts)[back]
 
 
+    def long(self, rows, spans):
+        """The mean of each row's spans, row by row, and then that of each whole row. [spans + rows, 256]"""
+        hidden = self.hidden(rows, LONG, lambda h, _: h)
+        means = [hidden[i, a:b].mean(0) for i, places in enumerate(spans) for a, b in places]
+        return torch.stack([*means, *(hidden[i, : len(row)].mean(0) for i, row in enumerate(rows))])
+
+
 def dense_loss(student, pool, batch, projection, rng):
     texts = pool.pairs[batch, :2].T.ravel()
     x = student.pooled([pool.tokens(i) for i in texts])
@@ -80,7 +89,8 @@ def dense_loss(student, pool, batch, projection, rng):
     return loss, {"distance": distance, "pairs": pairs, "signs": signs}
 
 
-def late_loss(student, pool, batch):
+def late_loss(student, pool, batch, projection, rng):
+    batch = batch[:LATE_PAIRS] if rng.random() < 0.5 else batch[:: len(batch) // LATE_PAIRS]  # alike, or not
     a, b = pool.pairs[batch, 0], pool.pairs[batch, 1]
     whole = torch.from_numpy(pool.targets(b))
     queries, _ = late_rows([list(pool.tokens(i)) for i in a], True)
@@ -93,6 +103,42 @@ def late_loss(student, pool, batch):
     scores = losses.maxsim(q, d, keep.to(d.device)) / 0.03
     loss = losses.contrastive(scores, whole.to(d.device), pool.same(batch).to(d.device))
     return 0.5 * loss, {"late": loss}
+
+
+def long_loss(student, pool, batch, projection, rng):
+    """Late chunking: texts end to end as chunks of long documents, partners side by side.
+
+    A chunk's mean is drawn to the teacher's vector of it and, a little, of its partner; a document's to that of them all.
+    """
+    rows, spans, targets, wholes = [], [], [], []
+    row, at, own = [], [], []
+
+    def end():
+        if row:
+            rows.append(row)
+            spans.append(at)
+            targets.extend(own)
+            wholes.append(sum(own))
+
+    for pair in pool.pairs[rng.permutation(batch), :2]:
+        ids, vectors = [list(pool.tokens(i)) for i in pair], pool.targets(pair)
+        if len(row) + sum(map(len, ids)) + 2 > LONG:
+            end()
+            row, at, own = [], [], []
+            if len(rows) * LONG == CHUNK:
+                break
+        for i in (0, 1):
+            row += [SEPARATOR] * bool(row)
+            at.append((len(row), len(row) + len(ids[i])))
+            row += ids[i]
+            own.append(vectors[i] + PARTNER * vectors[1 - i] if vectors[i].any() else vectors[i])
+    else:
+        end()
+
+    x = student.long(rows, spans)
+    whole = torch.from_numpy(np.stack(targets + wholes)).to(x.device)
+    distance = losses.distillation(losses.int8(x), F.normalize(whole, dim=-1) @ projection)
+    return 2 * distance, {"long": distance}
 
 
 def rate(step, steps):
@@ -160,10 +206,11 @@ def main():
         optimizer.zero_grad()
         loss, parts = dense_loss(student, pool, batch, projection, rng)
         loss.backward()
-        if step % LATE_EVERY == 0:
-            loss, more = late_loss(student, pool, batch[:: options.pairs // LATE_PAIRS] if step % 2 else batch[:LATE_PAIRS])
-            loss.backward()
-            parts |= more
+        for due, more in ((step % LATE_EVERY == 0, late_loss), (step % LONG_EVERY == 1, long_loss)):
+            if due:
+                loss, values = more(student, pool, batch, projection, rng)
+                loss.backward()
+                parts |= values
         nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         optimizer.step()
         step += 1
@@ -177,11 +224,11 @@ def main():
         if step % 25 == 0 or ended:
             row = {"step": step, "seconds": round(spent + time.time() - began)} | {k: round(sum(v) / len(v), 4) for k, v in means.items()}
             means = {}
-            if step % 250 == 0 or ended:
+            if step % 250 == 0 or step == 100 or ended:
                 model = evaluate.Model(Encoder(tokenizer.get_vocab_size()), None, tokenizer)
                 model.encoder.load_state_dict({k.removeprefix("encoder."): v.cpu() for k, v in average.items() if k.startswith("encoder.")})
                 for name in QUICK_SETS:
-                    row[name] = {k: round(v, 4) for k, v in model.scores(*evaluate.load_set(evaluate.EVAL / name), full=False).items()}
+                    row[name] = {k: round(v, 4) for k, v in model.scores(evaluate.Set.load(evaluate.EVAL / name), full=False).items()}
             log.write(json.dumps(row) + "\n")
             log.flush()
             print(row, flush=True)
