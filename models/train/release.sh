@@ -12,13 +12,15 @@ python3 pack.py --float "$work/float" --bits 4 --output "$work/mini-4bit"
 python3 pack.py --float "$work/float" --bits 8 --output $mini
 python3 plot.py --log "$work/train.jsonl" --output $mini/curves.svg
 cp "$work/train.jsonl" $mini/train.jsonl
-for kind in . context late; do
+
+measure() { # model, name, dimensions
+  mkdir -p "$work/eval/$2"
   for set in $mini/eval/*/; do
-    name=$(basename "$set")
-    report=$work/eval/$kind/$name.json
-    mkdir -p "$(dirname "$report")"
-    $command eval --model "$mini/$kind" --dataset "$set" --output "$report"
-    [ $kind != . ] || $command eval --model "$work/mini-4bit" --dataset "$set" --output "$work/eval/4bit-$name.json"
+    $command eval --model "$1" --dataset "$set" --dimensions "$3" --output "$work/eval/$2/$(basename "$set").json"
   done
-done
+}
+measure $mini dense 256,192,128,64
+measure $mini/context context 256
+measure $mini/late late 128
+measure "$work/mini-4bit" 4bit 256
 python3 card.py --scores "$work/scores.json" --reports "$work/eval" --mini $mini
