@@ -8,7 +8,8 @@ use std::cmp::Ordering;
 /// Whether hit `a` stands before hit `b`, each a score and an id: by score, which trec_eval holds as float32, and of
 /// equal scores by id, the *last* in the order of bytes first (`comp_sim_docno` of trec_eval's `form_res_rels.c`).
 pub fn order(a: (f32, &str), b: (f32, &str)) -> Ordering {
-    b.0.total_cmp(&a.0).then_with(|| b.1.as_bytes().cmp(a.1.as_bytes()))
+    // There is one zero.
+    (b.0 + 0.0).total_cmp(&(a.0 + 0.0)).then_with(|| b.1.as_bytes().cmp(a.1.as_bytes()))
 }
 
 /// What is said of one ranking, or of the mean over many.
