@@ -1,6 +1,7 @@
 //! A Qwen3 encoder: from a checkpoint and texts to vectors.
 
 mod arena;
+mod codes;
 mod config;
 mod context;
 mod embeddings;

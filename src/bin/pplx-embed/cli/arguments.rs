@@ -11,6 +11,7 @@ use pplx_embed::model::late::{Role, TokenDtype};
 use pplx_embed::model::{Dtype, Held, LoadOptions, Model};
 use pplx_embed::{Error, Result};
 
+use super::eval::Eval;
 use super::progress::Console;
 
 /// Text embeddings with Perplexity's pplx-embed models on your own GPU.
@@ -43,6 +44,12 @@ pub(crate) enum Command {
     /// are not. With --json, a line for each comparison, with its source, and one for the whole. Exit code 1 if anything
     /// is off.
     Verify(Verify),
+    /// Measure how well a model finds what it should: nDCG@10, recall@100 and MRR@10 on a set in BEIR's format.
+    ///
+    /// Texts are embedded once; what is measured is every form (float, int8, binary) at every size. Of a document with
+    /// chunks the best one counts, unless the judgements name chunks, as ID#0. A context model embeds chunks with their
+    /// document in view; a late one compares by MaxSim. The measures are trec_eval's.
+    Eval(Eval),
     /// Write a model's folder anew with its weights in 4 or 8 bits.
     Quantize(Quantize),
     /// See what is kept of models from the Hub, or remove it.
@@ -56,6 +63,7 @@ impl Command {
             Self::Embed(command) => command.common.origin.json,
             Self::Info(command) => command.common.origin.json,
             Self::Verify(command) => command.common.origin.json,
+            Self::Eval(command) => command.common.origin.json,
             Self::Quantize(command) => command.origin.json,
             Self::Cache(command) => command.json,
             Self::Maxsim(command) => command.json,
@@ -337,6 +345,11 @@ pub(crate) enum Device {
 }
 
 impl Origin {
+    /// The folder that models from the Hub are kept in.
+    pub(crate) fn cache_path(&self) -> Result<PathBuf> {
+        Ok(self.place.open()?.path().to_owned())
+    }
+
     /// The folder, if that is what the model is.
     pub(crate) fn folder(&self) -> Option<Folder> {
         let path = std::path::Path::new(&self.model);

@@ -5,6 +5,7 @@ mod cache;
 mod embed;
 mod embed_context;
 mod encode;
+mod eval;
 mod info;
 mod input;
 mod maxsim;
@@ -42,6 +43,7 @@ fn run(command: &Command) -> Result<bool> {
         Command::Encode(command) => encode::run(command)?,
         Command::Search(command) => search::run(command)?,
         Command::Info(command) => info::run(command)?,
+        Command::Eval(command) => eval::run(command)?,
         Command::Verify(command) => return verify::run(command),
         Command::Quantize(command) => quantize::run(command)?,
         Command::Cache(command) => cache::run(command)?,

@@ -1,0 +1,101 @@
+//! Scores of late interaction: MaxSim, of each form of the documents' vectors.
+
+use std::ops::Range;
+
+use pplx_embed::maxsim::{Options, Scorer, TokenData, Tokens};
+use pplx_embed::model::Model;
+use pplx_embed::{Result, cpu};
+
+use super::arguments::Form;
+use super::top::{Ids, Top};
+use super::vectors::Vectors;
+
+/// Queries that are scored together.
+const QUERIES: usize = 1024;
+
+/// What is scored.
+pub(super) struct Late<'a> {
+    pub(super) model: &'a Model,
+    pub(super) scorer: Scorer,
+    pub(super) forms: Vec<Form>,
+}
+
+impl Late<'_> {
+    /// Holds every query against documents, whose texts have `spans`, as [`super::dense::Plan::score`] does; `tops` are
+    /// `[queries, forms]`. As in an index, queries are held against documents as float32.
+    ///
+    /// # Errors
+    /// As [`Scorer::score`].
+    pub(super) fn score(
+        &self,
+        queries: &Vectors,
+        documents: &Vectors,
+        spans: &[(Range<usize>, u32)],
+        ids: &Ids,
+        skip: &[Option<u32>],
+        tops: &mut [Top],
+    ) -> Result<()> {
+        let dim = self.model.info().dimensions as usize;
+        let (ends_of_queries, ends) = (ends(queries), ends(documents));
+        let texts = documents.counts.len();
+        for (place, form) in self.forms.iter().enumerate() {
+            let kept = Kept::new(*form, documents, dim);
+            let documents = Tokens { data: kept.data(&documents.numbers), offsets: &ends, dim };
+            for first in (0..skip.len()).step_by(QUERIES) {
+                let last = skip.len().min(first + QUERIES);
+                let rows = ends_of_queries[first] as usize * dim..ends_of_queries[last] as usize * dim;
+                let offsets: Vec<u64> =
+                    ends_of_queries[first..=last].iter().map(|end| end - ends_of_queries[first]).collect();
+                let block = Tokens { data: TokenData::Float32(&queries.numbers[rows]), offsets: &offsets, dim };
+                let score = self.scorer.score(self.model.gpu(), block, documents, Options::default(), &());
+                let scores = pollster::block_on(score)?;
+                for (query, scores) in (first..last).zip(scores.chunks_exact(texts.max(1))) {
+                    let top = &mut tops[query * self.forms.len() + place];
+                    for (texts, item) in spans.iter().filter(|(_, item)| skip[query] != Some(*item)) {
+                        let best = scores[texts.clone()].iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                        top.push(best, ids.rank(*item));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where each text's vectors start, and the last one's end.
+fn ends(vectors: &Vectors) -> Vec<u64> {
+    let ends = vectors.counts.iter().scan(0, |end, &count| {
+        *end += u64::from(count);
+        Some(*end)
+    });
+    std::iter::once(0).chain(ends).collect()
+}
+
+/// Vectors in a form, with the rounding that `encode` has.
+enum Kept {
+    Float,
+    Int8(Vec<i8>, Vec<f32>),
+    Binary(Vec<u8>),
+}
+
+impl Kept {
+    fn new(form: Form, vectors: &Vectors, dim: usize) -> Self {
+        let rows = vectors.numbers.chunks_exact(dim);
+        match form {
+            Form::Float => Self::Float,
+            Form::Int8 => {
+                let (codes, scales): (Vec<_>, Vec<_>) = rows.map(cpu::scaled_int8).unzip();
+                Self::Int8(codes.concat(), scales)
+            }
+            Form::Binary => Self::Binary(rows.flat_map(cpu::pack_bits).collect()),
+        }
+    }
+
+    fn data<'a>(&'a self, numbers: &'a [f32]) -> TokenData<'a> {
+        match self {
+            Self::Float => TokenData::Float32(numbers),
+            Self::Int8(codes, scales) => TokenData::Int8 { codes, scales: Some(scales) },
+            Self::Binary(bits) => TokenData::Binary(bits),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The codes of vectors that were made as float32.
+
+use super::Model;
+use crate::error::{Error, Result};
+use crate::gpu::{Form, Recorder};
+use crate::watch::Watch;
+
+/// Vectors that go to the device together.
+const ROWS: usize = 1024;
+
+impl Model {
+    /// The int8 codes `[n, D]` of vectors `[n, D]` that [`Model::embed`] gave as float32, all D of the model's
+    /// dimensions and not scaled to unit length: with the bits that it gives as int8, for the same kernel makes them.
+    /// So texts that are wanted in several forms go through the model once. The leading dimensions of codes are the
+    /// codes of the leading dimensions, and a bit of a binary vector is `x >= 0`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for a model that has no int8 form, or numbers that are not whole vectors;
+    /// [`Error::Aborted`], or a fault of the device.
+    pub async fn int8_codes(&self, vectors: &[f32], watch: &dyn Watch) -> Result<Vec<i8>> {
+        let dimensions = self.config.dimensions();
+        let width = dimensions as usize;
+        if !self.config.tanh_int8 {
+            return Err(Error::argument("dtype", "int8, which this model was not trained for"));
+        }
+        if !vectors.len().is_multiple_of(width) {
+            let message = format!("has {} numbers, allowed are vectors of {dimensions}", vectors.len());
+            return Err(Error::argument("vectors", message));
+        }
+        let gpu = &self.gpu;
+        let stride = Form::Int8.row_words(dimensions) as usize * 4;
+        let mut codes = Vec::with_capacity(vectors.len());
+        for part in vectors.chunks(ROWS * width) {
+            let rows = (part.len() / width) as u32;
+            // A mean over one token, in the two parts of a sum: the number itself, and nothing.
+            let sums: Vec<[f32; 2]> = part.iter().map(|&x| [x, 0.0]).collect();
+            let counts = gpu.storage_of("counts", &vec![1u32; rows as usize])?;
+            let state = gpu.storage_of("vectors", &sums)?;
+            let y = gpu.storage("codes", u64::from(rows) * stride as u64)?;
+            let mut run = Recorder::new(gpu, &self.kernels, watch);
+            run.quantise([&counts, &state, &y], rows, [dimensions; 2], Form::Int8, false);
+            run.finish().await?;
+            let bytes = gpu.read(&y, u64::from(rows) * stride as u64).await?;
+            let words = bytes.chunks_exact(stride).flat_map(|row| &row[..width]);
+            codes.extend(words.map(|&byte| byte as i8));
+            [counts, state, y].iter().for_each(wgpu::Buffer::destroy);
+        }
+        Ok(codes)
+    }
+}
