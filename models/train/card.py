@@ -12,8 +12,8 @@ from pathlib import Path
 
 ENGLISH = ("faq", "foldoc", "handbook", "help", "manuals", "packages")
 BEGIN, END = "<!-- scores -->", "<!-- end of scores -->"
-BASELINES = {"BM25": "BM25", "teacher": "teacher", "random": "random weights", "static table": "static"}
-MEASURES = ("ndcg_at_10", "recall_at_100", "mrr_at_10")
+BASELINES = {"teacher": "teacher", "random": "random weights", "static table": "static"}
+MEASURES = ("ndcg@10", "recall@100", "mrr@10")
 
 
 def measured(reports):
@@ -22,7 +22,7 @@ def measured(reports):
     for path in sorted(reports.glob("*/*.json")):
         kind = "" if path.parent.name == "dense" else f"{path.parent.name} "
         for result in json.loads(path.read_text())["results"]:
-            row = f"{kind}{result['form']} {result['dimensions']}"
+            row = f"{kind}{result['form']} {result['dimensions']}" if "dimensions" in result else result["form"]
             found.setdefault(path.stem, {})[row] = {m: round(result[m], 6) for m in MEASURES}
     return found
 
@@ -40,11 +40,11 @@ def table(rows, sets):
 
 def summary(scores):
     """What the goals were, and what came of them."""
-    value = lambda row, s: scores[s][row]["ndcg_at_10"]  # noqa: E731
+    value = lambda row, s: scores[s][row]["ndcg@10"]  # noqa: E731
     total = lambda row: sum(value(row, s) for s in ENGLISH)  # noqa: E731
     lines = []
     for row in ("int8 256", "late float 128"):
-        above = [s for s in ENGLISH if value(row, s) > value("BM25", s)]
+        above = [s for s in ENGLISH if value(row, s) > value("bm25", s)]
         lines.append(f"`{row}` reaches {100 * total(row) / total('teacher'):.0f} % of the teacher's mean on the English sets, and is above "
                      f"BM25 on {len(above)} of {len(ENGLISH)}" + (f" ({', '.join(above)})." if above else "."))  # fmt: skip
     four = total("4bit int8 256") / total("int8 256") - 1
@@ -61,12 +61,12 @@ def main():
     options = parser.parse_args()
     scores, ours = json.loads(options.scores.read_text()), measured(options.reports)
     for name, rows in ours.items():
-        rows |= {row: {"ndcg_at_10": round(scores[name][row], 6)} for row in BASELINES}
-        rows["unquantised int8 256"] = {"ndcg_at_10": round(scores[name]["int8 256"], 6)}
+        rows |= {row: {"ndcg@10": round(scores[name][row], 6)} for row in BASELINES}
+        rows["unquantised int8 256"] = {"ndcg@10": round(scores[name]["int8 256"], 6)}
     sets = [*ENGLISH, *sorted(set(ours) - set(ENGLISH))]
     order = list(dict.fromkeys(r for s in sets for r in ours[s]))
-    shown = [*BASELINES, "unquantised int8 256", *(r for r in order if r not in BASELINES and r[:2] != "un")]
-    rows = {BASELINES.get(r, r): {s: ours[s][r]["ndcg_at_10"] for s in sets if r in ours[s]} for r in shown}
+    first = ["bm25", *BASELINES, "unquantised int8 256"]
+    rows = {BASELINES.get(r, r): {s: ours[s][r]["ndcg@10"] for s in sets if r in ours[s]} for r in dict.fromkeys([*first, *order])}
     text = f"{table(rows, sets)}\n\n{summary(ours)}"
     card = (options.mini / "README.md").read_text(encoding="utf-8")
     card = re.sub(f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n\n{text}\n\n{END}", card, flags=re.S)

@@ -1,4 +1,4 @@
-"""nDCG@10 on the held-out sets: the model in all its forms beside BM25, the teacher, where it began, and random weights.
+"""nDCG@10 on the held-out sets: the model in all its forms beside the teacher, where it began, and random weights.
 
     python evaluate.py --work DIR [--checkpoint FILE] [--output scores.json]
 
@@ -9,8 +9,6 @@ import argparse
 import itertools
 import json
 import math
-import re
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,22 +51,6 @@ class Set:
             rank = int((row > row[best]).sum() + (row[:best] == row[best]).sum())
             total += 1 / math.log2(rank + 2) if rank < 10 else 0.0
         return total / len(self.relevant)
-
-
-def bm25(documents, queries, k1=1.2, b=0.75):
-    words = lambda text: re.findall(r"\w+", text.lower())  # noqa: E731
-    counts = [Counter(words(d)) for d in documents]
-    length = np.array([sum(c.values()) for c in counts])
-    norm = k1 * (1 - b + b * length / length.mean())
-    frequency = Counter(w for c in counts for w in c)
-    scores = np.zeros((len(queries), len(documents)))
-    for i, query in enumerate(queries):
-        for w in words(query):
-            if w in frequency:
-                idf = math.log(1 + (len(documents) - frequency[w] + 0.5) / (frequency[w] + 0.5))
-                tf = np.array([c[w] for c in counts])
-                scores[i] += idf * tf * (k1 + 1) / (tf + norm)
-    return scores
 
 
 def cosines(q, d):
@@ -165,7 +147,6 @@ def main():
             torch.manual_seed(0)
             teacher, random = Teacher(), load_model(options.work, None)
             known[folder.name] = {
-                "BM25": of.ndcg(bm25(of.texts, of.queries)),
                 "teacher": of.ndcg(cosines(teacher(of.queries, longest=LONGEST), teacher(of.texts, longest=LONGEST))),
                 "random": random.scores(of, full=False)["float 256"],
             }

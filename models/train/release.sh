@@ -13,13 +13,13 @@ python3 pack.py --float "$work/float" --bits 8 --output $mini
 python3 plot.py --log "$work/train.jsonl" --output $mini/curves.svg
 cp "$work/train.jsonl" $mini/train.jsonl
 
-measure() { # model, name, dimensions
+measure() { # model, name, dimensions, more
   mkdir -p "$work/eval/$2"
   for set in $mini/eval/*/; do
-    $command eval --model "$1" --dataset "$set" --dimensions "$3" --output "$work/eval/$2/$(basename "$set").json"
+    $command eval --model "$1" --dataset "$set" --dimensions "$3" ${4:-} --output "$work/eval/$2/$(basename "$set").json"
   done
 }
-measure $mini dense 256,192,128,64
+measure $mini dense 256,192,128,64 --bm25
 measure $mini/context context 256
 measure $mini/late late 128
 measure "$work/mini-4bit" 4bit 256
