@@ -110,9 +110,9 @@ impl<'a> Run<'a> {
         let skip = set.queries.iter().map(|query| query.same.filter(|_| command.skip_same_id)).collect();
         let plan = Plan { forms: forms(&command.forms, &info)?, sizes: sizes(&command.dimensions, &info)? };
         let (ids, block) = (Ids::new(&set.items), command.block as usize);
-        let counts = [0; 3];
-        let [embedded, reused, cut] = counts;
-        Ok(Self { set, model, info, console, plan, block, identity, place, ids, skip, embedded, reused, cut })
+        let new =
+            Self { set, model, info, console, plan, block, identity, place, ids, skip, embedded: 0, reused: 0, cut: 0 };
+        Ok(new)
     }
 
     /// Every form at every size.
