@@ -17,7 +17,8 @@ const OPTIONS = [
  * Loads a model: downloads its files, puts its weights on the GPU, and checks every kernel on this adapter. A load
  * that fails or is cancelled keeps nothing.
  *
- * @param id - `owner/name` on the Hugging Face Hub, or whatever `endpoint` serves.
+ * @param id - `owner/name` on the Hugging Face Hub, or whatever `endpoint` serves. After `import "pplx-embed-web/mini"`
+ * also `"mini"`, `"mini-context"` and `"mini-late"`, whose files come with the package (unless there is an `endpoint`).
  * @throws {@link PplxEmbedError}: `"no-adapter"` without WebGPU, `"not-found"`, `"network"`, `"io"`,
  * `"integrity"`, `"invalid-argument"`, `"invalid-config"`, `"invalid-tokenizer"`, `"invalid-checkpoint"`, `"unsupported"`,
  * `"out-of-memory"`, `"wrong-kernel"`, `"aborted"`, `"start"`.

@@ -1,10 +1,19 @@
 // The model that comes with the package: nothing of it without its import, and after that the same vectors as from a
 // server that has its files.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
 
+import { serve } from "../../scripts/serve.mjs";
 import { start } from "./browser.mjs";
 
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const MOST_PACKED = 10e6; // bytes of the tarball, most of them the weights
 const BUNDLED = /\/dist\/mini[./]/;
 
 let browser;
@@ -123,5 +132,41 @@ test("a file that was not deployed is named, with the place where it has to be",
       assert.ok(failed.message.startsWith(file), failed.message);
       assert.ok(failed.message.includes(`${browser.server.url}dist/mini/${file}`), failed.message);
     });
+  }
+});
+
+test("the packed package has each file once, and loads its model from any server of files", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "pplx-embed-web-"));
+  const run = (command, ...args) => execFileSync(command, args, { cwd: ROOT, stdio: ["ignore", "pipe", "ignore"] });
+  try {
+    const [{ filename, size, files }] = JSON.parse(run("npm", "pack", "--json", "--ignore-scripts", "--pack-destination", folder));
+    assert.ok(size <= MOST_PACKED, `${size} bytes`);
+    run("tar", "-xzf", join(folder, filename), "-C", folder);
+    const large = files.filter((file) => file.size > 50_000).map(({ path }) => path);
+    assert.ok(large.includes("dist/mini/model.safetensors"), large.join());
+    const digests = large.map((path) => createHash("sha256").update(readFileSync(join(folder, "package", path))).digest("hex"));
+    assert.equal(new Set(digests).size, large.length, large.join());
+
+    renameSync(join(folder, "package/dist"), join(folder, "dist"));
+    mkdirSync(join(folder, "www"));
+    writeFileSync(join(folder, "www/index.html"), "<!doctype html><title>installed</title>");
+    const installed = await serve({ port: 0, root: folder });
+    try {
+      await browser.visit(installed.url, async (page) => {
+        const [kind, dim, alike] = await page.evaluate(async () => {
+          const { cosineSimilarity, load } = await import("/dist/index.js");
+          await import("/dist/mini.js");
+          const model = await load("mini");
+          const e = await model.embed(["listen to music", "a program that plays songs", "a recipe for soup"]);
+          const [same, other] = [1, 2].map((i) => cosineSimilarity(e.row(0), e.row(i)));
+          return [model.info.kind, e.dimensions, same > other];
+        });
+        assert.deepEqual([kind, dim, alike], ["embed", 256, true]);
+      }, [/favicon/]);
+    } finally {
+      await installed.close();
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
   }
 });
