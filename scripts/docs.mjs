@@ -1,5 +1,5 @@
 // Writes what the demo searches in: a JSON line for each paragraph, list item and row of a table of this repository's
-// documentation, and for each paragraph at the head of a shader. Code, and tables of numbers, are left out.
+// documentation. Code, and tables of numbers, are left out.
 //   node scripts/docs.mjs > docs.jsonl
 //
 //   {"id", "file", "anchor": of the heading on GitHub, "headings": from the file's title down, "text": without marks}
@@ -53,23 +53,9 @@ function blocksOf(markdown) {
   return blocks;
 }
 
-/** The paragraphs of the comment that a shader begins with, without formulas. */
-function headOf(shader) {
-  const comment = /^(?:\/\/.*\n)+/.exec(shader)?.[0] ?? "";
-  return comment.split(/^\/\/\s*$/m).map((paragraph) => {
-    const lines = paragraph.split("\n").filter((line) => !line.startsWith("//   "));
-    return { headings: [], anchor: "", text: plain(lines.map((line) => line.replace(/^\/\/ ?/, "")).join(" ")) };
-  });
-}
-
-const files = (folder, name) => {
-  const paths = readdirSync(`${ROOT}/${folder}`, { recursive: true });
-  return paths.filter((path) => name.test(path)).sort().map((path) => `${folder}/${path}`);
-};
-const shaders = files("shaders", /^\w+\.wgsl$/);
-for (const file of ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", ...files("models", /(^|\/)README\.md$/), ...shaders]) {
-  const content = readFileSync(`${ROOT}/${file}`, "utf8");
-  const blocks = shaders.includes(file) ? headOf(content) : blocksOf(content);
+const cards = readdirSync(`${ROOT}/models`, { recursive: true }).filter((path) => /(^|\/)README\.md$/.test(path)).sort();
+for (const file of ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", ...cards.map((path) => `models/${path}`)]) {
+  const blocks = blocksOf(readFileSync(`${ROOT}/${file}`, "utf8"));
   const kept = blocks.filter(({ text }) => text.split(" ").length >= FEWEST_WORDS);
   for (const [i, block] of kept.entries()) console.log(JSON.stringify({ id: `${file}:${i + 1}`, file, ...block }));
 }

@@ -19,9 +19,10 @@ function tokensOf(text, encoded, heat) {
   for (let row = 0; row < encoded.tokens.length; row++) {
     const range = encoded.range(row);
     if (!range || range[0] < end) continue; // several tokens of one character have the same place
-    const node = heated("span", text.slice(...range), heat.get(row) ?? 0);
+    const token = text.slice(...range);
+    const node = heated("span", token.trimStart(), heat.get(row) ?? 0);
     node.dataset.row = row;
-    parts.push(text.slice(end, range[0]), node);
+    parts.push(text.slice(end, range[0]), token.slice(0, token.length - token.trimStart().length), node);
     end = range[1];
   }
   return [...parts, text.slice(end)];

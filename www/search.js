@@ -6,7 +6,7 @@ import { $, duration, element, latest, two } from "./dom.js";
 
 const MOST_HITS = 6;
 /** How many paragraphs are embedded in one call. */
-const BATCH = 12;
+const BATCH = 24;
 const FIRST = "how do I cancel a download?";
 /** Texts are cut into sentences in the language that they are in. */
 const segmenter = new Intl.Segmenter("en", { granularity: "sentence" });

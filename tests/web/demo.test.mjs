@@ -36,7 +36,7 @@ test("the documentation is searched by meaning, and the best hit explained token
     page.context().on("request", (request) => requests.push(new URL(request.url()).pathname));
     await ready(page);
     assert.match(await page.innerText(".note"), /mini, not Perplexity's models.*7\.5 million.*Debian/s);
-    await until(async () => !(await page.isVisible("#indexing")), "all of the documentation is indexed", 4 * MINUTE);
+    await until(async () => !(await page.isVisible("#indexing")), "all of the documentation is indexed", 5 * MINUTE);
     assert.match(await page.innerText("#info"), /Documentation indexed in\s+[\d.]+ m?s \(\d{3} paragraphs, \d+ tokens\)/);
 
     const found = async (query) => {
