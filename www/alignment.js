@@ -66,7 +66,8 @@ export function startAlignment() {
     show(query, text, q, d, await explainMaxsim(q, d, [0, 0], { signal }));
     if (!$("align").hidden) {
       $("align").hidden = true;
-      $("align-hint").textContent = `mini-late was there after ${duration(performance.now() - started)}. It follows what you type.`;
+      const time = duration(performance.now() - started);
+      $("align-hint").textContent = `mini-late was there after ${time}. It follows what you type.`;
     }
   });
 

@@ -45,7 +45,8 @@ function snippet(sentences, cosines) {
 function hitElement({ score, data }, sentences, cosines) {
   const { file, anchor, headings } = data;
   const under = headings.slice(1).join(" › ");
-  const path = element("h3", {}, element("code", { textContent: anchor ? `${file}#${anchor}` : file }), under && ` ${under}`);
+  const place = element("code", { textContent: anchor ? `${file}#${anchor}` : file });
+  const path = element("h3", {}, place, under && ` ${under}`);
   const number = element("span", { className: "score", textContent: two(score) });
   number.style.setProperty("--share", `${Math.max(0, score) * 100}%`);
   return element("li", {}, number, element("div", {}, path, snippet(sentences, cosines)));
