@@ -1,5 +1,6 @@
 // The engine in this thread: the page's own, or the worker's.
 
+import { bundledFetch } from "./bundled.js";
 import { askToPersist, Host } from "./cache/host.js";
 import { PplxEmbedError } from "./errors.js";
 import { free, guarded, module, outside, type Wasm, type WebModel } from "./module.js";
@@ -26,9 +27,10 @@ export class LocalEngine implements Engine {
     this.#persist = persist;
   }
 
-  async load({ wasmUrl, cache, ...request }: LoadRequest, hooks: Hooks): Promise<ModelInfo> {
+  async load({ wasmUrl, cache, bundled, ...request }: LoadRequest, hooks: Hooks): Promise<ModelInfo> {
     const [wasm, store] = await Promise.all([module(wasmUrl), this.#store(cache, hooks)]);
-    const model = await guarded(() => wasm.load({ ...request, ...outside(hooks), fetch: this.#fetch, store }));
+    const fetch = bundled ? bundledFetch(bundled, this.#fetch) : this.#fetch;
+    const model = await guarded(() => wasm.load({ ...request, ...outside(hooks), fetch, store }));
     if (this.#closed) {
       model.free();
       throw new PplxEmbedError("disposed", "the model was disposed of");

@@ -2,7 +2,10 @@
 export type ErrorCode =
   /** An argument is not allowed. The message names it, what came and what is allowed. */
   | "invalid-argument"
-  /** A file is not at the endpoint: check the model's id, the revision and the endpoint. Or no index has that name. */
+  /**
+   * A file is not at the endpoint: check the model's id, the revision and the endpoint. Or the model comes with the
+   * package, and the import that brings it is missing. Or no index has that name.
+   */
   | "not-found"
   /** A file could not be read to its end. */
   | "io"

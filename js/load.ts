@@ -1,3 +1,4 @@
+import { type BundledFiles, bundled, PACKAGE } from "./bundled.js";
 import { cacheName } from "./cache/manage.js";
 import { cancellable } from "./cancel.js";
 import * as check from "./check.js";
@@ -16,7 +17,8 @@ const OPTIONS = [
  * Loads a model: downloads its files, puts its weights on the GPU, and checks every kernel on this adapter. A load
  * that fails or is cancelled keeps nothing.
  *
- * @param id - `owner/name` on the Hugging Face Hub, or whatever `endpoint` serves.
+ * @param id - `owner/name` on the Hugging Face Hub, or whatever `endpoint` serves. After `import "pplx-embed-web/mini"`
+ * also `"mini"`, `"mini-context"` and `"mini-late"`, whose files come with the package (unless there is an `endpoint`).
  * @throws {@link PplxEmbedError}: `"no-adapter"` without WebGPU, `"not-found"`, `"network"`, `"io"`,
  * `"integrity"`, `"invalid-argument"`, `"invalid-config"`, `"invalid-tokenizer"`, `"invalid-checkpoint"`, `"unsupported"`,
  * `"out-of-memory"`, `"wrong-kernel"`, `"aborted"`, `"start"`.
@@ -37,14 +39,21 @@ export async function load(id: string, options?: LoadOptions): Promise<Model> {
   const o = check.options(options, OPTIONS);
   if (typeof id !== "string") throw invalid("id", id, "a string");
   check.choice("device", o.device, ["auto", "webgpu", undefined], ["cpu"]);
+  const files = o.endpoint === undefined ? bundled(id) : undefined;
+  for (const name of ["revision", "token"] as const) {
+    if (files && o[name] !== undefined) throw invalid(name, o[name], `none with ${id}, which comes with this package`);
+  }
+  const cache = cacheOf(o.cache);
   const request: LoadRequest = {
     id,
     revision: check.primitive("revision", o.revision, "string") ?? "main",
-    endpoint: check.address("endpoint", o.endpoint),
+    endpoint: files ? PACKAGE : check.address("endpoint", o.endpoint),
     token: check.primitive("token", o.token, "string"),
     weights: check.choice("weights", o.weights, ["auto", "f32", "f16", "q8", "q4", undefined], []),
     wasmUrl: check.address("wasmUrl", o.wasmUrl),
-    cache: cacheOf(o.cache),
+    // The browser's own cache has what belongs to the page.
+    cache: files ? undefined : cache,
+    bundled: files,
   };
   const signal = check.signal(o.signal);
   const onProgress = check.listener(o.onProgress);
@@ -61,8 +70,15 @@ export async function load(id: string, options?: LoadOptions): Promise<Model> {
     return new Model(engine, info);
   } catch (error) {
     engine.close();
-    throw PplxEmbedError.from(error);
+    throw located(PplxEmbedError.from(error), files);
   }
+}
+
+/** An error that says where a file of the package should have been. */
+function located(error: PplxEmbedError, files: BundledFiles | undefined): PplxEmbedError {
+  if (!files || error.code !== "not-found") return error;
+  const places = Object.values(files.urls).join(", ");
+  return new PplxEmbedError("not-found", `${error.message}; the package's files have to be served: ${places}`);
 }
 
 /** The name of the cache that is meant, if one is. */

@@ -1,5 +1,6 @@
 // What the page and the worker say to each other, and what both sides of it look like to the model.
 
+import type { BundledFiles } from "./bundled.js";
 import type { IndexCalls, IndexOp } from "./search/protocol.js";
 import type { Dtype, ModelInfo, OnProgress, Progress, TokenDtype } from "./types.js";
 
@@ -13,6 +14,8 @@ export interface LoadRequest {
   wasmUrl: string | undefined;
   /** The name of the cache; undefined for none. */
   cache: string | undefined;
+  /** The files of a model that comes with the package, which are read instead of a server's. */
+  bundled: BundledFiles | undefined;
 }
 
 /** What it needs to embed texts. */

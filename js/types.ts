@@ -77,14 +77,17 @@ export interface LoadOptions {
    * the file streams in: groups of 64 weights with a scale and a bias. What a checkpoint stores smaller stays as it is.
    */
   weights?: "auto" | "f32" | "f16" | "q8" | "q4" | undefined;
-  /** A branch, tag or commit of the model's repository. Default: `"main"`. */
+  /** A branch, tag or commit of the model's repository. Default: `"main"`. Refused for a model of the package. */
   revision?: string | undefined;
   /**
    * The server that has the model's files at `{endpoint}/{id}/resolve/{revision}/{file}`; relative to the page.
    * Default: `"https://huggingface.co"`.
    */
   endpoint?: string | URL | undefined;
-  /** An access token, sent as `Authorization: Bearer`. Anyone who can read the page's scripts can read it. */
+  /**
+   * An access token, sent as `Authorization: Bearer`. Anyone who can read the page's scripts can read it. Refused for a
+   * model of the package.
+   */
   token?: string | undefined;
   /**
    * Called instead of the global `fetch`. A function cannot be handed to a worker, so the model then runs in this
@@ -95,7 +98,8 @@ export interface LoadOptions {
    * Whether the model's files are kept on this device, to load without a download the next time, without a network if
    * need be, and to go on where a download broke off. Default: true; `{ name }` keeps them apart from those of other
    * names. Files are checked against the digests that the Hub has of them. Without room they are not kept, and
-   * `onProgress` hears a notice. See {@link cache} for what is kept and how to remove it.
+   * `onProgress` hears a notice. A model of the package is never kept here: its files are the page's own. See
+   * {@link cache} for what is kept and how to remove it.
    */
   cache?: boolean | { name?: string | undefined } | undefined;
   /**

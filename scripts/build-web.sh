@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds dist/: the wasm module and its JavaScript glue in dist/wasm/, and the TypeScript facade compiled beside it.
+# Builds dist/: the wasm module and its JavaScript glue in dist/wasm/, the model that comes with the
+# package in dist/mini/, and the TypeScript facade compiled beside them. And what the demo page searches in, www/docs.jsonl.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
@@ -27,5 +28,7 @@ bind() {
 
 cargo build --lib --profile wasm --target $WASM_TARGET
 if [ ! -f $MODULE ] || [ "$(cat "$STAMP" 2>/dev/null)" != "$(stamp)" ]; then bind; fi
+node scripts/bundle-mini.mjs
 node_modules/.bin/tsc -p js
+node scripts/docs.mjs >www/docs.jsonl
 node scripts/size.mjs $MODULE

@@ -1,4 +1,5 @@
-// The demo page: it loads its model, shows which lines are alike, searches as one types, and takes other lines.
+// The demo page: it loads the model of the package, finds in the documentation what a person would point at, shows which
+// tokens match and which lines are alike, and takes other lines.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
@@ -7,18 +8,80 @@ import { start, until } from "./browser.mjs";
 
 const LINES = readFileSync(new URL("../../www/sample.txt", import.meta.url), "utf8").trim().split("\n");
 const TOPIC = (i) => Math.floor(i / 3); // the sample has three lines on each topic
+const MINUTE = 60;
+
+/** Queries, and what the best hit says; or, where the model may find other good ones, one of the hits. */
+const BEST = {
+  "how do I cancel a download?": /AbortController/,
+  "which browsers were tested?": /Chromium 156/,
+  "what happens when the disk is full?": /storage-full/,
+  "is my text sent to a server?": /stay in the browser/,
+};
+const AMONG = {
+  "what does quantising cost in accuracy": /costs accuracy|What quantising loses/,
+  "Welche Browser wurden getestet?": /Chromium 156/,
+};
 
 let browser;
 before(async () => (browser = await start()));
 after(() => browser.stop());
 
-const ready = (page) => page.waitForSelector("#ready:not([hidden])", { timeout: 60_000 });
+const ready = (page) => page.waitForSelector("#playground[data-ready]", { timeout: 60_000 });
 const results = (page) => page.locator("#results .text").allInnerTexts();
+const hits = (page) => page.locator("#hits li").allInnerTexts();
 
-test("lines that share words are alike, and a search finds them", async () => {
+test("the documentation is searched by meaning, and the best hit explained token by token", async () => {
+  await browser.visit("/", async (page) => {
+    const requests = [];
+    page.context().on("request", (request) => requests.push(new URL(request.url()).pathname));
+    await ready(page);
+    assert.match(await page.innerText(".note"), /mini, not Perplexity's models.*7\.5 million.*Debian/s);
+    await until(async () => !(await page.isVisible("#indexing")), "all of the documentation is indexed", 5 * MINUTE);
+    assert.match(await page.innerText("#info"), /Documentation indexed in\s+[\d.]+ m?s \(\d{3} paragraphs, \d+ tokens\)/);
+
+    const found = async (query) => {
+      await until(async () => (await page.getAttribute("#hits", "data-query")) === query, `hits for ${query}`, MINUTE);
+      return hits(page);
+    };
+    for (const [query, wanted] of Object.entries({ ...BEST, ...AMONG })) {
+      await page.click(`#examples button:text-is("${query}")`);
+      const texts = await found(query);
+      assert.equal(texts.length, 6);
+      const good = texts.findIndex((text) => wanted.test(text));
+      assert.ok(query in BEST ? good === 0 : good >= 0, `${query}: ${texts.join("\n\n")}`);
+    }
+
+    // Typed letter by letter: each letter cancels the search before it.
+    await page.fill("#query", "");
+    await page.locator("#query").pressSequentially("which browsers were tested?");
+    const [first] = await found("which browsers were tested?");
+    assert.match(first, /README\.md#questions Questions/);
+    const scores = (await page.locator("#hits .score").allInnerTexts()).map(Number);
+    assert.deepEqual(scores, [...scores].sort((a, b) => b - a));
+    assert.equal(await page.locator("#hits li").first().locator("mark").count(), 1);
+
+    assert.ok(!requests.some((path) => path.includes("1_Dense")), "mini-late was loaded before it was asked for");
+    await page.click("#align");
+    await page.waitForSelector("#aligned:not([hidden])", { timeout: 60_000 });
+    const words = await page.locator("#aligned-query button:not(.filler)").allInnerTexts();
+    assert.equal(words.join("").replace(/\s/g, ""), "whichbrowsersweretested?");
+    const text = await page.innerText("#aligned-text");
+    assert.match(text, /^Which browsers were tested\? Chromium 156 only\./);
+    // The text has the query's own words.
+    await page.click('#aligned-query button:text-is("browsers")');
+    assert.match(await page.innerText("#aligned-pair"), /^browsers → browsers [01]\.\d\d$/);
+    assert.equal(await page.innerText("#aligned-text .lit"), "browsers");
+    const sum = Number(/^[\d.]+/.exec(await page.innerText("#aligned-score"))[0]);
+    assert.ok(sum > 1, `${sum}`);
+    // It follows the query.
+    await page.click('#examples button:text-is("what happens when the disk is full?")');
+    await until(async () => /storage-full/.test(await page.innerText("#aligned-text")), "the other text is aligned", MINUTE);
+  });
+});
+
+test("lines that mean the same are alike without sharing words, and a search finds them", async () => {
   await browser.visit("/", async (page) => {
     await ready(page);
-    assert.match(await page.innerText(".note"), /does not understand text/);
     assert.deepEqual(await results(page), LINES);
 
     const cells = (await page.locator("#map td span").allInnerTexts()).map(Number);
@@ -38,18 +101,17 @@ test("lines that share words are alike, and a search finds them", async () => {
     assert.ok(mean(true) > mean(false) + 0.2, `${mean(true)} within topics, ${mean(false)} across`);
 
     const info = await page.innerText("#info");
-    assert.match(info, /demo: 2 layers, 128 dimensions/);
+    assert.match(info, /mini: 4 layers, 256 dimensions/);
     assert.match(info, /swiftshader \(software: right, but slow\)/);
     assert.match(info, /attention, head_norm_rope, /);
 
-    // Typed letter by letter: each letter cancels the search before it.
-    await page.locator("#query").pressSequentially("under the stone bridge");
-    await until(async () => (await results(page))[0] === LINES[9], "the search has found the bridge");
+    await page.fill("#line-query", "photo software");
+    await until(async () => (await page.locator("#results li").count()) === 8, "the search has ended", MINUTE);
+    assert.equal(TOPIC(LINES.indexOf((await results(page))[0])), 2);
     const scores = (await page.locator("#results .score").allInnerTexts()).map(Number);
-    assert.equal(scores.length, 8);
     assert.deepEqual(scores, [...scores].sort((a, b) => b - a));
-    await page.fill("#query", "");
-    await until(async () => (await results(page))[0] === LINES[0], "the lines are in their order again");
+    await page.fill("#line-query", "");
+    await until(async () => (await results(page))[0] === LINES[0], "the lines are in their order again", MINUTE);
 
     await page.hover("#map tbody tr:nth-child(4) td:nth-of-type(5)");
     const pair = await page.innerText("#pair");
@@ -58,7 +120,7 @@ test("lines that share words are alike, and a search finds them", async () => {
     await page.click("summary");
     await page.fill("#lines", "one\ntwo\n\n  one  ");
     await page.click("#edit button");
-    await until(async () => (await page.locator("#map td span").count()) === 9, "the other lines are embedded");
+    await until(async () => (await page.locator("#map td span").count()) === 9, "the other lines are embedded", MINUTE);
     assert.deepEqual(await results(page), ["one", "two", "one"]);
     assert.equal(await page.innerText('#map td[data-i="0"][data-j="2"]'), "1.00");
   });

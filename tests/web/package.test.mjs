@@ -25,6 +25,7 @@ test("importing on a server has no side effects", () => {
     const keys = Reflect.ownKeys(globalThis).length;
     const library = await import("pplx-embed-web");
     await import("./dist/worker.js");
+    await import("pplx-embed-web/mini");
     if (Reflect.ownKeys(globalThis).length !== keys) throw new Error("globals changed");
     console.log(Object.keys(library).sort().join());
   `;
@@ -38,6 +39,12 @@ test("loading on a server says what is missing", async () => {
   await assert.rejects(load("f32-odd"), { name: "PplxEmbedError", code: "no-adapter" });
   await assert.rejects(load("f32-odd", { signal: AbortSignal.abort() }), { code: "aborted" });
   await assert.rejects(load("f32-odd", { device: "cpu" }), { code: "unsupported" });
+});
+
+test("the model of the package is there once it is imported", async () => {
+  await assert.rejects(load("mini-late"), { code: "not-found", message: /import "pplx-embed-web\/mini"/ });
+  await import("pplx-embed-web/mini");
+  await assert.rejects(load("mini-late"), { code: "no-adapter" });
 });
 
 test("an index on a server says what is missing", async () => {
@@ -80,7 +87,7 @@ test("the package has what it needs, and nothing that runs code from strings or 
   const pack = ["pack", "--dry-run", "--json", "--ignore-scripts"];
   const [{ files }] = JSON.parse(execFileSync("npm", pack, { cwd: ROOT, stdio: ["ignore", "pipe", "ignore"] }));
   const paths = files.map((file) => file.path);
-  for (const path of ["dist/index.js", "dist/index.d.ts", "dist/worker.js", "dist/wasm/pplx_embed_bg.wasm"]) {
+  for (const path of ["dist/index.js", "dist/index.d.ts", "dist/worker.js", "dist/wasm/pplx_embed_bg.wasm", "dist/mini.js"]) {
     assert.ok(paths.includes(path), path);
   }
   assert.ok(paths.every((path) => /^(dist\/|package\.json|README|LICENSE|CHANGELOG)/.test(path)), paths.join());

@@ -3,6 +3,7 @@ import {
   cache, cosineSimilarity, createIndex, deleteIndex, explainMaxsim, hamming, listIndexes, load, maxsim, openIndex,
   PplxEmbedError,
 } from "pplx-embed-web";
+import "pplx-embed-web/mini";
 import type {
   CachedModel, CacheEstimate, Dtype, Embeddings, ErrorCode, Hit, IndexInfo, IndexItem, IndexOptions, LoadOptions,
   MaxsimOptions, Model, ModelInfo, OpenIndexOptions, Progress, Query, SavedIndex, SearchIndex, TextChunk,
