@@ -60,6 +60,19 @@ const tables = {
     const head = columns.map((c) => `${c.items.toLocaleString("en-US")} by ${c.queries}, ms`);
     return table(["rows", ...head], rows);
   },
+  mini() {
+    const scores = JSON.parse(readFileSync(new URL("../models/mini/scores.json", import.meta.url)));
+    const english = Object.keys(scores).slice(0, 6); // as models/train/card.py orders them
+    const rows = [
+      "bm25", "teacher", "random", "float 256", "int8 256", "int8 128", "int8 64", "binary 256", "binary 64", "late float 128",
+    ];
+    const percent = (x) => (100 * x).toFixed(1);
+    const cells = (row) => {
+      const values = english.map((set) => scores[set][row]["ndcg@10"]);
+      return [...values.map(percent), percent(values.reduce((a, b) => a + b) / values.length)];
+    };
+    return table(["nDCG@10, %", ...english, "mean"], rows.map((row) => [row, ...cells(row)]));
+  },
   prefilter() {
     const { late, dense } = read("prefilter-recall");
     const all = [...late, ...dense];

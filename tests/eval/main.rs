@@ -5,6 +5,7 @@
 
 mod forms;
 mod measures;
+mod mini;
 mod resume;
 mod runs;
 mod sets;
