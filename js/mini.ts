@@ -1,7 +1,7 @@
 /**
  * Brings `mini`, the small model that comes with this package: 7.5 million parameters, trained on texts of Debian, not
  * by Perplexity. Once this is imported, `load` knows `"mini"` (a vector a text), `"mini-context"` (a vector a chunk of
- * a document) and `"mini-late"` (a vector a token). All three read the same 8.7 MB beside this script, when they are
+ * a document) and `"mini-late"` (a vector a token). All three read the same 7.5 MB beside this script, when they are
  * loaded.
  *
  * @example

@@ -13,7 +13,7 @@ for bits in 4 8; do python3 pack.py --float "$work/float" --bits $bits --output 
 measure() { # model, name, dimensions, more
   mkdir -p "$work/eval/$2"
   for set in $mini/eval/*/; do
-    $command eval --model "$1" --dataset "$set" --dimensions "$3" ${4:-} --output "$work/eval/$2/$(basename "$set").json"
+    $command eval --model "$1" --dataset "$set" --dimensions "$3" ${4:-} --work "$work/vectors" --output "$work/eval/$2/$(basename "$set").json"
   done
 }
 for bits in 4bit 8bit; do measure "$work/mini-$bits" $bits 256,192,128,64 --bm25; done
