@@ -77,7 +77,8 @@ def main():
     sets = [*ENGLISH, *sorted(set(ours) - set(ENGLISH))]
     order = list(dict.fromkeys(r for s in sets for r in ours[s] if not r.startswith(f"{other}bit") or r.endswith("int8 256")))
     first = ["bm25", *BASELINES, "unquantised int8 256"]
-    rows = {BASELINES.get(r, r): {s: ours[s][r]["ndcg@10"] for s in sets if r in ours[s]} for r in dict.fromkeys([*first, *order])}
+    names = BASELINES | {"bm25": "BM25"}
+    rows = {names.get(r, r): {s: ours[s][r]["ndcg@10"] for s in sets if r in ours[s]} for r in dict.fromkeys([*first, *order])}
     choice = f"4-bit weights change the mean of all sets by {100 * changed:+.1f} % from 8-bit ones; these have {bits} bits."
     text = f"{table(rows, sets)}\n\n{summary(ours)} {choice}"
     card = (options.mini / "README.md").read_text(encoding="utf-8")
