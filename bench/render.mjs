@@ -61,7 +61,7 @@ const tables = {
     return table(["rows", ...head], rows);
   },
   mini() {
-    const scores = JSON.parse(readFileSync(new URL("../models/mini/scores.json", import.meta.url)));
+    const scores = JSON.parse(readFileSync(new URL("../models/mini/eval/scores.json", import.meta.url)));
     const english = Object.keys(scores).slice(0, 6); // as models/train/card.py orders them
     const rows = [
       "bm25", "teacher", "random", "float 256", "int8 256", "int8 128", "int8 64", "binary 256", "binary 64", "late float 128",

@@ -1,4 +1,4 @@
-"""Put what was measured into the model card, between its two comment lines, and into scores.json beside it.
+"""Put what was measured into the model card, between its two comment lines, and into eval/scores.json beside it.
 
     python card.py --scores SCORES --reports DIR [--mini ../mini]
 
@@ -84,7 +84,7 @@ def main():
     card = (options.mini / "README.md").read_text(encoding="utf-8")
     card = re.sub(f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n\n{text}\n\n{END}", card, flags=re.S)
     (options.mini / "README.md").write_text(card, encoding="utf-8")
-    (options.mini / "scores.json").write_text(json.dumps({s: ours[s] for s in sets}, indent=1) + "\n")
+    (options.mini / "eval/scores.json").write_text(json.dumps({s: ours[s] for s in sets}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

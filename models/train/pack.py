@@ -15,7 +15,7 @@ from pathlib import Path
 from export import SHARED, share
 
 HERE = Path(__file__).resolve().parent
-KEPT = ("eval", "README.md", "scores.json", "train.jsonl", "curves.svg")
+KEPT = ("eval", "README.md", "train.jsonl", "curves.svg")
 
 
 def main():

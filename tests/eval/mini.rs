@@ -4,11 +4,11 @@ use serde_json::Value;
 
 use crate::runs::Folder;
 
-/// What `models/mini/scores.json` says is what these weights give, on the adapter at hand. A tie that rounding turns on
+/// What `models/mini/eval/scores.json` says is what these weights give, on the adapter at hand. A tie that rounding turns on
 /// another adapter may move a hit by a rank: of 134 queries that is 0.003.
 #[test]
 fn the_scores_that_are_written_of_mini_are_those_it_has() {
-    let written: Value = serde_json::from_slice(&std::fs::read("models/mini/scores.json").unwrap()).unwrap();
+    let written: Value = serde_json::from_slice(&std::fs::read("models/mini/eval/scores.json").unwrap()).unwrap();
     let folder = Folder::new("mini");
     for (kind, size) in [("", "128"), ("context", "256"), ("late", "128")] {
         let model = format!("models/mini/{kind}");
