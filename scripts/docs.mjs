@@ -15,6 +15,8 @@ const MEASURED = /<!-- bench:.*?<!-- \/bench -->/gs;
 
 /** What separates the head of a table from its rows. */
 const isRule = (line = "") => /^\|[|\s:-]*$/.test(line);
+/** A row of measurements says nothing to a reader of one paragraph. */
+const isNumbers = (row) => cells(row).filter((cell) => /^[\d.,\s%-]+$/.test(cell)).length > 2;
 const cells = (row) => row.split(/(?<!\\)\|/).map((cell) => cell.trim()).filter(Boolean);
 
 /** Markdown without its marks. */
@@ -47,7 +49,7 @@ function blocksOf(markdown) {
     if (line.trim() === "" || marks || item || row) end();
     if (marks) headings.splice(marks.length - 1, Infinity, plain(title));
     else if (!row) block.push(item ?? line);
-    else if (!isRule(line) && !isRule(lines[at + 1])) block.push(cells(line).join(": "));
+    else if (!isRule(line) && !isRule(lines[at + 1]) && !isNumbers(line)) block.push(cells(line).join(": "));
   }
   end();
   return blocks;
