@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the Rust tests on two software GPUs whose feature sets differ: Mesa's lavapipe (f16, subgroups of 8, 128 MiB
 # bindings) and Chromium's SwiftShader (neither f16 nor wide subgroups). On macOS they run on Metal, once.
-# Tests of what an adapter has no part in (files, the Hub, the command line) run on the first only.
+# Tests of files and the Hub, and of commands, which only call what other tests compute, run on the first only.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh

@@ -63,7 +63,6 @@ class Model:
 
     def __init__(self, encoder, head, tokenizer):
         self.encoder, self.head, self.tokenizer = encoder.eval(), head, tokenizer
-        self.cache = {}
 
     def ids(self, texts):
         return [e.ids for e in self.tokenizer.encode_batch(texts)]
@@ -115,12 +114,11 @@ class Model:
         return out
 
 
-def load_model(work, checkpoint, average=True):
+def load_model(work, checkpoint):
     tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
     encoder, head = Encoder(tokenizer.get_vocab_size()), LateHead()
     if checkpoint is not None:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        state = state["average" if average else "model"]
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["average"]
         encoder.load_state_dict({k.removeprefix("encoder."): v for k, v in state.items() if k.startswith("encoder.")})
         head.load_state_dict({k.removeprefix("head."): v for k, v in state.items() if k.startswith("head.")})
     return Model(encoder, head, tokenizer)

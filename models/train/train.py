@@ -19,7 +19,7 @@ from torch import nn
 
 import evaluate
 import losses
-from batches import GROUP, Pool, padded
+from batches import Pool, padded
 from encoder import Encoder, mean
 from late import SEPARATOR, LateHead, late_rows
 from static import to_encoder
@@ -63,7 +63,6 @@ class Student(nn.Module):
         back = torch.empty(len(order), dtype=torch.long)
         back[torch.tensor(order)] = torch.arange(len(order))
         return torch.cat(parts)[back]
-
 
     def long(self, rows, spans):
         """The mean of each row's spans, row by row, and then that of each whole row. [spans + rows, 256]"""
@@ -181,7 +180,7 @@ def main():
     for path in (work / "checkpoint.pt", work / "constant.pt"):
         if path.exists():
             state = torch.load(path, map_location=options.device, weights_only=True)
-            if path.name == "checkpoint.pt" and step == 0 and state["steps"] != options.steps and state["step"] > int(state["steps"] * (1 - FALL)):
+            if path.name == "checkpoint.pt" and state["steps"] != options.steps and state["step"] > int(state["steps"] * (1 - FALL)):
                 continue  # its learning rate had begun to fall to another end
             student.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])

@@ -1,0 +1,38 @@
+//! int8 codes of vectors that were made as float32: one pass through the model serves every form and size.
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+use pollster::block_on;
+use pplx_embed::cpu;
+use pplx_embed::hub::Folder;
+use pplx_embed::model::{Data, Dtype, EmbedOptions, LoadOptions, Model};
+
+const TEXTS: [&str; 6] = ["a red bicycle", "the history of the wheel", "", "Émile Zola, 1897.", "東京タワー", "x"];
+
+fn load(folder: &str) -> Model {
+    block_on(Model::load(&Folder::new(folder), LoadOptions::default(), &())).unwrap()
+}
+
+fn options(dtype: Dtype, dimensions: usize) -> EmbedOptions {
+    EmbedOptions { dtype: Some(dtype), dimensions: Some(dimensions as u32), normalize: Some(false) }
+}
+
+#[test]
+fn codes_of_float32_vectors_have_the_bits_that_embed_gives_at_every_size() {
+    for (folder, sizes) in [("models/demo", [128, 64, 13]), ("tests/fixtures/checkpoints/f32-odd", [52, 51, 1])] {
+        let model = load(folder);
+        let embed = |dtype, size| block_on(model.embed(&TEXTS, options(dtype, size), &())).unwrap().data;
+        let Data::Float32(vectors) = embed(Dtype::Float32, sizes[0]) else { panic!("not float32") };
+        let codes = block_on(model.int8_codes(&vectors, &())).unwrap();
+        for size in sizes {
+            let cut = |codes: &[i8]| codes.chunks(sizes[0]).flat_map(|row| row[..size].to_vec()).collect::<Vec<_>>();
+            assert_eq!(Data::Int8(cut(&codes)), embed(Dtype::Int8, size), "{folder} {size}");
+            assert_eq!(Data::Binary(cut(&cpu::binary(&vectors))), embed(Dtype::Binary, size), "{folder} {size}");
+        }
+        assert!(codes.iter().any(|&c| c != 0));
+        assert_eq!(block_on(model.int8_codes(&vectors[1..], &())).unwrap_err().code(), "invalid-argument");
+        assert!(block_on(model.int8_codes(&[], &())).unwrap().is_empty());
+    }
+    let other = load("tests/fixtures/checkpoints/causal-last-f32");
+    assert_eq!(block_on(other.int8_codes(&[0.0; 48], &())).unwrap_err().code(), "invalid-argument");
+}
