@@ -1,5 +1,6 @@
 //! Puts the shader modules together, as `shaders/variants` lists them, and validates each one with
-//! naga. A shader that does not parse or validate is a build error that shows the line in its file.
+//! naga. A shader that does not parse or validate is a build error that shows the line in its file. Workgroup sizes,
+//! bindings and constants are read from it for the host.
 
 #![allow(clippy::print_stderr, reason = "a build script has no other way to say what is wrong")]
 
@@ -23,23 +24,23 @@ fn build() -> Result<(), Box<dyn Error>> {
     let mut table = String::from("&[\n");
     for line in list.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
         let (name, files) = line.split_once('=').ok_or_else(|| format!("variants: no `=` in {line:?}"))?;
-        let module = Module::read(&shaders, name.trim(), files)?;
-        module.validate()?;
-        writeln!(table, "    ({:?}, {:?}),", module.name, module.source)?;
+        let module = ShaderModule::read(&shaders, name.trim(), files)?;
+        let parsed = module.validate()?;
+        writeln!(table, "    {},", module.reflect(&parsed)?)?;
     }
     table.push_str("]\n");
     fs::write(PathBuf::from(env::var("OUT_DIR")?).join("shaders.rs"), table)?;
     Ok(())
 }
 
-struct Module {
+struct ShaderModule {
     name: String,
     /// Each file and the byte of `source` where it starts.
     files: Vec<(String, usize)>,
     source: String,
 }
 
-impl Module {
+impl ShaderModule {
     fn read(folder: &Path, name: &str, files: &str) -> Result<Self, Box<dyn Error>> {
         let mut module = Self { name: name.into(), files: Vec::new(), source: String::new() };
         for file in files.split_whitespace() {
@@ -50,7 +51,7 @@ impl Module {
         Ok(module)
     }
 
-    fn validate(&self) -> Result<(), String> {
+    fn validate(&self) -> Result<naga::Module, String> {
         let parsed = naga::front::wgsl::parse_str(&self.source)
             .map_err(|e| self.at(e.location(&self.source), &e.emit_to_string(&self.source)))?;
         // Only what every WebGPU device has. unpack2x16float is among it, but naga counts it apart.
@@ -58,7 +59,42 @@ impl Module {
         naga::valid::Validator::new(naga::valid::ValidationFlags::all(), core)
             .validate(&parsed)
             .map_err(|e| self.at(e.location(&self.source), &e.emit_to_string(&self.source)))?;
-        Ok(())
+        Ok(parsed)
+    }
+
+    /// The module as a `Shader` of `src/backend/gpu/shaders.rs`: what the host functions would otherwise repeat.
+    fn reflect(&self, parsed: &naga::Module) -> Result<String, String> {
+        let [entry] = &parsed.entry_points[..] else {
+            return Err(format!("module {}: has {} entry points, one is needed", self.name, parsed.entry_points.len()));
+        };
+        let mut bindings = Vec::new();
+        let mut params_bytes = 0;
+        for (_, variable) in parsed.global_variables.iter() {
+            bindings.extend(variable.binding.map(|b| b.binding));
+            if variable.space == naga::AddressSpace::Uniform {
+                params_bytes = parsed.types[variable.ty].inner.size(parsed.to_ctx());
+            }
+        }
+        bindings.sort_unstable();
+        if bindings.iter().zip(0..).any(|(&binding, i)| binding != i) {
+            return Err(format!("module {}: binds {bindings:?}, which are not 0, 1, 2 and so on", self.name));
+        }
+        let constants: Vec<(&str, u32)> = parsed
+            .constants
+            .iter()
+            .filter_map(|(_, constant)| match parsed.global_expressions[constant.init] {
+                naga::Expression::Literal(naga::Literal::U32(value)) => Some((constant.name.as_deref()?, value)),
+                _ => None,
+            })
+            .collect();
+        Ok(format!(
+            "Shader {{ name: {:?}, source: {:?}, workgroup: {:?}, buffers: {}, params_bytes: {params_bytes}, \
+             constants: &{constants:?} }}",
+            self.name,
+            self.source,
+            entry.workgroup_size,
+            bindings.len() - 1,
+        ))
     }
 
     /// An error message that starts with the file and line an editor can jump to.

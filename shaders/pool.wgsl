@@ -14,7 +14,7 @@ struct Segment {
     row: u32,        // first row in x
     count: u32,      // rows
     start: u32,      // place of that row within the text
-    text: u32,       // row of the state
+    vector: u32,     // row of the state
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -31,7 +31,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         return;
     }
     let segment = segments[id.y];
-    let at = segment.text * params.h + i;
+    let at = segment.vector * params.h + i;
     var sums = vec2<f32>();
     if (segment.start > 0u) {
         sums = state[at];

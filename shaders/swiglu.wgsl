@@ -5,20 +5,6 @@
 // so that the gate and up products never reach memory. One weight holds both matrices: the gate's
 // rows of this part, then the up's.
 
-struct Params {
-    rows: u32,      // T: tokens here
-    cols: u32,      // N: outputs of this weight part, which has 2 N rows
-    k4: u32,        // K / 4
-    groups: u32,    // G: groups of a row
-    group4: u32,    // vec4s in a group; the last may be shorter
-    y_col: u32,     // first column of y to write
-    y_stride: u32,  // I: columns of y
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;   // [T, K/4]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;   // [T, I]
-
 const TOKENS = 4u;
 const OUTPUTS = 4u;
 
@@ -33,7 +19,7 @@ fn store_tokens(row: u32, col: u32, g: vec4<f32>, u: vec4<f32>) {
         return;
     }
     let values = silu(g) * u;
-    let at = row * params.y_stride + params.y_col + col;
+    let at = (params.y_row + row) * params.y_stride + params.y_col + col;
     y[at] = values.x;
     if (row + 1u < params.rows) {
         y[at + params.y_stride] = values.y;

@@ -25,9 +25,9 @@
 //! vocabulary, `D` output dimensions.
 
 pub mod checkpoint;
-pub mod cpu;
+pub mod backend;
 mod error;
-pub mod gpu;
+pub mod numbers;
 pub mod hub;
 pub mod index;
 pub mod maxsim;
@@ -35,6 +35,7 @@ mod meter;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod metrics;
 pub mod model;
+pub mod reference;
 mod watch;
 #[cfg(target_arch = "wasm32")]
 mod web;

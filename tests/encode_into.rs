@@ -64,21 +64,21 @@ fn handed_over_vectors_tokens_and_ranges_are_those_of_encode() {
 }
 
 /// Document vectors on the device, as rows of one form.
-struct Kept {
+struct MatrixFormat {
     kernels: Keep,
     data: wgpu::Buffer,
     scales: wgpu::Buffer,
 }
 
 /// The vectors of `texts` in each of `forms`, and their tokens.
-fn kept<const N: usize>(model: &Model, texts: &[&str], forms: [TokenForm; N]) -> ([Kept; N], TokenRows) {
+fn kept<const N: usize>(model: &Model, texts: &[&str], forms: [TokenForm; N]) -> ([MatrixFormat; N], TokenRows) {
     let gpu = model.gpu();
     let kept = forms.map(|form| {
         let data = gpu.storage("rows", 10_000 * u64::from(form.row_bytes(24))).unwrap();
-        Kept { kernels: block_on(Keep::new(gpu, form)).unwrap(), data, scales: gpu.storage("scales", 40_000).unwrap() }
+        MatrixFormat { kernels: block_on(Keep::new(gpu, form)).unwrap(), data, scales: gpu.storage("scales", 40_000).unwrap() }
     });
     let take = async |batch: Batch<'_>| {
-        for Kept { kernels, data, scales } in &kept {
+        for MatrixFormat { kernels, data, scales } in &kept {
             let mut run = Recorder::for_keep(gpu, kernels, &());
             let buffers = KeepBuffers { vectors: batch.vectors, data, scales: Some(scales) };
             run.keep(buffers, 0..batch.rows.len() as u32, batch.rows.start as u32, 24);
@@ -110,7 +110,7 @@ fn every_form_is_kept_and_scored_with_the_bits_of_a_way_through_the_host() {
     // Of the last texts, which came with the last batch; a text has the same bits in any.
     let from = texts.len() - 30;
     let pairs: Vec<(u32, u32)> = (0..2).flat_map(|q| (from..texts.len()).map(move |d| (q, d as u32))).collect();
-    for (Kept { kernels, data, scales }, dtype) in kept.iter().zip(dtypes) {
+    for (MatrixFormat { kernels, data, scales }, dtype) in kept.iter().zip(dtypes) {
         let form = kernels.form();
         let host = encode(&model, Role::Document, &texts[from..], EncodeOptions { dtype, ..Default::default() });
         let offsets: Vec<u64> = host.offsets.iter().map(|&o| o as u64).collect();

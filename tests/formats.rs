@@ -9,7 +9,7 @@ mod support;
 use half::{bf16, f16};
 use matrices::{FAMILIES, File, MATRICES, MODELS, cases, family, kept, weights};
 use pplx_embed::Error;
-use pplx_embed::checkpoint::formats::{Kept, Rows, Scheme};
+use pplx_embed::checkpoint::formats::{MatrixFormat, Rows, Scheme};
 use pplx_embed::checkpoint::{Number, Tensor};
 use pplx_embed::hub::{Folder, NoForm, Source};
 use pplx_embed::model::{Data, Dtype, EmbedOptions, LoadOptions, Model};
@@ -194,7 +194,7 @@ fn groups_that_are_not_where_the_settings_say_are_refused() {
     let mut quiet = case("b4-desc_act");
     quiet.config["quantization_config"]["desc_act"] = false.into();
     let matrix = file.matrix(&quiet).unwrap();
-    assert_eq!(matrix.kept(), Kept::Affine { bits: 4, group: 32 });
+    assert_eq!(matrix.kept(), MatrixFormat::Affine { bits: 4, group: 32 });
     let error = matrix.decode(&file.parts(&matrix), 0..1, &mut Rows::default()).unwrap_err();
     assert!(error.to_string().contains("b4-desc_act.g_idx") && error.to_string().contains("desc_act"), "{error}");
     // A group that is not there.
@@ -345,11 +345,11 @@ fn modules_of_whole_checkpoints_are_found_and_the_rest_is_plain() {
         let embedding = find("embed_tokens", [1024, 128]);
         let key = find("layers.0.self_attn.k_proj", [64, 128]);
         if name == "mlx" {
-            assert_eq!(embedding.kept(), Kept::Affine { bits: 8, group: 64 });
-            assert_eq!(key.kept(), Kept::Dense(Number::Bf16));
-            assert_eq!(find("layers.0.mlp.down_proj", [128, 256]).kept(), Kept::Affine { bits: 8, group: 32 });
+            assert_eq!(embedding.kept(), MatrixFormat::Affine { bits: 8, group: 64 });
+            assert_eq!(key.kept(), MatrixFormat::Dense(Float::Bf16));
+            assert_eq!(find("layers.0.mlp.down_proj", [128, 256]).kept(), MatrixFormat::Affine { bits: 8, group: 32 });
         } else {
-            assert_eq!(embedding.kept(), Kept::Dense(Number::Bf16));
+            assert_eq!(embedding.kept(), MatrixFormat::Dense(Float::Bf16));
             assert!(!key.tensors().contains(&"layers.0.self_attn.k_proj.weight".to_owned()) || key.tensors().len() > 1);
         }
         let mut rows = Rows::default();

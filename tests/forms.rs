@@ -76,8 +76,8 @@ fn dequantized(folder: &Path, checkpoint: &str) -> Temporary {
                 let columns = groups * 64;
                 let bits = (view.shape()[1] * 32 / columns) as u32;
                 let (mut scale, mut bias, mut values) = (Vec::new(), Vec::new(), Vec::new());
-                Number::F16.widen(halves, &mut scale);
-                Number::F16.widen(biases.data(), &mut bias);
+                Float::F16.widen(halves, &mut scale);
+                Float::F16.widen(biases.data(), &mut bias);
                 let pairs: Vec<[f32; 2]> = scale.into_iter().zip(bias).map(|(s, b)| [s, b]).collect();
                 for (codes, pairs) in view.data().chunks(view.shape()[1] * 4).zip(pairs.chunks(groups)) {
                     widen_row(codes, pairs, bits, 64, columns, &mut values);
@@ -87,7 +87,7 @@ fn dequantized(folder: &Path, checkpoint: &str) -> Temporary {
             _ if name.ends_with(".scales") || name.ends_with(".biases") => {}
             _ => {
                 let mut values = Vec::new();
-                Number::parse(&format!("{:?}", view.dtype())).unwrap().widen(view.data(), &mut values);
+                Float::parse(&format!("{:?}", view.dtype())).unwrap().widen(view.data(), &mut values);
                 wide.push((name.into(), view.shape().to_vec(), bytemuck::cast_slice(&values).to_vec()));
             }
         }

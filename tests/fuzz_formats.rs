@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use modules::{contents, module, width};
 use pplx_embed::checkpoint::Tensor;
-use pplx_embed::checkpoint::formats::{Kept, Rows, Scheme};
+use pplx_embed::checkpoint::formats::{MatrixFormat, Rows, Scheme};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
@@ -137,8 +137,8 @@ proptest! {
             return Ok(());
         }
         let (row, groups) = match matrix.kept() {
-            Kept::Dense(number) => (shape[1] as usize * number.bytes(), 0),
-            Kept::Affine { bits, group } => {
+            MatrixFormat::Dense(number) => (shape[1] as usize * number.bytes(), 0),
+            MatrixFormat::Affine { bits, group } => {
                 prop_assert!(bits == 8 || bits == 4 && shape[1] % 8 == 0, "{} bits", bits);
                 prop_assert!(u64::from(group) == shape[1] || group % 4 == 0, "groups of {}", group);
                 (4 * (shape[1] as usize * bits as usize).div_ceil(32), (shape[1] as usize).div_ceil(group as usize))

@@ -1,4 +1,4 @@
-//! The quantiser against MLX's.
+//! The quantizer against MLX's.
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 #![allow(clippy::print_stdout, reason = "the measurement is what the ignored test is run for")]
@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use half::f16;
-use pplx_embed::checkpoint::{Loss, Quantiser, Rows, mlx_rule};
+use pplx_embed::checkpoint::{Loss, Quantizer, Rows, mlx_rule};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 
@@ -14,7 +14,7 @@ const EVERY: [(u32, u32); 6] = [(4, 32), (4, 64), (4, 128), (8, 32), (8, 64), (8
 
 fn quantised(bits: u32, group: u32, values: &[f32], k: usize) -> Rows {
     let mut rows = Rows::default();
-    Quantiser::new(bits, group).unwrap().rows("w", values, k, &mut rows).unwrap();
+    Quantizer::new(bits, group).unwrap().rows("w", values, k, &mut rows).unwrap();
     rows
 }
 
@@ -185,7 +185,7 @@ fn scales_among_the_subnormals_are_nearly_the_best_there_are() {
 
 #[test]
 fn what_cannot_be_held_is_refused_by_the_tensors_name() {
-    let quantiser = Quantiser::new(4, 32).unwrap();
+    let quantizer = Quantizer::new(4, 32).unwrap();
     let mut out = Rows { values: vec![7], groups: vec![[1.0, 2.0]] };
     let before = out.clone();
     for (bad, words) in
@@ -194,21 +194,21 @@ fn what_cannot_be_held_is_refused_by_the_tensors_name() {
         for at in [0, 31, 32 * 9 + 4] {
             let mut weights = vec![0.5; 320];
             weights[at] = bad;
-            let error = quantiser.rows("layers.0.q", &weights, 32, &mut out).unwrap_err();
+            let error = quantizer.rows("layers.0.q", &weights, 32, &mut out).unwrap_err();
             let message = error.to_string();
             assert_eq!(error.code(), "unsupported", "{message}");
             assert!(message.contains("layers.0.q") && message.contains(words), "{message}");
             assert_eq!(out, before);
         }
     }
-    assert!(quantiser.rows("w", &[f32::MAX; 32], 32, &mut out).is_err());
+    assert!(quantizer.rows("w", &[f32::MAX; 32], 32, &mut out).is_err());
     for (values, k) in [(33, 33), (32, 64), (64, 0), (48, 16)] {
-        assert_eq!(quantiser.rows("w", &vec![0.0; values], k, &mut out).unwrap_err().code(), "invalid-argument");
+        assert_eq!(quantizer.rows("w", &vec![0.0; values], k, &mut out).unwrap_err().code(), "invalid-argument");
     }
     for (bits, group) in [(3, 64), (0, 64), (16, 64), (4, 0), (4, 48), (8, 256)] {
-        assert_eq!(Quantiser::new(bits, group).unwrap_err().code(), "invalid-argument");
+        assert_eq!(Quantizer::new(bits, group).unwrap_err().code(), "invalid-argument");
     }
-    assert_eq!(quantiser.rows("w", &[], 32, &mut out).unwrap(), Loss::default());
+    assert_eq!(quantizer.rows("w", &[], 32, &mut out).unwrap(), Loss::default());
     assert_eq!(out, before);
 }
 
@@ -216,7 +216,7 @@ fn what_cannot_be_held_is_refused_by_the_tensors_name() {
 fn the_loss_is_that_of_the_codes() {
     let weights: Vec<f32> = (0..3 * 192).map(|i| (i as f32 * 1.3).sin() * 0.1).collect();
     let mut rows = Rows::default();
-    let loss = Quantiser::new(4, 64).unwrap().rows("w", &weights, 192, &mut rows).unwrap();
+    let loss = Quantizer::new(4, 64).unwrap().rows("w", &weights, 192, &mut rows).unwrap();
     let error = squared_error(&dequantised(4, 64, &rows.values, &rows.groups), &weights);
     let squares: f64 = weights.iter().map(|&w| f64::from(w).powi(2)).sum();
     assert!((loss.error / error - 1.0).abs() < 1e-4 && (loss.squares / squares - 1.0).abs() < 1e-5, "{loss:?}");
@@ -274,9 +274,9 @@ fn error_and_time_beside_mlx_rule() {
         let weights: Vec<f32> = (0..WEIGHTS).map(|_| (0.02 * random.draw(distribution)) as f32).collect();
         for (bits, group) in EVERY {
             let n = group as usize;
-            let quantiser = Quantiser::new(bits, group).unwrap();
+            let quantizer = Quantizer::new(bits, group).unwrap();
             let mut rows = Rows::default();
-            let loss = quantiser.rows("w", &weights, 1024, &mut rows).unwrap();
+            let loss = quantizer.rows("w", &weights, 1024, &mut rows).unwrap();
             let squares: f64 = weights.iter().map(|&w| f64::from(w).powi(2)).sum();
             let relative = |error: f64| (error / squares).sqrt();
             let ours = relative(squared_error(&dequantised(bits, n, &rows.values, &rows.groups), &weights));
@@ -285,7 +285,7 @@ fn error_and_time_beside_mlx_rule() {
             assert!(ours < mlx);
             let ns = nanoseconds(WEIGHTS, || {
                 rows = Rows::default();
-                quantiser.rows("w", &weights, 1024, &mut rows).unwrap();
+                quantizer.rows("w", &weights, 1024, &mut rows).unwrap();
             });
             let mlx_ns = nanoseconds(WEIGHTS, || {
                 for group in weights.chunks(n) {

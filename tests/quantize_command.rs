@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use half::f16;
-use pplx_embed::checkpoint::{Header, Number, Quantiser, Rows, ShardWriter, Tensor};
+use pplx_embed::checkpoint::{Header, Number, Quantizer, Rows, ShardWriter, Tensor};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
@@ -167,7 +167,7 @@ fn tensors(folder: &Path) -> BTreeMap<String, (String, Dtype, Vec<usize>, Vec<u8
 
 fn wide(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
     let mut values = Vec::new();
-    Number::parse(&format!("{dtype:?}").to_uppercase()).unwrap().widen(bytes, &mut values);
+    Float::parse(&format!("{dtype:?}").to_uppercase()).unwrap().widen(bytes, &mut values);
     values
 }
 
@@ -197,7 +197,7 @@ fn check(source: &Path, output: &Path, bits: u32, group: u32, embedding_bits: u3
         let (scales, biases) = (part("scales"), part("biases"));
         let weights = wide(dtype, &bytes);
         let mut want = Rows::default();
-        Quantiser::new(bits, group).unwrap().rows(&name, &weights, k, &mut want).unwrap();
+        Quantizer::new(bits, group).unwrap().rows(&name, &weights, k, &mut want).unwrap();
         assert_eq!(out_bytes, want.values, "{name}");
         let groups: Vec<[f32; 2]> = scales.iter().zip(&biases).map(|(s, b)| [*s, *b]).collect();
         assert_eq!(groups, want.groups, "{name}");

@@ -2,20 +2,18 @@
 
 pub mod formats;
 mod header;
-mod number;
 mod pass;
-mod quantise;
-mod reform;
+mod quantize;
+mod recode;
 mod rewrite;
 mod shards;
 mod writer;
 
-pub use formats::{Kept, Matrix, Rows, Scheme};
+pub use formats::{MatrixRows, Scheme, StoredMatrix};
 pub use header::{Header, Tensor};
-pub use number::Number;
-pub use pass::{Pass, Sink, Wanted, plain_name};
-pub use quantise::{Loss, Quantiser, mlx_rule};
-pub use reform::{Reform, widen_row};
+pub use pass::{WantedMatrix, WeightPass, WeightSink, plain_name};
+pub use quantize::{Loss, Quantizer, mlx_rule};
+pub use recode::Recode;
 pub use rewrite::{Rewrite, rewritten};
-pub use shards::{Files, Index};
+pub use shards::{Files, ShardIndex};
 pub use writer::ShardWriter;

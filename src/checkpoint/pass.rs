@@ -3,30 +3,31 @@
 //! A matrix stored as one tensor is passed on in blocks as its bytes arrive. Of one stored as several (codes, scales,
 //! zero points) the codes are, if they need no change; the rest is held until it is all there, and so are codes in
 //! another order or of another width: writers that sort tensors by their type put all codes of a model before all
-//! scales. [`Pass::most_held`] says from the headers alone how much that would be, so that a caller who
+//! scales. [`WeightPass::max_held`] says from the headers alone how much that would be, so that a caller who
 //! can read anywhere in the file may ask for it matrix by matrix instead.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Header, Kept, Loss, Matrix, Reform, Rows, Tensor};
+use super::{Header, Loss, MatrixRows, Recode, StoredMatrix, Tensor};
 use crate::error::{Error, Result};
 use crate::hub::{Cursor, Stream};
+use crate::numbers::MatrixFormat;
 
 /// Bytes of a matrix read, recast and handed on at a time.
 const STEP: u64 = 4 << 20;
 
 /// Where the weights of a pass go.
 #[expect(async_fn_in_trait, reason = "used generically inside this crate; browser futures are not Send")]
-pub trait Sink {
+pub trait WeightSink {
     /// A tensor that is no matrix, whole. `name` has no `model.` prefix, here and below.
     async fn plain(&mut self, name: &str, tensor: &Tensor, bytes: &[u8]) -> Result<()>;
 
     /// Rows `first..` of the matrix `name`, in order from its row 0. Values may come without their groups, and groups,
     /// in order as well, without their values.
-    async fn rows(&mut self, name: &str, first: u64, rows: &Rows) -> Result<()>;
+    async fn rows(&mut self, name: &str, first: u64, rows: &MatrixRows) -> Result<()>;
 
     /// The matrix `name` is complete, in `form`; `loss` is what that form lost.
-    async fn complete(&mut self, name: &str, form: Kept, loss: Loss) -> Result<()>;
+    async fn complete(&mut self, name: &str, form: MatrixFormat, loss: Loss) -> Result<()>;
 
     /// Called now and then with the bytes of the file that were read. An error, such as [`Error::Aborted`], ends the
     /// pass.
@@ -34,18 +35,18 @@ pub trait Sink {
 }
 
 /// A matrix that is wanted, and the form it is to have.
-pub struct Wanted {
+pub struct WantedMatrix {
     /// Its name without the `model.` prefix and `.weight`, such as `layers.0.mlp.up_proj`.
     pub name: String,
     /// How it is stored.
-    pub matrix: Matrix,
+    pub matrix: StoredMatrix,
     /// How it is to be handed on.
-    pub to: Kept,
+    pub to: MatrixFormat,
 }
 
 /// What is wanted of a checkpoint, and what of it was read but is not yet complete.
-pub struct Pass {
-    wanted: Vec<Wanted>,
+pub struct WeightPass {
+    wanted: Vec<WantedMatrix>,
     /// The matrix each tensor belongs to.
     owner: BTreeMap<String, usize>,
     plain: BTreeSet<String>,
@@ -58,9 +59,9 @@ pub fn plain_name(name: &str) -> &str {
     name.strip_prefix("model.").unwrap_or(name)
 }
 
-impl Pass {
+impl WeightPass {
     /// A pass for the matrices `wanted` and the tensors `plain`.
-    pub fn new(wanted: Vec<Wanted>, plain: impl IntoIterator<Item = String>) -> Self {
+    pub fn new(wanted: Vec<WantedMatrix>, plain: impl IntoIterator<Item = String>) -> Self {
         let owner = wanted.iter().enumerate().flat_map(|(i, w)| w.matrix.tensors().iter().map(move |t| (t.clone(), i)));
         let owner = owner.collect();
         Self { wanted, owner, plain: plain.into_iter().collect(), held: BTreeMap::new(), seen: BTreeSet::new() }
@@ -72,7 +73,7 @@ impl Pass {
     }
 
     /// Most bytes that reading `header`'s file from start to end would hold back at once.
-    pub fn most_held(&self, header: &Header) -> u64 {
+    pub fn max_held(&self, header: &Header) -> u64 {
         let mut waiting: BTreeMap<usize, (usize, u64)> = BTreeMap::new();
         let (mut held, mut most) = (0, 0);
         for tensor in &header.tensors {
@@ -107,7 +108,7 @@ impl Pass {
         cursor: &mut Cursor<S>,
         header: &Header,
         by_matrix: bool,
-        sink: &mut impl Sink,
+        sink: &mut impl WeightSink,
     ) -> Result<()> {
         let mut tensors: Vec<(u64, &Tensor)> = Vec::with_capacity(header.tensors.len());
         let mut at = header.data_start;
@@ -162,11 +163,11 @@ impl Pass {
         index: usize,
         cursor: &mut Cursor<S>,
         tensor: &Tensor,
-        sink: &mut impl Sink,
+        sink: &mut impl WeightSink,
     ) -> Result<Loss> {
-        let Wanted { name, matrix, to } = &self.wanted[index];
+        let WantedMatrix { name, matrix, to } = &self.wanted[index];
         let [rows, columns] = matrix.shape();
-        let mut reform = Reform::new(matrix.kept(), *to, columns as usize)?;
+        let mut recode = Recode::new(matrix.format(), *to, columns as usize)?;
         let row_bytes = tensor.bytes / rows.max(1);
         let step = (STEP / row_bytes.max(1)).max(1);
         let mut first = 0;
@@ -174,17 +175,17 @@ impl Pass {
             let count = step.min(rows - first);
             let values = cursor.exact(count * row_bytes).await?;
             sink.at(cursor.position())?;
-            let block = reform.rows(&tensor.name, Rows { values, groups: Vec::new() })?;
+            let block = recode.rows(&tensor.name, MatrixRows { values, groups: Vec::new() })?;
             sink.rows(name, first, &block).await?;
             first += count;
         }
-        Ok(reform.loss())
+        Ok(recode.loss())
     }
 
     /// A matrix of several tensors, when the last of them is there; `tensor` is that, for errors.
-    async fn decode(&mut self, index: usize, tensor: &Tensor, sink: &mut impl Sink) -> Result<()> {
+    async fn decode(&mut self, index: usize, tensor: &Tensor, sink: &mut impl WeightSink) -> Result<()> {
         let wanted = &self.wanted[index];
-        let Wanted { name, matrix, to } = wanted;
+        let WantedMatrix { name, matrix, to } = wanted;
         if !matrix.tensors().iter().all(|t| self.held.contains_key(t)) {
             return Ok(());
         }
@@ -192,35 +193,35 @@ impl Pass {
         let parts: Vec<&[u8]> = owned.iter().map(Vec::as_slice).collect();
         let codes_went = matrix.tensors().iter().any(|t| wanted.flows(t));
         let [rows, columns] = matrix.shape();
-        let mut reform = Reform::new(matrix.kept(), *to, columns as usize)?;
+        let mut recode = Recode::new(matrix.format(), *to, columns as usize)?;
         let step = (STEP / (columns * 4).max(1)).max(1);
         let mut first = 0;
         while first < rows {
             let count = step.min(rows - first);
-            let mut block = Rows::default();
+            let mut block = MatrixRows::default();
             if codes_went {
                 matrix.decode_groups(&parts, first..first + count, &mut block)?;
             } else {
                 matrix.decode(&parts, first..first + count, &mut block)?;
-                block = reform.rows(&tensor.name, block)?;
+                block = recode.rows(&tensor.name, block)?;
             }
             sink.rows(name, first, &block).await?;
             first += count;
         }
-        sink.complete(name, *to, reform.loss()).await
+        sink.complete(name, *to, recode.loss()).await
     }
 }
 
-impl Wanted {
+impl WantedMatrix {
     /// Whether `tensor` is handed on as it arrives, although the matrix has others.
     fn flows(&self, tensor: &str) -> bool {
-        let codes = self.matrix.codes().filter(|_| self.matrix.kept() == self.to);
+        let codes = self.matrix.codes().filter(|_| self.matrix.format() == self.to);
         codes.is_some_and(|part| self.matrix.tensors()[part] == tensor)
     }
 }
 
 /// The whole of a tensor.
-async fn hold<S: Stream>(cursor: &mut Cursor<S>, tensor: &Tensor, sink: &mut impl Sink) -> Result<Vec<u8>> {
+async fn hold<S: Stream>(cursor: &mut Cursor<S>, tensor: &Tensor, sink: &mut impl WeightSink) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // Once the file's size has vouched for the header, room for the whole is asked for at once.
     if cursor.size().is_some() {

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use half::f16;
 
-use super::pass::{Sink, plain_name};
-use super::{Header, Kept, Loss, Number, Rows, ShardWriter, Tensor};
+use super::pass::{WeightSink, plain_name};
+use super::{Header, Loss, MatrixRows, ShardWriter, Tensor};
 use crate::error::{Error, Result};
+use crate::numbers::{Float, MatrixFormat};
 
 /// Tensors beside a quantised module's weight.
 const PARTS: [&str; 2] = ["scales", "biases"];
@@ -22,7 +23,7 @@ const PARTS: [&str; 2] = ["scales", "biases"];
 pub fn rewritten(
     file: &str,
     header: &Header,
-    forms: &BTreeMap<String, Kept>,
+    forms: &BTreeMap<String, MatrixFormat>,
     plain: impl Fn(&str) -> bool,
 ) -> Result<Vec<Tensor>> {
     let names: BTreeSet<&str> = header.tensors.iter().map(|t| t.name.as_str()).collect();
@@ -46,12 +47,14 @@ pub fn rewritten(
             bytes,
             ..tensor.clone()
         };
+        let (row, groups) = (new.value_bytes(k), new.row_groups(k));
         match new {
-            Kept::Dense(number) => {
-                planned.push(make(tensor.name.clone(), number.name(), [n, k], n * k * number.bytes() as u64));
+            MatrixFormat::F32 | MatrixFormat::F16 | MatrixFormat::Bf16 => {
+                let dtype = new.float().map_or("", Float::name);
+                planned.push(make(tensor.name.clone(), dtype, [n, k], n * row));
             }
-            Kept::Affine { bits, group } => {
-                let (words, groups) = (k * u64::from(bits) / 32, k / u64::from(group));
+            MatrixFormat::Q8 { .. } | MatrixFormat::Q4 { .. } => {
+                let words = row / 4;
                 planned.push(make(tensor.name.clone(), "U32", [n, words], n * words * 4));
                 for part in PARTS.map(|part| format!("{path}.{part}")) {
                     if names.contains(part.as_str()) {
@@ -107,12 +110,12 @@ impl<A: AsyncFnMut(&[u8]) -> Result<()>, P: FnMut(u64) -> Result<()>> Rewrite<A,
     }
 }
 
-impl<A: AsyncFnMut(&[u8]) -> Result<()>, P: FnMut(u64) -> Result<()>> Sink for Rewrite<A, P> {
+impl<A: AsyncFnMut(&[u8]) -> Result<()>, P: FnMut(u64) -> Result<()>> WeightSink for Rewrite<A, P> {
     async fn plain(&mut self, _name: &str, tensor: &Tensor, bytes: &[u8]) -> Result<()> {
         self.writer.write(&tensor.name, bytes).await
     }
 
-    async fn rows(&mut self, name: &str, _first: u64, rows: &Rows) -> Result<()> {
+    async fn rows(&mut self, name: &str, _first: u64, rows: &MatrixRows) -> Result<()> {
         for group in &rows.groups {
             for (bytes, value) in self.parts.iter_mut().zip(group) {
                 bytes.extend(f16::from_f32(*value).to_le_bytes());
@@ -122,9 +125,11 @@ impl<A: AsyncFnMut(&[u8]) -> Result<()>, P: FnMut(u64) -> Result<()>> Sink for R
         self.writer.write(&format!("{path}.weight"), &rows.values).await
     }
 
-    async fn complete(&mut self, name: &str, form: Kept, loss: Loss) -> Result<()> {
-        let Kept::Affine { bits, .. } = form else { return Ok(()) };
-        self.losses.entry(bits).or_default().add(loss);
+    async fn complete(&mut self, name: &str, form: MatrixFormat, loss: Loss) -> Result<()> {
+        if form.group().is_none() {
+            return Ok(());
+        }
+        self.losses.entry(form.bits()).or_default().add(loss);
         let path = self.path(name)?;
         for (part, bytes) in PARTS.iter().zip(std::mem::take(&mut self.parts)) {
             self.writer.write(&format!("{path}.{part}"), &bytes).await?;
@@ -134,16 +139,5 @@ impl<A: AsyncFnMut(&[u8]) -> Result<()>, P: FnMut(u64) -> Result<()>> Sink for R
 
     fn at(&mut self, position: u64) -> Result<()> {
         (self.at)(position)
-    }
-}
-
-impl Number {
-    /// What safetensors calls it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "F32",
-            Self::F16 => "F16",
-            Self::Bf16 => "BF16",
-        }
     }
 }

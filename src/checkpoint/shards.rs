@@ -17,12 +17,12 @@ pub enum Files {
     /// `model.safetensors`.
     Single,
     /// Shards named by `model.safetensors.index.json`.
-    Sharded(Index),
+    Sharded(ShardIndex),
 }
 
 /// `model.safetensors.index.json`: the shard each tensor is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Index {
+pub struct ShardIndex {
     weight_map: BTreeMap<String, String>,
 }
 
@@ -38,7 +38,7 @@ impl Files {
     /// [`Error::InvalidCheckpoint`] if the index is malformed; otherwise what kept it from being read.
     pub async fn find(source: &impl Source) -> Result<Self> {
         match hub::read_optional(source, INDEX, MAX_INDEX).await? {
-            Some(json) => Index::parse(&json).map(Self::Sharded),
+            Some(json) => ShardIndex::parse(&json).map(Self::Sharded),
             None => Ok(Self::Single),
         }
     }
@@ -62,7 +62,7 @@ impl Files {
     }
 }
 
-impl Index {
+impl ShardIndex {
     /// Parses the index.
     ///
     /// # Errors

@@ -64,7 +64,7 @@ pub struct Config {
     pub pooling: Pooling,
     /// The model's own pipeline ends in a Normalize module.
     pub normalize: bool,
-    /// The model's own pipeline ends in the tanh quantiser, so that int8 is its native output.
+    /// The model's own pipeline ends in the tanh quantizer, so that int8 is its native output.
     pub tanh_int8: bool,
     /// How its weights are quantised.
     pub scheme: Scheme,

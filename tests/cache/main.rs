@@ -54,7 +54,7 @@ impl Place {
         refs[0].clone()
     }
 
-    pub(crate) fn kept(&self) -> Vec<cache::Kept> {
+    pub(crate) fn kept(&self) -> Vec<cache::MatrixFormat> {
         block_on(cache::list(&self.store())).unwrap()
     }
 }

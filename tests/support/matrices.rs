@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use half::{bf16, f16};
-use pplx_embed::checkpoint::formats::{Kept, Matrix, Rows, Scheme};
+use pplx_embed::checkpoint::formats::{MatrixFormat, Matrix, Rows, Scheme};
 use pplx_embed::checkpoint::{Header, Number, Tensor};
 use serde::Deserialize;
 use serde_json::Value;
@@ -65,19 +65,19 @@ pub fn family(name: &str) -> File {
 }
 
 /// The weights that decoded rows stand for, in f64, where code times scale plus bias is exact; and each one's bias.
-pub fn weights(rows: &Rows, kept: Kept, columns: usize) -> Vec<(f64, f64)> {
+pub fn weights(rows: &Rows, kept: MatrixFormat, columns: usize) -> Vec<(f64, f64)> {
     match kept {
-        Kept::Dense(number) => rows
+        MatrixFormat::Dense(number) => rows
             .values
             .chunks(number.bytes())
             .map(|b| match number {
-                Number::F32 => f32::from_le_bytes(b.try_into().unwrap()),
-                Number::F16 => f16::from_le_bytes(b.try_into().unwrap()).to_f32(),
-                Number::Bf16 => bf16::from_le_bytes(b.try_into().unwrap()).to_f32(),
+                Float::F32 => f32::from_le_bytes(b.try_into().unwrap()),
+                Float::F16 => f16::from_le_bytes(b.try_into().unwrap()).to_f32(),
+                Float::Bf16 => bf16::from_le_bytes(b.try_into().unwrap()).to_f32(),
             })
             .map(|w| (f64::from(w), 0.0))
             .collect(),
-        Kept::Affine { bits, group } => {
+        MatrixFormat::Affine { bits, group } => {
             let (row_bytes, groups) = (4 * (columns * bits as usize).div_ceil(32), columns.div_ceil(group as usize));
             let lines = rows.values.chunks(row_bytes).zip(rows.groups.chunks(groups));
             let weight = |codes: &[u8], groups: &[[f32; 2]], i: usize| {
@@ -90,10 +90,10 @@ pub fn weights(rows: &Rows, kept: Kept, columns: usize) -> Vec<(f64, f64)> {
     }
 }
 
-pub fn kept(value: &Value) -> Kept {
+pub fn kept(value: &Value) -> MatrixFormat {
     let number = |i: usize| value["affine"][i].as_u64().unwrap() as u32;
     match value["dense"].as_str() {
-        Some(dtype) => Kept::Dense(Number::parse(dtype).unwrap()),
-        None => Kept::Affine { bits: number(0), group: number(1) },
+        Some(dtype) => MatrixFormat::Dense(Float::parse(dtype).unwrap()),
+        None => MatrixFormat::Affine { bits: number(0), group: number(1) },
     }
 }

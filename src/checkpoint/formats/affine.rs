@@ -5,20 +5,20 @@ use std::ops::Range;
 use super::bits::{self, Codes, Packed};
 use super::grid::Grid;
 use super::module::Parts;
-use super::settings::Group;
-use super::{Kept, Rows};
-use crate::checkpoint::Number;
+use super::settings::GroupSize;
+use super::MatrixRows;
 use crate::error::Result;
+use crate::numbers::MatrixFormat;
 
 /// A matrix of `w = code * scale + bias`, or `(code - zero) * scale`.
 #[derive(Clone, Debug)]
-pub(super) struct Affine {
+pub(super) struct AffineCodes {
     pub(super) codes: Codes,
     pub(super) scale: Grid,
     /// What the scale, beside being read, is multiplied with.
     pub(super) unit: f32,
     pub(super) offset: Offset,
-    pub(super) group: Group,
+    pub(super) group: GroupSize,
     pub(super) order: Order,
 }
 
@@ -46,33 +46,34 @@ pub(super) enum Order {
     Told { part: usize, unset: bool },
 }
 
-impl Affine {
+impl AffineCodes {
     /// In what form rows of `columns` come: codes where they can be used as they are, else numbers.
-    pub(super) fn kept(&self, columns: u64) -> Kept {
+    pub(super) fn format(&self, columns: u64) -> MatrixFormat {
         let group = self.group.columns(columns);
         let whole = group == columns || group.is_multiple_of(4);
         match (self.order, u32::try_from(group)) {
             (Order::Plain | Order::Checked(_), Ok(group)) if whole => {
-                let bits = if columns.is_multiple_of(8) { self.codes.bits() } else { 8 };
-                Kept::Affine { bits, group }
+                self.codes.format(columns, group)
             }
-            _ => Kept::Dense(Number::F32),
+            _ => MatrixFormat::F32,
         }
     }
 
-    pub(super) fn decode(&self, parts: &Parts<'_>, rows: Range<usize>, columns: usize, out: &mut Rows) -> Result<()> {
+    pub(super) fn decode(&self, parts: &Parts<'_>, rows: Range<usize>, columns: usize, out: &mut MatrixRows) -> Result<()> {
         let group = self.group.columns(columns as u64) as usize;
         let groups = columns.div_ceil(group);
         let order = self.order(parts, columns, group)?;
-        match self.kept(columns as u64) {
-            Kept::Affine { bits, .. } => {
+        let format = self.format(columns as u64);
+        let bits = format.bits();
+        match format {
+            MatrixFormat::Q8 { .. } | MatrixFormat::Q4 { .. } => {
                 self.pairs(parts, rows.clone(), groups, out)?;
                 match self.codes.packed(parts, &rows, columns, bits) {
                     Some(bytes) => out.values.extend_from_slice(bytes),
                     None => bits::pack(&self.codes.unpack(parts, rows, columns), columns, bits, &mut out.values),
                 }
             }
-            Kept::Dense(_) => {
+            MatrixFormat::F32 | MatrixFormat::F16 | MatrixFormat::Bf16 => {
                 out.values.reserve(4 * rows.len() * columns);
                 let codes = self.codes.unpack(parts, rows.clone(), columns);
                 let mut pairs = Vec::with_capacity(groups);
@@ -99,10 +100,8 @@ impl Affine {
 
     /// The part that holds the codes as they are handed on, if one does.
     pub(super) fn stored_codes(&self, columns: u64) -> Option<usize> {
-        match self.kept(columns) {
-            Kept::Affine { bits, .. } => self.codes.stored_packed(columns as usize, bits),
-            Kept::Dense(_) => None,
-        }
+        let format = self.format(columns);
+        format.group().and_then(|_| self.codes.stored_packed(columns as usize, format.bits()))
     }
 
     /// Scale and bias of every group of `rows`, without their codes.
@@ -111,14 +110,14 @@ impl Affine {
         parts: &Parts<'_>,
         rows: Range<usize>,
         columns: usize,
-        out: &mut Rows,
+        out: &mut MatrixRows,
     ) -> Result<()> {
         let group = self.group.columns(columns as u64) as usize;
         self.order(parts, columns, group)?;
         self.pairs(parts, rows, columns.div_ceil(group), out)
     }
 
-    fn pairs(&self, parts: &Parts<'_>, rows: Range<usize>, groups: usize, out: &mut Rows) -> Result<()> {
+    fn pairs(&self, parts: &Parts<'_>, rows: Range<usize>, groups: usize, out: &mut MatrixRows) -> Result<()> {
         out.groups.reserve(rows.len() * groups);
         for row in rows {
             for group in 0..groups {

@@ -5,21 +5,21 @@
 
 use serde_json::Value;
 
-use super::Layout;
-use super::affine::{Affine, Offset, Order};
+use super::StoredLayout;
+use super::affine::{AffineCodes, Offset, Order};
 use super::bits::{Codes, Packed, Twist};
 use super::grid::{Grid, Spread};
-use super::module::Module;
-use super::settings::{self, Group};
+use super::module::StoredModule;
+use super::settings::{self, GroupSize};
 use crate::error::{Error, Result};
 
 /// `quantization_config` of `config.json`.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
-    group: Group,
+pub(super) struct AwqSettings {
+    group: GroupSize,
 }
 
-impl Settings {
+impl AwqSettings {
     pub(super) fn parse(settings: &Value) -> Result<Self> {
         for (field, allowed) in [("version", "gemm"), ("format", "gemm"), ("backend", "autoawq")] {
             let given = settings::text(settings, field)?.map(str::to_ascii_lowercase);
@@ -39,11 +39,11 @@ impl Settings {
             None => settings::group(settings, "q_group_size")?,
             given => given,
         };
-        Ok(Self { group: group.unwrap_or(Group::Columns(128)) })
+        Ok(Self { group: group.unwrap_or(GroupSize::Columns(128)) })
     }
 }
 
-pub(super) fn find(settings: &Settings, module: &mut Module<'_>) -> Result<Option<Layout>> {
+pub(super) fn find(settings: &AwqSettings, module: &mut StoredModule<'_>) -> Result<Option<StoredLayout>> {
     if module.get("qweight").is_none() {
         return Ok(None);
     }
@@ -58,7 +58,7 @@ pub(super) fn find(settings: &Settings, module: &mut Module<'_>) -> Result<Optio
     let codes = packed(module.part("qweight", &["I32"], &[&[columns, words]])?);
     let zeros = packed(module.part("qzeros", &["I32"], &[&[groups, words]])?);
     let scale = Grid::of(module.numbers("scales", &[&[groups, rows]])?, Spread::transposed(rows));
-    Ok(Some(Layout::Affine(Affine {
+    Ok(Some(StoredLayout::Affine(AffineCodes {
         codes: Codes::Columns(codes),
         scale,
         unit: 1.0,

@@ -1,6 +1,7 @@
 //! Codes of a few bits: packed in words one way or another when they come, always the same way when they go.
 
 use super::module::Parts;
+use crate::numbers::MatrixFormat;
 
 /// Lanes of unsigned codes in 32-bit words. Within a lane they lie densely, the first in the lowest bits, across word
 /// borders where the width does not divide 32; word `w` of lane `l` is at `l * lane_stride + w * word_stride`.
@@ -89,11 +90,13 @@ pub(super) enum Codes {
 }
 
 impl Codes {
-    /// Bits that hold every code: 4 or 8.
-    pub(super) fn bits(&self) -> u32 {
+    /// The smallest format that holds every code, for rows of `columns` in groups of `group`.
+    pub(super) fn format(&self, columns: u64, group: u32) -> MatrixFormat {
         match self {
-            Self::Rows(packed) | Self::Columns(packed) if packed.bits <= 4 => 4,
-            _ => 8,
+            Self::Rows(packed) | Self::Columns(packed) if packed.bits <= 4 && columns.is_multiple_of(8) => {
+                MatrixFormat::Q4 { group }
+            }
+            Self::Rows(_) | Self::Columns(_) | Self::Signed(_) => MatrixFormat::Q8 { group },
         }
     }
 

@@ -13,13 +13,13 @@ use std::ops::Range;
 use half::{bf16, f16};
 use serde_json::Value;
 
-use super::affine::{Affine, Offset, Order};
+use super::affine::{AffineCodes, Offset, Order};
 use super::bits::Codes;
 use super::grid::{self, Grid, Spread};
-use super::module::{Module, Parts};
-use super::settings::{self, Group};
-use super::{Layout, Rows};
-use crate::checkpoint::Number;
+use super::module::{StoredModule, Parts};
+use super::settings::{self, GroupSize};
+use super::{StoredLayout, MatrixRows};
+use crate::numbers::Float;
 use crate::error::{Error, Result};
 
 /// bitsandbytes' own words for 1 / 127.
@@ -31,9 +31,9 @@ const MAX_STATE: u64 = 4096;
 
 /// `quantization_config` of `config.json`.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
+pub(super) struct BitsAndBytesSettings {
     /// What the model's weights were before, and are rounded to again.
-    number: Number,
+    number: Float,
 }
 
 /// Whether settings without `quant_method` are those of bitsandbytes, as old ones are.
@@ -41,7 +41,7 @@ pub(super) fn is_unnamed(settings: &Value) -> bool {
     ["load_in_4bit", "load_in_8bit"].iter().any(|field| settings.get(field) == Some(&Value::Bool(true)))
 }
 
-impl Settings {
+impl BitsAndBytesSettings {
     pub(super) fn parse(settings: &Value, config: &Value) -> Result<Self> {
         if !settings.is_object() {
             return Err(settings::invalid("quantization_config", "is not an object"));
@@ -50,16 +50,16 @@ impl Settings {
             None => settings::text(config, "torch_dtype")?,
             given => given,
         };
-        Ok(Self { number: dtype.and_then(number).unwrap_or(Number::F32) })
+        Ok(Self { number: dtype.and_then(number).unwrap_or(Float::F32) })
     }
 }
 
 /// The number that torch calls `dtype`.
-fn number(dtype: &str) -> Option<Number> {
+fn number(dtype: &str) -> Option<Float> {
     match dtype.strip_prefix("torch.").unwrap_or(dtype) {
-        "float32" => Some(Number::F32),
-        "float16" => Some(Number::F16),
-        "bfloat16" => Some(Number::Bf16),
+        "float32" => Some(Float::F32),
+        "float16" => Some(Float::F16),
+        "bfloat16" => Some(Float::Bf16),
         _ => None,
     }
 }
@@ -67,7 +67,7 @@ fn number(dtype: &str) -> Option<Number> {
 /// A matrix of 4-bit codes.
 #[derive(Clone, Debug)]
 pub(super) struct FourBit {
-    number: Number,
+    number: Float,
     weight: usize,
     absmax: usize,
     quant_map: usize,
@@ -82,7 +82,7 @@ struct Nested {
     quant_map: usize,
 }
 
-pub(super) fn find(settings: &Settings, module: &mut Module<'_>) -> Result<Option<Layout>> {
+pub(super) fn find(settings: &BitsAndBytesSettings, module: &mut StoredModule<'_>) -> Result<Option<StoredLayout>> {
     if module.get("weight.absmax").is_some() {
         return four_bit(settings, module).map(Some);
     }
@@ -92,17 +92,17 @@ pub(super) fn find(settings: &Settings, module: &mut Module<'_>) -> Result<Optio
     let [rows, columns] = module.shape;
     let weight = module.part("weight", &["I8"], &[&[rows, columns]])?;
     let scale = Grid::of(module.numbers("SCB", &[&[rows], &[rows, 1]])?, Spread::ROWS);
-    Ok(Some(Layout::Affine(Affine {
+    Ok(Some(StoredLayout::Affine(AffineCodes {
         codes: Codes::Signed(weight),
         scale,
         unit: UNIT,
         offset: Offset::Middle(128),
-        group: Group::Row,
+        group: GroupSize::Row,
         order: Order::Plain,
     })))
 }
 
-fn four_bit(settings: &Settings, module: &mut Module<'_>) -> Result<Layout> {
+fn four_bit(settings: &BitsAndBytesSettings, module: &mut StoredModule<'_>) -> Result<StoredLayout> {
     let numbers = module.shape[0] * module.shape[1];
     // Codes may be stored as another dtype; the bytes are the same.
     let stored = module.need("weight")?;
@@ -142,12 +142,12 @@ fn four_bit(settings: &Settings, module: &mut Module<'_>) -> Result<Layout> {
             Some(Nested { absmax, quant_map: module.part("weight.nested_quant_map", &["F32"], &[&[256]])? })
         }
     };
-    Ok(Layout::FourBit(FourBit { number: settings.number, weight, absmax, quant_map, state, nested }))
+    Ok(StoredLayout::FourBit(FourBit { number: settings.number, weight, absmax, quant_map, state, nested }))
 }
 
 /// What the JSON says.
-struct State {
-    number: Number,
+struct QuantState {
+    number: Float,
     block: usize,
     nested_block: usize,
     nested_offset: f32,
@@ -155,19 +155,19 @@ struct State {
 
 impl FourBit {
     /// What the numbers are rounded to.
-    pub(super) fn number(&self) -> Number {
+    pub(super) fn number(&self) -> Float {
         self.number
     }
 
-    pub(super) fn decode(&self, parts: &Parts<'_>, rows: Range<usize>, shape: [u64; 2], out: &mut Rows) -> Result<()> {
+    pub(super) fn decode(&self, parts: &Parts<'_>, rows: Range<usize>, shape: [u64; 2], out: &mut MatrixRows) -> Result<()> {
         let state = self.state(parts, shape)?;
         let columns = shape[1] as usize;
-        let map = |part: usize, code: u8| grid::read(Number::F32, parts.bytes[part], usize::from(code));
+        let map = |part: usize, code: u8| grid::read(Float::F32, parts.bytes[part], usize::from(code));
         let factor = |block: usize| match &self.nested {
-            None => grid::read(Number::F32, parts.bytes[self.absmax], block),
+            None => grid::read(Float::F32, parts.bytes[self.absmax], block),
             Some(nested) => {
                 let code = map(nested.quant_map, parts.bytes[self.absmax][block]);
-                let outer = grid::read(Number::F32, parts.bytes[nested.absmax], block / state.nested_block);
+                let outer = grid::read(Float::F32, parts.bytes[nested.absmax], block / state.nested_block);
                 code * outer + state.nested_offset
             }
         };
@@ -180,9 +180,9 @@ impl FourBit {
                 let byte = parts.bytes[self.weight][i / 2];
                 let value = map(self.quant_map, if i % 2 == 0 { byte >> 4 } else { byte & 15 }) * factor;
                 let finite = match state.number {
-                    Number::F32 => push(out, value.to_le_bytes(), value.is_finite()),
-                    Number::F16 => push(out, f16::from_f32(value).to_le_bytes(), f16::from_f32(value).is_finite()),
-                    Number::Bf16 => push(out, bf16::from_f32(value).to_le_bytes(), bf16::from_f32(value).is_finite()),
+                    Float::F32 => push(out, value.to_le_bytes(), value.is_finite()),
+                    Float::F16 => push(out, f16::from_f32(value).to_le_bytes(), f16::from_f32(value).is_finite()),
+                    Float::Bf16 => push(out, bf16::from_f32(value).to_le_bytes(), bf16::from_f32(value).is_finite()),
                 };
                 if !finite {
                     return Err(parts.wrong(self.absmax, format!("block {block}: factor {factor} makes {value}")));
@@ -193,7 +193,7 @@ impl FourBit {
         Ok(())
     }
 
-    fn state(&self, parts: &Parts<'_>, shape: [u64; 2]) -> Result<State> {
+    fn state(&self, parts: &Parts<'_>, shape: [u64; 2]) -> Result<QuantState> {
         let wrong = |message: String| parts.wrong(self.state, message);
         let json: Value = serde_json::from_slice(parts.bytes[self.state]).map_err(|e| wrong(e.to_string()))?;
         let dtype = json.get("dtype").and_then(Value::as_str).unwrap_or("missing");
@@ -214,7 +214,7 @@ impl FourBit {
         if !BLOCKS.contains(&block) || (shape[0] * shape[1]).div_ceil(block) != factors {
             return Err(wrong(format!("blocksize is {block}, there are {factors} factors for {shape:?}")));
         }
-        let mut state = State { number: self.number, block: block as usize, nested_block: 1, nested_offset: 0.0 };
+        let mut state = QuantState { number: self.number, block: block as usize, nested_block: 1, nested_offset: 0.0 };
         if let Some(nested) = &self.nested {
             let block = json.get("nested_blocksize").and_then(Value::as_u64).unwrap_or(0);
             let outer = parts.bytes[nested.absmax].len() as u64 / 4;
@@ -229,7 +229,7 @@ impl FourBit {
     }
 }
 
-fn push<const N: usize>(out: &mut Rows, bytes: [u8; N], finite: bool) -> bool {
+fn push<const N: usize>(out: &mut MatrixRows, bytes: [u8; N], finite: bool) -> bool {
     out.values.extend_from_slice(&bytes);
     finite
 }

@@ -11,13 +11,14 @@
 
 use serde_json::Value;
 
-use super::affine::{Affine, Offset, Order};
+use super::affine::{AffineCodes, Offset, Order};
 use super::bits::{self, Codes, Packed, Twist};
 use super::fp8;
 use super::grid::{Cell, Grid, Spread};
-use super::module::Module;
-use super::settings::{self, Group};
-use super::{Layout, Number};
+use super::module::StoredModule;
+use super::settings::{self, GroupSize};
+use super::StoredLayout;
+use crate::numbers::Float;
 use crate::error::{Error, Result};
 
 const FORMATS: [&str; 6] =
@@ -25,13 +26,13 @@ const FORMATS: [&str; 6] =
 
 /// `quantization_config` of `config.json`.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
-    groups: Vec<Weights>,
+pub(super) struct CompressedTensorsSettings {
+    groups: Vec<WeightArgs>,
 }
 
 /// `weights` of a config group.
 #[derive(Clone, Debug, PartialEq)]
-struct Weights {
+struct WeightArgs {
     bits: u32,
     float: bool,
     sharing: Sharing,
@@ -46,7 +47,7 @@ enum Sharing {
     Block([u64; 2]),
 }
 
-impl Settings {
+impl CompressedTensorsSettings {
     pub(super) fn parse(settings: &Value) -> Result<Self> {
         known_format(settings)?;
         for field in ["transform_config", "sparsity_config"] {
@@ -61,7 +62,7 @@ impl Settings {
         for group in given.ok_or_else(|| settings::invalid("config_groups", "is not an object"))?.values() {
             known_format(group)?;
             let Some(weights) = group.get("weights").filter(|w| !w.is_null()) else { continue };
-            let weights = Weights::parse(weights)?;
+            let weights = WeightArgs::parse(weights)?;
             if !groups.contains(&weights) {
                 groups.push(weights);
             }
@@ -80,7 +81,7 @@ fn known_format(settings: &Value) -> Result<()> {
     }
 }
 
-impl Weights {
+impl WeightArgs {
     fn parse(weights: &Value) -> Result<Self> {
         let bits = settings::whole(weights, "num_bits")?.unwrap_or(8);
         let float = match settings::text(weights, "type")? {
@@ -99,8 +100,8 @@ impl Weights {
         let group = settings::group(weights, "group_size")?;
         let sharing = match (settings::text(weights, "strategy")?, group) {
             (Some("tensor"), _) | (None, None) => Sharing::Tensor,
-            (Some("channel"), _) | (None, Some(Group::Row)) => Sharing::Row,
-            (Some("group") | None, Some(Group::Columns(columns))) => Sharing::Group(columns),
+            (Some("channel"), _) | (None, Some(GroupSize::Row)) => Sharing::Row,
+            (Some("group") | None, Some(GroupSize::Columns(columns))) => Sharing::Group(columns),
             (Some("block"), _) => match settings::block(weights, "block_structure")? {
                 Some(block) => Sharing::Block(block),
                 None => return Err(settings::invalid("block_structure", "is missing")),
@@ -117,24 +118,24 @@ impl Weights {
 
 impl Sharing {
     /// How scales of `shape` lie, and the columns of a group; `None` if these are not such scales.
-    fn spread(self, [rows, columns]: [u64; 2], shape: &[u64]) -> Option<(Spread, Group)> {
+    fn spread(self, [rows, columns]: [u64; 2], shape: &[u64]) -> Option<(Spread, GroupSize)> {
         match self {
-            Self::Tensor => matches!(shape, [] | [1] | [1, 1]).then_some((Spread::ONE, Group::Row)),
-            Self::Row => (*shape == [rows, 1] || *shape == [rows]).then_some((Spread::ROWS, Group::Row)),
+            Self::Tensor => matches!(shape, [] | [1] | [1, 1]).then_some((Spread::ONE, GroupSize::Row)),
+            Self::Row => (*shape == [rows, 1] || *shape == [rows]).then_some((Spread::ROWS, GroupSize::Row)),
             Self::Group(each) => {
                 let groups = columns.div_ceil(each);
-                (*shape == [rows, groups]).then_some((Spread::groups(groups), Group::Columns(each)))
+                (*shape == [rows, groups]).then_some((Spread::groups(groups), GroupSize::Columns(each)))
             }
             Self::Block([high, wide]) => {
                 let (high, groups) = (high.min(rows), columns.div_ceil(wide));
                 let fits = *shape == [rows.div_ceil(high), groups];
-                fits.then_some((Spread::blocks(high, groups), Group::Columns(wide)))
+                fits.then_some((Spread::blocks(high, groups), GroupSize::Columns(wide)))
             }
         }
     }
 }
 
-pub(super) fn find(settings: &Settings, module: &mut Module<'_>) -> Result<Option<Layout>> {
+pub(super) fn find(settings: &CompressedTensorsSettings, module: &mut StoredModule<'_>) -> Result<Option<StoredLayout>> {
     if let Some(packed) = module.get("weight_packed") {
         if packed.dtype == "U8" {
             let what = format!("tensor {}.weight_packed of dtype U8 (nvfp4 or mxfp4)", module.name);
@@ -146,7 +147,7 @@ pub(super) fn find(settings: &Settings, module: &mut Module<'_>) -> Result<Optio
     match dtype {
         "I8" => int_quantised(settings, module).map(Some),
         "F8_E4M3" => float_quantised(settings, module).map(Some),
-        _ if Number::parse(dtype).is_some() && module.get("weight_scale").is_some() => {
+        _ if Float::parse(dtype).is_some() && module.get("weight_scale").is_some() => {
             let what = format!("tensor {}.weight of dtype {dtype} beside a weight_scale", module.name);
             Err(Error::unsupported(what, "the checkpoint must be saved compressed"))
         }
@@ -156,10 +157,10 @@ pub(super) fn find(settings: &Settings, module: &mut Module<'_>) -> Result<Optio
 
 /// The only config group that fits the module's tensors.
 fn fitting(
-    settings: &Settings,
-    module: &Module<'_>,
-    fits: impl Fn(&Weights) -> bool,
-) -> Result<(Weights, Spread, Group)> {
+    settings: &CompressedTensorsSettings,
+    module: &StoredModule<'_>,
+    fits: impl Fn(&WeightArgs) -> bool,
+) -> Result<(WeightArgs, Spread, Group)> {
     let shape = &module.need("weight_scale")?.shape;
     let fitting = settings.groups.iter().filter(|weights| fits(weights));
     let mut fitting = fitting.filter_map(|w| w.sharing.spread(module.shape, shape).map(|(s, g)| (w.clone(), s, g)));
@@ -176,7 +177,7 @@ fn fitting(
     }
 }
 
-fn pack_quantised(settings: &Settings, module: &mut Module<'_>) -> Result<Layout> {
+fn pack_quantised(settings: &CompressedTensorsSettings, module: &mut StoredModule<'_>) -> Result<StoredLayout> {
     let [rows, columns] = module.shape;
     let shape = &module.need("weight_packed")?.shape;
     // Versions before 0.10 left the rest of a word empty where the width does not divide 32; they need more words.
@@ -202,10 +203,10 @@ fn pack_quantised(settings: &Settings, module: &mut Module<'_>) -> Result<Layout
         None => Order::Plain,
         Some(_) => Order::Told { part: module.part("weight_g_idx", &["I32"], &[&[columns]])?, unset: true },
     };
-    Ok(Layout::Affine(Affine { codes: Codes::Rows(codes), scale, unit: 1.0, offset, group, order }))
+    Ok(StoredLayout::Affine(AffineCodes { codes: Codes::Rows(codes), scale, unit: 1.0, offset, group, order }))
 }
 
-fn int_quantised(settings: &Settings, module: &mut Module<'_>) -> Result<Layout> {
+fn int_quantised(settings: &CompressedTensorsSettings, module: &mut StoredModule<'_>) -> Result<StoredLayout> {
     let [rows, columns] = module.shape;
     let (_, spread, group) = fitting(settings, module, |weights| !weights.float)?;
     let part = module.part("weight", &["I8"], &[&[rows, columns]])?;
@@ -215,16 +216,16 @@ fn int_quantised(settings: &Settings, module: &mut Module<'_>) -> Result<Layout>
         None => Offset::Middle(128),
         Some(_) => signed_zeros(module, &scale_shape, spread, 128)?,
     };
-    Ok(Layout::Affine(Affine { codes: Codes::Signed(part), scale, unit: 1.0, offset, group, order: Order::Plain }))
+    Ok(StoredLayout::Affine(AffineCodes { codes: Codes::Signed(part), scale, unit: 1.0, offset, group, order: Order::Plain }))
 }
 
 /// Zero points that are not packed: one for each scale.
-fn signed_zeros(module: &mut Module<'_>, shape: &[u64], spread: Spread, middle: u8) -> Result<Offset> {
+fn signed_zeros(module: &mut StoredModule<'_>, shape: &[u64], spread: Spread, middle: u8) -> Result<Offset> {
     let part = module.part("weight_zero_point", &["I8"], &[shape])?;
     Ok(Offset::Points(Grid { part, cell: Cell::I8, spread }, middle))
 }
 
-fn float_quantised(settings: &Settings, module: &mut Module<'_>) -> Result<Layout> {
+fn float_quantised(settings: &CompressedTensorsSettings, module: &mut StoredModule<'_>) -> Result<StoredLayout> {
     let (weights, ..) = fitting(settings, module, |weights| weights.float)?;
     let block = match weights.sharing {
         Sharing::Group(columns) => [1, columns],

@@ -8,19 +8,19 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::grid::{Grid, Spread};
-use super::module::{Module, Parts};
+use super::module::{StoredModule, Parts};
 use super::settings;
-use super::{Layout, Rows};
+use super::{StoredLayout, MatrixRows};
 use crate::error::{Error, Result};
 
 /// `quantization_config` of `config.json`.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
+pub(super) struct Fp8Settings {
     /// Rows and columns of a block.
     block: [u64; 2],
 }
 
-impl Settings {
+impl Fp8Settings {
     pub(super) fn parse(settings: &Value) -> Result<Self> {
         if let Some(other) = settings::text(settings, "fmt")?.filter(|f| *f != "e4m3" && *f != "float8_e4m3fn") {
             return Err(Error::unsupported(format!("fp8 fmt {other}"), "allowed is e4m3"));
@@ -42,7 +42,7 @@ pub(super) struct Fp8 {
     group: usize,
 }
 
-pub(super) fn find(settings: &Settings, module: &mut Module<'_>) -> Result<Option<Layout>> {
+pub(super) fn find(settings: &Fp8Settings, module: &mut StoredModule<'_>) -> Result<Option<StoredLayout>> {
     let suffix = match ["weight_scale_inv", "weight_scale"].into_iter().find(|s| module.get(s).is_some()) {
         Some(suffix) => suffix,
         None => return Ok(None),
@@ -51,7 +51,7 @@ pub(super) fn find(settings: &Settings, module: &mut Module<'_>) -> Result<Optio
 }
 
 /// FP8 with scales in tensor `suffix`: one for all, one a row, or one a block.
-pub(super) fn layout(module: &mut Module<'_>, suffix: &str, block: [u64; 2]) -> Result<Layout> {
+pub(super) fn layout(module: &mut StoredModule<'_>, suffix: &str, block: [u64; 2]) -> Result<StoredLayout> {
     let [rows, columns] = module.shape;
     let [block_rows, block_columns] = [block[0].min(rows), block[1].min(columns)];
     let weight = module.part("weight", &["F8_E4M3"], &[&[rows, columns]])?;
@@ -63,11 +63,11 @@ pub(super) fn layout(module: &mut Module<'_>, suffix: &str, block: [u64; 2]) -> 
         shape if *shape == blocks => (Spread::blocks(block_rows, blocks[1]), block_columns),
         _ => (Spread::ROWS, columns),
     };
-    Ok(Layout::Fp8(Fp8 { weight, scale: Grid::of(found, spread), group: group as usize }))
+    Ok(StoredLayout::Fp8(Fp8 { weight, scale: Grid::of(found, spread), group: group as usize }))
 }
 
 impl Fp8 {
-    pub(super) fn decode(&self, parts: &Parts<'_>, rows: Range<usize>, columns: usize, out: &mut Rows) -> Result<()> {
+    pub(super) fn decode(&self, parts: &Parts<'_>, rows: Range<usize>, columns: usize, out: &mut MatrixRows) -> Result<()> {
         let table = table();
         out.values.reserve(4 * rows.len() * columns);
         for row in rows {

@@ -6,19 +6,19 @@
 
 use serde_json::Value;
 
-use super::Layout;
-use super::affine::{Affine, Offset, Order};
+use super::StoredLayout;
+use super::affine::{AffineCodes, Offset, Order};
 use super::bits::{self, Codes, Packed, Twist};
 use super::grid::{Grid, Spread};
-use super::module::Module;
-use super::settings::{self, Group};
+use super::module::StoredModule;
+use super::settings::{self, GroupSize};
 use crate::error::{Error, Result};
 
 /// `quantization_config` of `config.json`.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
+pub(super) struct GptqSettings {
     bits: u32,
-    group: Group,
+    group: GroupSize,
     /// Columns were quantised in an order of their own, and groups follow it.
     desc_act: bool,
     zeros: Twist,
@@ -26,7 +26,7 @@ pub(super) struct Settings {
     dynamic: bool,
 }
 
-impl Settings {
+impl GptqSettings {
     pub(super) fn parse(settings: &Value) -> Result<Self> {
         let bits = match settings::whole(settings, "bits")? {
             Some(bits @ (2 | 3 | 4 | 8)) => bits as u32,
@@ -54,12 +54,12 @@ impl Settings {
         }
         let dynamic = settings.get("dynamic").and_then(Value::as_object).is_some_and(|d| !d.is_empty());
         let desc_act = settings::flag(settings, "desc_act")?.unwrap_or(false);
-        let group = settings::group(settings, "group_size")?.unwrap_or(Group::Columns(128));
+        let group = settings::group(settings, "group_size")?.unwrap_or(GroupSize::Columns(128));
         Ok(Self { bits, group, desc_act, zeros, dynamic })
     }
 }
 
-pub(super) fn find(settings: &Settings, module: &mut Module<'_>) -> Result<Option<Layout>> {
+pub(super) fn find(settings: &GptqSettings, module: &mut StoredModule<'_>) -> Result<Option<StoredLayout>> {
     if module.get("qweight").is_none() {
         return Ok(None);
     }
@@ -82,7 +82,7 @@ pub(super) fn find(settings: &Settings, module: &mut Module<'_>) -> Result<Optio
         let part = module.part("g_idx", &["I32"], &[&[columns]])?;
         if settings.desc_act && groups > 1 { Order::Told { part, unset: false } } else { Order::Checked(part) }
     };
-    Ok(Some(Layout::Affine(Affine {
+    Ok(Some(StoredLayout::Affine(AffineCodes {
         codes: Codes::Rows(codes),
         scale,
         unit: 1.0,

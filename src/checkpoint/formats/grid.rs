@@ -3,9 +3,9 @@
 use half::{bf16, f16};
 
 use super::module::Parts;
-use crate::checkpoint::Number;
+use crate::numbers::Float;
 
-/// How the numbers of a grid lie. Number (row, group) is at `row / every * row_stride + group * group_stride`.
+/// How the numbers of a grid lie. Float (row, group) is at `row / every * row_stride + group * group_stride`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spread {
     every: usize,
@@ -38,7 +38,7 @@ impl Spread {
 /// What a grid's numbers are stored as.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Cell {
-    Number(Number),
+    Number(Float),
     I8,
 }
 
@@ -51,8 +51,8 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    /// A grid of the numbers that [`super::Module::numbers`] found.
-    pub(super) fn of((part, number): (usize, Number), spread: Spread) -> Self {
+    /// A grid of the numbers that [`super::StoredModule::numbers`] found.
+    pub(super) fn of((part, number): (usize, Float), spread: Spread) -> Self {
         Self { part, cell: Cell::Number(number), spread }
     }
 
@@ -68,12 +68,12 @@ impl Grid {
     }
 }
 
-/// Number `index` of little-endian `bytes`. Exact.
-pub(super) fn read(number: Number, bytes: &[u8], index: usize) -> f32 {
+/// Float `index` of little-endian `bytes`. Exact.
+pub(super) fn read(number: Float, bytes: &[u8], index: usize) -> f32 {
     let b = &bytes[index * number.bytes()..][..number.bytes()];
     match number {
-        Number::F32 => f32::from_le_bytes([b[0], b[1], b[2], b[3]]),
-        Number::F16 => f16::from_le_bytes([b[0], b[1]]).to_f32(),
-        Number::Bf16 => bf16::from_le_bytes([b[0], b[1]]).to_f32(),
+        Float::F32 => f32::from_le_bytes([b[0], b[1], b[2], b[3]]),
+        Float::F16 => f16::from_le_bytes([b[0], b[1]]).to_f32(),
+        Float::Bf16 => bf16::from_le_bytes([b[0], b[1]]).to_f32(),
     }
 }

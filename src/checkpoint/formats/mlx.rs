@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::Layout;
-use super::affine::{Affine, Offset, Order};
+use super::StoredLayout;
+use super::affine::{AffineCodes, Offset, Order};
 use super::bits::{Codes, Packed, Twist};
 use super::grid::{Grid, Spread};
-use super::module::Module;
-use super::settings::{self, Group};
+use super::module::StoredModule;
+use super::settings::{self, GroupSize};
 use crate::error::{Error, Result};
 
 const BITS: [u64; 6] = [2, 3, 4, 5, 6, 8];
@@ -21,7 +21,7 @@ const GROUPS: [u64; 3] = [32, 64, 128];
 
 /// `quantization` of `config.json`.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
+pub(super) struct MlxSettings {
     /// What it says of single modules, by path without `model.`.
     modules: BTreeMap<String, Override>,
     group: Option<u64>,
@@ -34,7 +34,7 @@ enum Override {
     Quantised { mode: Option<String>, group: Option<u64>, bits: Option<u64> },
 }
 
-impl Settings {
+impl MlxSettings {
     pub(super) fn parse(settings: &Value) -> Result<Self> {
         let object = settings.as_object().ok_or_else(|| settings::invalid("quantization", "is not an object"))?;
         affine("config.json", settings::text(settings, "mode")?)?;
@@ -74,7 +74,7 @@ fn affine(what: &str, mode: Option<&str>) -> Result<()> {
     }
 }
 
-pub(super) fn find(settings: &Settings, module: &mut Module<'_>) -> Result<Option<Layout>> {
+pub(super) fn find(settings: &MlxSettings, module: &mut StoredModule<'_>) -> Result<Option<StoredLayout>> {
     match settings.modules.get(module.name) {
         Some(Override::Plain) => Ok(None),
         Some(Override::Quantised { mode, group, bits }) => {
@@ -87,7 +87,7 @@ pub(super) fn find(settings: &Settings, module: &mut Module<'_>) -> Result<Optio
 }
 
 /// A module of a checkpoint whose `config.json` says nothing.
-pub(super) fn find_unsaid(module: &mut Module<'_>) -> Result<Option<Layout>> {
+pub(super) fn find_unsaid(module: &mut StoredModule<'_>) -> Result<Option<StoredLayout>> {
     match (module.get("scales"), module.get("biases")) {
         (Some(_), Some(_)) => quantised(module, None, None).map(Some),
         _ => {
@@ -104,7 +104,7 @@ pub(super) fn find_unsaid(module: &mut Module<'_>) -> Result<Option<Layout>> {
     }
 }
 
-fn quantised(module: &mut Module<'_>, group: Option<u64>, bits: Option<u64>) -> Result<Layout> {
+fn quantised(module: &mut StoredModule<'_>, group: Option<u64>, bits: Option<u64>) -> Result<StoredLayout> {
     let [rows, columns] = module.shape;
     let scales = module.need("scales")?;
     if scales.dtype == "U8" {
@@ -135,12 +135,12 @@ fn quantised(module: &mut Module<'_>, group: Option<u64>, bits: Option<u64>) -> 
     let scale = Grid::of(module.numbers("scales", &[&grid])?, Spread::groups(groups));
     let bias = Grid::of(module.numbers("biases", &[&grid])?, Spread::groups(groups));
     let (bits, lane_stride) = (stored as u32, words as usize);
-    Ok(Layout::Affine(Affine {
+    Ok(StoredLayout::Affine(AffineCodes {
         codes: Codes::Rows(Packed { part, bits, lane_stride, word_stride: 1, twist: Twist::None }),
         scale,
         unit: 1.0,
         offset: Offset::Bias(bias),
-        group: Group::Columns(each),
+        group: GroupSize::Columns(each),
         order: Order::Plain,
     }))
 }

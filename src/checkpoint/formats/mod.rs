@@ -1,7 +1,7 @@
 //! How a weight matrix is stored: as numbers, or quantised in one of the layouts that are published as safetensors.
 //!
 //! [`Scheme::parse`] reads the settings of `config.json`, [`Scheme::find`] checks one module's tensors against them by
-//! their headers alone, and [`Matrix::decode`] turns their bytes into rows, a few at a time.
+//! their headers alone, and [`StoredMatrix::decode`] turns their bytes into rows, a few at a time.
 //!
 //! Affine layouts keep their codes: `w = code * scale + bias`, in codes of 4 or 8 bits, whatever the layout packs them
 //! in. A zero point `z` becomes the bias `-z * scale` in f32, which is exact for scales stored in 16 bits. Layouts of
@@ -27,48 +27,17 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use self::module::{Module, Part, Parts};
-use super::{Number, Tensor};
+use self::module::{StoredModule, TensorPart, Parts};
+use super::Tensor;
 use crate::error::{Error, Result};
+use crate::numbers::{Float, MatrixFormat};
 
 /// Longest axis of a matrix.
 const MAX_AXIS: u64 = 1 << 28;
 
-/// How a matrix is handed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
-    /// Numbers, row by row.
-    Dense(Number),
-    /// Codes with a scale and a bias per group: `w = code * scale + bias`.
-    Affine {
-        /// Bits of a code: 4 (then K is a multiple of 8) or 8.
-        bits: u32,
-        /// Columns of a group: K, or a multiple of 4. The last group of a row may be shorter.
-        group: u32,
-    },
-}
-
-impl Kept {
-    /// Bytes of the values of a row of `columns`, and the number of its groups.
-    pub fn row_size(self, columns: u64) -> (u64, u64) {
-        match self {
-            Self::Dense(number) => (columns * number.bytes() as u64, 0),
-            Self::Affine { bits, group } => {
-                ((columns * u64::from(bits)).div_ceil(32) * 4, columns.div_ceil(u64::from(group)))
-            }
-        }
-    }
-
-    /// Bytes of a row of `columns` in memory, where a scale and a bias take four bytes each.
-    pub fn row_bytes(self, columns: u64) -> u64 {
-        let (values, groups) = self.row_size(columns);
-        values + 8 * groups
-    }
-}
-
 /// Rows of a decoded matrix.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rows {
+pub struct MatrixRows {
     /// Little-endian numbers `[rows, K]`; or packed codes, the first in the lowest bits, each row a whole number of
     /// 32-bit little-endian words.
     pub values: Vec<u8>,
@@ -87,12 +56,12 @@ pub struct Scheme {
 enum Method {
     #[default]
     Unsaid,
-    Mlx(mlx::Settings),
-    CompressedTensors(compressed_tensors::Settings),
-    Gptq(gptq::Settings),
-    Awq(awq::Settings),
-    Fp8(fp8::Settings),
-    BitsAndBytes(bitsandbytes::Settings),
+    Mlx(mlx::MlxSettings),
+    CompressedTensors(compressed_tensors::CompressedTensorsSettings),
+    Gptq(gptq::GptqSettings),
+    Awq(awq::AwqSettings),
+    Fp8(fp8::Fp8Settings),
+    BitsAndBytes(bitsandbytes::BitsAndBytesSettings),
     TorchAo,
 }
 
@@ -113,12 +82,12 @@ impl Scheme {
                 Self::by_name(method, settings, config)?
             }
             (_, Some(settings)) if bitsandbytes::is_unnamed(settings) => {
-                Method::BitsAndBytes(bitsandbytes::Settings::parse(settings, config)?)
+                Method::BitsAndBytes(bitsandbytes::BitsAndBytesSettings::parse(settings, config)?)
             }
             (_, theirs) => match mlx.or(theirs) {
                 // mlx-lm writes the same under both names.
                 Some(settings) if mlx.is_some() || settings.get("bits").is_some() => {
-                    Method::Mlx(mlx::Settings::parse(settings)?)
+                    Method::Mlx(mlx::MlxSettings::parse(settings)?)
                 }
                 Some(_) => return Err(settings::invalid("quant_method", "is missing")),
                 None => return Ok(None),
@@ -129,11 +98,11 @@ impl Scheme {
 
     fn by_name(method: &str, settings: &Value, config: &Value) -> Result<Method> {
         Ok(match method {
-            "compressed-tensors" => Method::CompressedTensors(compressed_tensors::Settings::parse(settings)?),
-            "gptq" => Method::Gptq(gptq::Settings::parse(settings)?),
-            "awq" => Method::Awq(awq::Settings::parse(settings)?),
-            "fp8" => Method::Fp8(fp8::Settings::parse(settings)?),
-            "bitsandbytes" => Method::BitsAndBytes(bitsandbytes::Settings::parse(settings, config)?),
+            "compressed-tensors" => Method::CompressedTensors(compressed_tensors::CompressedTensorsSettings::parse(settings)?),
+            "gptq" => Method::Gptq(gptq::GptqSettings::parse(settings)?),
+            "awq" => Method::Awq(awq::AwqSettings::parse(settings)?),
+            "fp8" => Method::Fp8(fp8::Fp8Settings::parse(settings)?),
+            "bitsandbytes" => Method::BitsAndBytes(bitsandbytes::BitsAndBytesSettings::parse(settings, config)?),
             "torchao" => Method::TorchAo,
             other => {
                 let allowed = "allowed are compressed-tensors, gptq, awq, fp8, bitsandbytes, torchao, and MLX's affine";
@@ -155,8 +124,8 @@ impl Scheme {
         shape: [u64; 2],
         tensors: &BTreeMap<String, Tensor>,
         metadata: &BTreeMap<String, String>,
-    ) -> Result<Matrix> {
-        let mut module = Module::new(name, shape, tensors);
+    ) -> Result<StoredMatrix> {
+        let mut module = StoredModule::new(name, shape, tensors);
         if shape.iter().any(|axis| !(1..=MAX_AXIS).contains(axis)) {
             return Err(module.wrong("weight", format!("shape {shape:?} asked for, each axis may be 1 to {MAX_AXIS}")));
         }
@@ -172,54 +141,54 @@ impl Scheme {
         };
         let layout = match quantised {
             Some(layout) => layout,
-            None => Layout::Plain(module.plain()?),
+            None => StoredLayout::Plain(module.plain()?),
         };
         let bias = module.bias()?;
         let (names, parts) = module.into_parts();
-        Ok(Matrix { shape, names, parts, layout, bias })
+        Ok(StoredMatrix { shape, names, parts, layout, bias })
     }
 }
 
 /// What a module's tensors mean.
 #[derive(Clone, Debug)]
-enum Layout {
+enum StoredLayout {
     /// Part 0 holds the numbers.
-    Plain(Number),
-    Affine(affine::Affine),
+    Plain(Float),
+    Affine(affine::AffineCodes),
     Fp8(fp8::Fp8),
     FourBit(bitsandbytes::FourBit),
 }
 
 /// One stored matrix `[N, K]`.
 #[derive(Clone, Debug)]
-pub struct Matrix {
+pub struct StoredMatrix {
     shape: [u64; 2],
     names: Vec<String>,
-    parts: Vec<Part>,
-    layout: Layout,
+    parts: Vec<TensorPart>,
+    layout: StoredLayout,
     /// The part with a bias vector, which must be zero.
     bias: Option<usize>,
 }
 
-impl Matrix {
+impl StoredMatrix {
     /// `[N, K]`
     pub fn shape(&self) -> [u64; 2] {
         self.shape
     }
 
     /// In what form its rows come.
-    pub fn kept(&self) -> Kept {
+    pub fn format(&self) -> MatrixFormat {
         match &self.layout {
-            Layout::Plain(number) => Kept::Dense(*number),
-            Layout::Affine(affine) => affine.kept(self.shape[1]),
-            Layout::Fp8(_) => Kept::Dense(Number::F32),
-            Layout::FourBit(four_bit) => Kept::Dense(four_bit.number()),
+            StoredLayout::Plain(number) => (*number).into(),
+            StoredLayout::Affine(affine) => affine.format(self.shape[1]),
+            StoredLayout::Fp8(_) => MatrixFormat::F32,
+            StoredLayout::FourBit(four_bit) => four_bit.number().into(),
         }
     }
 
     /// Whether its rows are those of one tensor of numbers, as they are.
     pub fn is_plain(&self) -> bool {
-        matches!(self.layout, Layout::Plain(_)) && self.names.len() == 1
+        matches!(self.layout, StoredLayout::Plain(_)) && self.names.len() == 1
     }
 
     /// The tensors, as [`Scheme::find`] was given them, that must be at hand to decode.
@@ -227,14 +196,14 @@ impl Matrix {
         &self.names
     }
 
-    /// Appends rows `rows` to `out`, in the form that [`Matrix::kept`] says. `parts` are the complete bytes of the
-    /// tensors that [`Matrix::tensors`] names, in that order. After an error `out` may hold some of the rows.
+    /// Appends rows `rows` to `out`, in the form that [`StoredMatrix::format`] says. `parts` are the complete bytes of the
+    /// tensors that [`StoredMatrix::tensors`] names, in that order. After an error `out` may hold some of the rows.
     ///
     /// # Errors
     /// [`Error::InvalidCheckpoint`] naming a tensor whose bytes are not those of its header, or whose values make no
     /// sense: scales that are not finite, groups out of range, settings that contradict its header;
     /// [`Error::InvalidArgument`] for rows beyond N; [`Error::Unsupported`] for a bias vector that is not zero.
-    pub fn decode(&self, parts: &[&[u8]], rows: Range<u64>, out: &mut Rows) -> Result<()> {
+    pub fn decode(&self, parts: &[&[u8]], rows: Range<u64>, out: &mut MatrixRows) -> Result<()> {
         if rows.start > rows.end || rows.end > self.shape[0] {
             return Err(Error::argument("rows", format!("are {rows:?}, the matrix has {}", self.shape[0])));
         }
@@ -248,32 +217,32 @@ impl Matrix {
         let rows = rows.start as usize..rows.end as usize;
         self.check_bias(&parts, &rows)?;
         match &self.layout {
-            Layout::Plain(number) => {
+            StoredLayout::Plain(number) => {
                 let row = columns * number.bytes();
                 out.values.extend_from_slice(&parts.bytes[0][rows.start * row..rows.end * row]);
                 Ok(())
             }
-            Layout::Affine(affine) => affine.decode(&parts, rows, columns, out),
-            Layout::Fp8(fp8) => fp8.decode(&parts, rows, columns, out),
-            Layout::FourBit(four_bit) => four_bit.decode(&parts, rows, self.shape, out),
+            StoredLayout::Affine(affine) => affine.decode(&parts, rows, columns, out),
+            StoredLayout::Fp8(fp8) => fp8.decode(&parts, rows, columns, out),
+            StoredLayout::FourBit(four_bit) => four_bit.decode(&parts, rows, self.shape, out),
         }
     }
 
-    /// The place in [`Matrix::tensors`] of the one whose bytes are the rows' codes just as they are handed on. They may
-    /// then go before the others are at hand, and [`Matrix::decode_groups`] give the rest.
+    /// The place in [`StoredMatrix::tensors`] of the one whose bytes are the rows' codes just as they are handed on. They may
+    /// then go before the others are at hand, and [`StoredMatrix::decode_groups`] give the rest.
     pub fn codes(&self) -> Option<usize> {
         match (&self.layout, self.bias) {
-            (Layout::Affine(affine), None) => affine.stored_codes(self.shape[1]),
+            (StoredLayout::Affine(affine), None) => affine.stored_codes(self.shape[1]),
             _ => None,
         }
     }
 
-    /// As [`Matrix::decode`], but appends scales and biases only. The bytes of the codes need not be there.
+    /// As [`StoredMatrix::decode`], but appends scales and biases only. The bytes of the codes need not be there.
     ///
     /// # Errors
-    /// As [`Matrix::decode`]; [`Error::InvalidArgument`] for a matrix without [`Matrix::codes`].
-    pub fn decode_groups(&self, parts: &[&[u8]], rows: Range<u64>, out: &mut Rows) -> Result<()> {
-        let (Layout::Affine(affine), Some(codes)) = (&self.layout, self.codes()) else {
+    /// As [`StoredMatrix::decode`]; [`Error::InvalidArgument`] for a matrix without [`StoredMatrix::codes`].
+    pub fn decode_groups(&self, parts: &[&[u8]], rows: Range<u64>, out: &mut MatrixRows) -> Result<()> {
+        let (StoredLayout::Affine(affine), Some(codes)) = (&self.layout, self.codes()) else {
             return Err(Error::argument("matrix", "has no codes that could go without the rest"));
         };
         if rows.start > rows.end || rows.end > self.shape[0] || parts.len() != self.parts.len() {

@@ -2,30 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use crate::checkpoint::{Number, Tensor};
+use crate::checkpoint::Tensor;
+use crate::numbers::Float;
 use crate::error::{Error, Result};
 
 /// Named in errors about a tensor that is in no file.
 const SOMEWHERE: &str = "model.safetensors";
 
 /// A module whose storage is being worked out.
-pub(super) struct Module<'a> {
+pub(super) struct StoredModule<'a> {
     pub(super) name: &'a str,
     /// `[N, K]`.
     pub(super) shape: [u64; 2],
     tensors: &'a BTreeMap<String, Tensor>,
     names: Vec<String>,
-    parts: Vec<Part>,
+    parts: Vec<TensorPart>,
 }
 
 /// A tensor that is needed to decode.
 #[derive(Clone, Debug)]
-pub(super) struct Part {
+pub(super) struct TensorPart {
     file: std::sync::Arc<str>,
     bytes: u64,
 }
 
-impl<'a> Module<'a> {
+impl<'a> StoredModule<'a> {
     pub(super) fn new(name: &'a str, shape: [u64; 2], tensors: &'a BTreeMap<String, Tensor>) -> Self {
         Self { name, shape, tensors, names: Vec::new(), parts: Vec::new() }
     }
@@ -57,19 +58,19 @@ impl<'a> Module<'a> {
             return Err(self.wrong(suffix, format!("shape is {:?}, allowed is {}", tensor.shape, allowed.join(", "))));
         }
         self.names.push(format!("{}.{suffix}", self.name));
-        self.parts.push(Part { file: tensor.file.clone(), bytes: tensor.bytes });
+        self.parts.push(TensorPart { file: tensor.file.clone(), bytes: tensor.bytes });
         Ok(self.parts.len() - 1)
     }
 
-    /// As [`Module::part`], for numbers.
-    pub(super) fn numbers(&mut self, suffix: &str, shapes: &[&[u64]]) -> Result<(usize, Number)> {
+    /// As [`StoredModule::part`], for numbers.
+    pub(super) fn numbers(&mut self, suffix: &str, shapes: &[&[u64]]) -> Result<(usize, Float)> {
         let part = self.part(suffix, &["F32", "F16", "BF16"], shapes)?;
-        let number = Number::parse(&self.need(suffix)?.dtype);
+        let number = Float::parse(&self.need(suffix)?.dtype);
         Ok((part, number.ok_or_else(|| self.wrong(suffix, "is not numbers"))?))
     }
 
     /// The weight as it is, in numbers.
-    pub(super) fn plain(&mut self) -> Result<Number> {
+    pub(super) fn plain(&mut self) -> Result<Float> {
         let shape = self.shape;
         Ok(self.numbers("weight", &[&shape])?.1)
     }
@@ -80,7 +81,7 @@ impl<'a> Module<'a> {
         self.get("bias").map(|_| Ok(self.numbers("bias", &[&[rows]])?.0)).transpose()
     }
 
-    pub(super) fn into_parts(self) -> (Vec<String>, Vec<Part>) {
+    pub(super) fn into_parts(self) -> (Vec<String>, Vec<TensorPart>) {
         (self.names, self.parts)
     }
 }
@@ -88,7 +89,7 @@ impl<'a> Module<'a> {
 /// The bytes of a matrix's parts.
 pub(super) struct Parts<'a> {
     pub(super) names: &'a [String],
-    pub(super) parts: &'a [Part],
+    pub(super) parts: &'a [TensorPart],
     pub(super) bytes: &'a [&'a [u8]],
 }
 

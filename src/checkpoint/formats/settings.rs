@@ -42,25 +42,25 @@ pub(super) fn block(settings: &Value, field: &str) -> Result<Option<[u64; 2]>> {
 }
 
 /// Columns of a group: a number above 0, or -1 for all of a row.
-pub(super) fn group(settings: &Value, field: &str) -> Result<Option<Group>> {
+pub(super) fn group(settings: &Value, field: &str) -> Result<Option<GroupSize>> {
     match whole(settings, field)? {
         None => Ok(None),
-        Some(-1) => Ok(Some(Group::Row)),
-        Some(columns @ 1..) => Ok(Some(Group::Columns(columns as u64))),
+        Some(-1) => Ok(Some(GroupSize::Row)),
+        Some(columns @ 1..) => Ok(Some(GroupSize::Columns(columns as u64))),
         Some(other) => Err(invalid(field, format!("is {other}, allowed are -1 and numbers above 0"))),
     }
 }
 
 /// How many columns share a scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Group {
+pub(super) enum GroupSize {
     /// All of a row.
     Row,
     /// So many.
     Columns(u64),
 }
 
-impl Group {
+impl GroupSize {
     /// Its columns in rows of `columns`.
     pub(super) fn columns(self, columns: u64) -> u64 {
         match self {

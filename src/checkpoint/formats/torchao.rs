@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::Layout;
-use super::affine::{Affine, Offset, Order};
+use super::StoredLayout;
+use super::affine::{AffineCodes, Offset, Order};
 use super::bits::Codes;
 use super::grid::{Cell, Grid, Spread};
-use super::module::Module;
+use super::module::StoredModule;
 use super::settings::Group;
 use crate::error::{Error, Result};
 
@@ -20,7 +20,7 @@ const QDATA: &str = "_weight_qdata";
 const SCALE: &str = "_weight_scale";
 const ZERO_POINT: &str = "_weight_zero_point";
 
-pub(super) fn find(module: &mut Module<'_>, metadata: &BTreeMap<String, String>) -> Result<Option<Layout>> {
+pub(super) fn find(module: &mut StoredModule<'_>, metadata: &BTreeMap<String, String>) -> Result<Option<StoredLayout>> {
     let key = format!("{}.weight", module.name);
     let Some(entry) = metadata.get(&key).or_else(|| metadata.get(&format!("model.{key}"))) else {
         return match module.get(QDATA) {
@@ -64,12 +64,12 @@ pub(super) fn find(module: &mut Module<'_>, metadata: &BTreeMap<String, String>)
         }
         Some(_) => Offset::Points(Grid::of(module.numbers(ZERO_POINT, &[&blocks])?, spread), 128),
     };
-    Ok(Some(Layout::Affine(Affine {
+    Ok(Some(StoredLayout::Affine(AffineCodes {
         codes: Codes::Signed(weight),
         scale,
         unit: 1.0,
         offset,
-        group: Group::Columns(block_columns),
+        group: GroupSize::Columns(block_columns),
         order: Order::Plain,
     })))
 }

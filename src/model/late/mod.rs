@@ -136,7 +136,7 @@ async fn projection(source: &impl Source, dense: &Dense, gpu: &Gpu) -> Result<Li
         if tensor.name != NAME {
             continue;
         }
-        let (Some(number), [n, k]) = (Number::parse(&tensor.dtype), &tensor.shape[..]) else {
+        let (Some(number), [n, k]) = (Float::parse(&tensor.dtype), &tensor.shape[..]) else {
             let what = format!("{NAME} of dtype {} and shape {:?} in {file}", tensor.dtype, tensor.shape);
             return Err(Error::unsupported(what, "allowed are matrices of F32, F16 and BF16"));
         };

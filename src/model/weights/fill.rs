@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Weights;
 use super::plan::{Norm, Place, Plan};
-use crate::checkpoint::{Kept, Loss, Number, Rewrite, Rows, Sink, Tensor};
+use crate::checkpoint::{MatrixFormat, Loss, Number, Rewrite, Rows, Sink, Tensor};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::meter::Meter;
@@ -44,7 +44,7 @@ impl<'a> Fill<'a> {
 
 impl Fill<'_> {
     fn plain(&mut self, name: &str, tensor: &Tensor, bytes: &[u8]) {
-        let (Some(&norm), Some(number)) = (self.norms.get(name), Number::parse(&tensor.dtype)) else { return };
+        let (Some(&norm), Some(number)) = (self.norms.get(name), Float::parse(&tensor.dtype)) else { return };
         let mut values = Vec::new();
         number.widen(bytes, &mut values);
         self.gpu.queue.write_buffer(self.weights.norm(norm), 0, bytemuck::cast_slice(&values));
@@ -123,7 +123,7 @@ impl<A: AsyncFnMut(&[u8]) -> Result<()>> Sink for Tee<'_, '_, A> {
         self.fill.rows(name, first, rows).await
     }
 
-    async fn complete(&mut self, name: &str, form: Kept, loss: Loss) -> Result<()> {
+    async fn complete(&mut self, name: &str, form: MatrixFormat, loss: Loss) -> Result<()> {
         self.fill.filled.insert(name.into());
         self.write(async |rewrite| rewrite.complete(name, form, loss).await).await;
         Ok(())

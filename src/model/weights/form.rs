@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::plan::Place;
-use crate::checkpoint::{Kept, Matrix, Number};
+use crate::checkpoint::{MatrixFormat, Matrix, Number};
 use crate::error::{Error, Result};
 
 /// Weights that share a scale and a bias when this package quantises.
@@ -75,8 +75,8 @@ impl Form {
 
     /// What files are kept as once they have this form; `None` if it is not worth keeping: where nothing gets smaller,
     /// and where the checkpoint is quantised, which this form then only undoes or changes a little. The number at the
-    /// end goes up when the quantiser changes.
-    pub(super) fn kept_as(self, stored: &[Matrix], kept: &[Kept]) -> Option<&'static str> {
+    /// end goes up when the quantizer changes.
+    pub(super) fn kept_as(self, stored: &[Matrix], kept: &[MatrixFormat]) -> Option<&'static str> {
         let dense = stored.iter().all(|matrix| matrix.is_plain());
         let smaller = stored.iter().zip(kept).any(|(matrix, kept)| kept.row_size(64).0 < matrix.kept().row_size(64).0);
         match self {
@@ -92,22 +92,22 @@ impl Form {
     ///
     /// A matrix that is stored smaller already stays as it is, and so does one whose rows are not whole groups, as in
     /// mlx-lm. At 4 bits the embedding table has 8: it takes no arithmetic, and what is lost there is lost for good.
-    pub(super) fn of(self, place: Place, kept: Kept, columns: u64) -> Kept {
+    pub(super) fn of(self, place: Place, kept: MatrixFormat, columns: u64) -> MatrixFormat {
         let bits = match self {
             Self::Stored => return kept,
-            Self::F32 => return Kept::Dense(Number::F32),
+            Self::F32 => return MatrixFormat::Dense(Float::F32),
             Self::F16 => {
-                let wider = kept == Kept::Dense(Number::F32) || kept == Kept::Dense(Number::Bf16);
-                return if wider { Kept::Dense(Number::F16) } else { kept };
+                let wider = kept == MatrixFormat::Dense(Float::F32) || kept == MatrixFormat::Dense(Float::Bf16);
+                return if wider { MatrixFormat::Dense(Float::F16) } else { kept };
             }
             Self::Q8 => 8,
             Self::Q4 if place == Place::Embedding => 8,
             Self::Q4 => 4,
         };
-        let stored_smaller = matches!(kept, Kept::Affine { bits: stored, .. } if stored <= bits);
+        let stored_smaller = matches!(kept, MatrixFormat::Affine { bits: stored, .. } if stored <= bits);
         if stored_smaller || !columns.is_multiple_of(u64::from(GROUP)) {
             return kept;
         }
-        Kept::Affine { bits, group: GROUP }
+        MatrixFormat::Affine { bits, group: GROUP }
     }
 }

@@ -3,7 +3,7 @@
 use super::form::Form;
 use super::plan::{Place, Plan};
 use super::{Choice, Layer, Table, Weights};
-use crate::checkpoint::{Kept, Matrix, Number};
+use crate::checkpoint::{MatrixFormat, Matrix, Number};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Linear, Storage, WeightType};
 use crate::model::Config;
@@ -12,13 +12,13 @@ use crate::model::Config;
 pub(super) struct Room {
     pub(super) form: Form,
     /// Of each of the plan's matrices.
-    pub(super) kept: Vec<Kept>,
+    pub(super) kept: Vec<MatrixFormat>,
     pub(super) weights: Weights,
 }
 
 struct Candidate {
     form: Form,
-    kept: Vec<Kept>,
+    kept: Vec<MatrixFormat>,
     /// On the device.
     bytes: u64,
 }
@@ -76,20 +76,20 @@ fn candidates(plan: &Plan, stored: &[Matrix], choice: Choice) -> Vec<Candidate> 
 }
 
 /// The form of each matrix. Gate and up share their buffers, and so their form.
-fn forms(form: Form, plan: &Plan, stored: &[Matrix]) -> Vec<Kept> {
+fn forms(form: Form, plan: &Plan, stored: &[Matrix]) -> Vec<MatrixFormat> {
     let of = |(m, s): (&super::plan::Matrix, &Matrix)| form.of(m.place, s.kept(), m.shape[1]);
-    let mut kept: Vec<Kept> = plan.matrices.iter().zip(stored).map(of).collect();
+    let mut kept: Vec<MatrixFormat> = plan.matrices.iter().zip(stored).map(of).collect();
     for i in 1..kept.len() {
         if matches!(plan.matrices[i].place, Place::Up(_)) && kept[i - 1] != kept[i] {
-            kept[i - 1] = Kept::Dense(Number::F32);
-            kept[i] = Kept::Dense(Number::F32);
+            kept[i - 1] = MatrixFormat::Dense(Float::F32);
+            kept[i] = MatrixFormat::Dense(Float::F32);
         }
     }
     kept
 }
 
 /// Buffers for everything.
-fn buffers(gpu: &Gpu, config: &Config, plan: &Plan, kept: &[Kept]) -> Result<Weights> {
+fn buffers(gpu: &Gpu, config: &Config, plan: &Plan, kept: &[MatrixFormat]) -> Result<Weights> {
     let norm = |length: u32| gpu.storage("norm", u64::from(length) * 4);
     // The plan begins with the embedding table; seven matrices a layer follow.
     let table = Table::new(kept[0], plan.matrices[0].shape[0], plan.matrices[0].shape[1])?;
@@ -120,13 +120,13 @@ fn buffers(gpu: &Gpu, config: &Config, plan: &Plan, kept: &[Kept]) -> Result<Wei
     Ok(Weights { table, layers, norm: norm(config.hidden)?, note: None })
 }
 
-fn storage(kept: Kept) -> Storage {
+fn storage(kept: MatrixFormat) -> Storage {
     match kept {
-        Kept::Dense(Number::F32) => Storage { weight_type: WeightType::F32, group: 0 },
-        Kept::Dense(Number::F16) => Storage { weight_type: WeightType::F16, group: 0 },
-        Kept::Dense(Number::Bf16) => Storage { weight_type: WeightType::Bf16, group: 0 },
-        Kept::Affine { bits: 4, group } => Storage { weight_type: WeightType::Q4, group },
-        Kept::Affine { group, .. } => Storage { weight_type: WeightType::Q8, group },
+        MatrixFormat::Dense(Float::F32) => Storage { weight_type: WeightType::F32, group: 0 },
+        MatrixFormat::Dense(Float::F16) => Storage { weight_type: WeightType::F16, group: 0 },
+        MatrixFormat::Dense(Float::Bf16) => Storage { weight_type: WeightType::Bf16, group: 0 },
+        MatrixFormat::Affine { bits: 4, group } => Storage { weight_type: WeightType::Q4, group },
+        MatrixFormat::Affine { group, .. } => Storage { weight_type: WeightType::Q8, group },
     }
 }
 

@@ -6,7 +6,7 @@ use std::future::Ready;
 use super::fill::{Fill, Tee, Unheard};
 use super::plan::Plan;
 use crate::checkpoint::{
-    Files, Header, Kept, Matrix, Number, Pass, Rewrite, Scheme, Tensor, Wanted, plain_name, rewritten,
+    Files, Header, MatrixFormat, Matrix, Number, Pass, Rewrite, Scheme, Tensor, Wanted, plain_name, rewritten,
 };
 use crate::error::{Error, Result};
 use crate::hub::{Cursor, Form as _, NoStream, Reader, Source, Stream};
@@ -120,7 +120,7 @@ impl<S: Stream> Shards<S> {
                 let message = format!("tensor {name} has shape {:?}, config.json asks for [{length}]", tensor.shape);
                 return Err(Error::checkpoint(&*tensor.file, message));
             }
-            if Number::parse(&tensor.dtype).is_none() {
+            if Float::parse(&tensor.dtype).is_none() {
                 let what = format!("dtype {} of tensor {name} in {}", tensor.dtype, tensor.file);
                 return Err(Error::unsupported(what, "allowed are F32, F16 and BF16"));
             }
@@ -138,11 +138,11 @@ impl<S: Stream> Shards<S> {
         source: &impl Source<Stream = S>,
         plan: &Plan,
         stored: Vec<Matrix>,
-        kept: &[Kept],
+        kept: &[MatrixFormat],
         name: Option<&str>,
         fill: &mut Fill<'_>,
     ) -> Result<()> {
-        let forms: BTreeMap<String, Kept> =
+        let forms: BTreeMap<String, MatrixFormat> =
             plan.matrices.iter().map(|m| m.name.clone()).zip(kept.iter().copied()).collect();
         let wanted = plan.matrices.iter().zip(stored).zip(kept);
         let wanted = wanted.map(|((m, matrix), &to)| Wanted { name: m.name.clone(), matrix, to }).collect();
@@ -169,7 +169,7 @@ impl<S: Stream> Shard<S> {
         mut self,
         source: &impl Source<Stream = S>,
         name: &str,
-        forms: &BTreeMap<String, Kept>,
+        forms: &BTreeMap<String, MatrixFormat>,
         pass: &mut Pass,
         fill: &mut Fill<'_>,
     ) -> Result<()> {

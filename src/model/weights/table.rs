@@ -1,10 +1,10 @@
-use crate::checkpoint::{Kept, Rows, widen_row};
+use crate::checkpoint::{MatrixFormat, Rows, widen_row};
 use crate::error::{Error, Result};
 
 /// The embedding table `[V, H]`, in host memory in the form it is held in. Rows are gathered on the CPU; it is never a
 /// GPU buffer.
 pub(super) struct Table {
-    kept: Kept,
+    kept: MatrixFormat,
     rows: Rows,
     /// H
     hidden: usize,
@@ -15,7 +15,7 @@ impl Table {
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] if there is none.
-    pub(super) fn new(kept: Kept, vocabulary: u64, hidden: u64) -> Result<Self> {
+    pub(super) fn new(kept: MatrixFormat, vocabulary: u64, hidden: u64) -> Result<Self> {
         let mut rows = Rows::default();
         let (values, groups) = kept.row_size(hidden);
         let room = |count: u64| usize::try_from(count * vocabulary).ok();
@@ -42,8 +42,8 @@ impl Table {
         for &id in ids {
             let row = &self.rows.values[id as usize * values..][..values];
             match self.kept {
-                Kept::Dense(number) => number.widen(row, &mut out),
-                Kept::Affine { bits, group } => {
+                MatrixFormat::Dense(number) => number.widen(row, &mut out),
+                MatrixFormat::Affine { bits, group } => {
                     let pairs = &self.rows.groups[id as usize * groups..][..groups];
                     widen_row(row, pairs, bits, group as usize, self.hidden, &mut out);
                 }

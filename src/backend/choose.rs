@@ -1,0 +1,106 @@
+//! Which kernel does an operation on this device: of the families that it allows, those that agree with the reference,
+//! and of these the fastest.
+
+use std::sync::Arc;
+
+use web_time::Instant;
+
+use super::gpu::{Gpu, GpuKernel, GpuKernels, candidates};
+use super::ops::Operation;
+use super::run::Kernels;
+use super::{Backend, cpu, probe};
+use crate::error::{Error, Result};
+
+/// Runs that are timed, of which the shortest counts.
+const TIMED_RUNS: usize = 3;
+
+impl Backend {
+    /// Kernels for `operations`, each compiled and compared with the reference on this device the first time it is asked
+    /// for. A family that is wrong is dropped while another is left.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] if a shader does not compile, [`Error::WrongKernel`] if no family of an operation is right.
+    pub async fn kernels(&self, operations: &[Operation]) -> Result<Kernels> {
+        match self {
+            Self::Gpu(gpu) => Ok(Kernels::Gpu(self.gpu_kernels(gpu, operations).await?)),
+            Self::Cpu(_) => Ok(Kernels::Cpu(operations.iter().map(|&o| cpu::kernel_name(o)).collect())),
+        }
+    }
+
+    /// The kernels of one family for `operations`, whatever the adapter, for tests and measurements.
+    ///
+    /// # Errors
+    /// As [`Backend::kernels`].
+    pub async fn kernels_of(&self, family: &str, operations: &[Operation]) -> Result<Kernels> {
+        let Self::Gpu(gpu) = self else { return self.kernels(operations).await };
+        let mut chosen = Vec::new();
+        for &operation in operations {
+            let compiled = candidates(gpu, operation, Some(family)).await?;
+            chosen.push(self.choose(operation, compiled).await?);
+        }
+        Ok(Kernels::Gpu(GpuKernels::new(chosen)))
+    }
+
+    async fn gpu_kernels(&self, gpu: &Arc<Gpu>, operations: &[Operation]) -> Result<GpuKernels> {
+        let mut known = gpu.known_kernels().await;
+        let mut chosen = Vec::new();
+        for &operation in operations {
+            let kernel = match known.iter().find(|kernel| kernel.does(operation)) {
+                Some(kernel) => Arc::clone(kernel),
+                None => {
+                    let kernel = self.choose(operation, candidates(gpu, operation, None).await?).await?;
+                    known.push(Arc::clone(&kernel));
+                    kernel
+                }
+            };
+            chosen.push(kernel);
+        }
+        Ok(GpuKernels::new(chosen))
+    }
+
+    async fn choose(&self, operation: Operation, candidates: Vec<GpuKernel>) -> Result<Arc<GpuKernel>> {
+        let (mut right, mut wrong) = (Vec::new(), Vec::new());
+        let mut refusal = None;
+        for candidate in candidates {
+            let candidate = Arc::new(candidate);
+            let kernels = Kernels::Gpu(GpuKernels::new(vec![Arc::clone(&candidate)]));
+            match probe::check(self, &kernels, operation, candidate.tolerance()).await {
+                Ok(()) => right.push((candidate, kernels)),
+                Err(error @ Error::WrongKernel { .. }) => {
+                    wrong.push(candidate.family());
+                    refusal.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let mut why = match &wrong[..] {
+            [] => "the only family here".to_owned(),
+            wrong => format!("{} gave wrong numbers", wrong.join(" and ")),
+        };
+        let mut seconds = Vec::with_capacity(right.len());
+        if right.len() > 1 {
+            for (_, kernels) in &right {
+                seconds.push(self.seconds(kernels, operation).await?);
+            }
+            let each: Vec<String> =
+                right.iter().zip(&seconds).map(|((k, _), s)| format!("{} {:.2} ms", k.family(), s * 1e3)).collect();
+            why = format!("the fastest: {}", each.join(", "));
+        }
+        let fastest = (0..right.len()).min_by(|&a, &b| seconds.get(a).partial_cmp(&seconds.get(b)).unwrap_or(a.cmp(&b)));
+        let none = || refusal.unwrap_or_else(|| Error::Gpu { message: format!("no kernel does {:?}", operation.name()) });
+        let (kernel, _) = right.swap_remove(fastest.ok_or_else(none)?);
+        kernel.explain(why);
+        Ok(kernel)
+    }
+
+    /// The shortest of a few runs of an operation on a size that fills a device.
+    async fn seconds(&self, kernels: &Kernels, operation: Operation) -> Result<f64> {
+        let mut shortest = f64::INFINITY;
+        for _ in 0..TIMED_RUNS {
+            let start = Instant::now();
+            probe::exercise(self, kernels, operation).await?;
+            shortest = shortest.min(start.elapsed().as_secs_f64());
+        }
+        Ok(shortest)
+    }
+}

@@ -1,0 +1,80 @@
+//! RMSNorm, pooling, and the forms in which vectors leave the encoder.
+
+use super::CpuRun;
+use super::buffer::{CpuBuffer, floats, floats_mut};
+use super::dot::dot;
+use crate::backend::ops::Segment;
+use crate::error::Result;
+use crate::numbers::{Dtype, sign_bits};
+
+/// Tokens that are added up before they join the sum of those before; see `pool.wgsl`.
+const BLOCK: u32 = 64;
+
+impl CpuRun<'_> {
+    /// See [`crate::backend::Run::rms_norm`].
+    pub fn rms_norm(&mut self, [x, w, y]: [&CpuBuffer; 3], rows: u32, h: u32, eps: f32) -> Result<()> {
+        let (x, w, mut y) = (x.words(), w.words(), y.words_mut());
+        let h = h as usize;
+        let rows = floats(&x).chunks_exact(h).zip(floats_mut(&mut y).chunks_exact_mut(h)).take(rows as usize);
+        for (x, y) in rows {
+            let scale = 1.0 / (dot(x, x) / h as f32 + eps).sqrt();
+            y.iter_mut().zip(x.iter().zip(floats(&w))).for_each(|(y, (x, w))| *y = x * scale * w);
+        }
+        Ok(())
+    }
+
+    /// See [`crate::backend::Run::pool`].
+    pub fn pool(&mut self, segments: &[Segment], [x, sums]: [&CpuBuffer; 2], h: u32) -> Result<()> {
+        let (x, mut sums) = (x.words(), sums.words_mut());
+        let h = h as usize;
+        for segment in segments {
+            let sums = &mut floats_mut(&mut sums)[segment.vector as usize * h * 2..][..h * 2];
+            if segment.start == 0 {
+                sums.fill(0.0);
+            }
+            let rows = floats(&x)[segment.row as usize * h..].chunks_exact(h).take(segment.count as usize);
+            for (place, row) in (segment.start..).zip(rows) {
+                for (sum, value) in sums.as_chunks_mut::<2>().0.iter_mut().zip(row) {
+                    if place % BLOCK == 0 {
+                        *sum = [0.0, sum[0] + sum[1]];
+                    }
+                    sum[0] += value;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// See [`crate::backend::Run::quantize`].
+    pub fn quantize(
+        &mut self,
+        [counts, sums, y]: [&CpuBuffer; 3],
+        vectors: u32,
+        [d, h]: [u32; 2],
+        dtype: Dtype,
+        normalize: bool,
+    ) -> Result<()> {
+        let (counts, sums, mut y) = (counts.words(), sums.words(), y.words_mut());
+        let rows = floats(&sums).chunks_exact(h as usize * 2);
+        let words = dtype.row_words(d) as usize;
+        let out = y.chunks_exact_mut(words).take(vectors as usize);
+        for ((&count, sums), out) in counts.iter().zip(rows).zip(out) {
+            let means = sums.as_chunks::<2>().0.iter().take(d as usize);
+            let mean = |[block, before]: &[f32; 2]| if count == 0 { 0.0 } else { (block + before) / count as f32 };
+            let mut vector: Vec<f32> = means.map(mean).collect();
+            if normalize {
+                let length = dot(&vector, &vector).sqrt().max(1e-12);
+                vector.iter_mut().for_each(|v| *v /= length);
+            }
+            let mut bytes: Vec<u8> = match dtype {
+                Dtype::Float32 => bytemuck::cast_slice(&vector).to_vec(),
+                Dtype::Int8 => vector.iter().map(|v| (127.0 * v.tanh()).round_ties_even() as i8 as u8).collect(),
+                Dtype::Binary => vector.iter().map(|&v| if v >= 0.0 { 1 } else { 0xff }).collect(),
+                Dtype::Ubinary => sign_bits(&vector),
+            };
+            bytes.resize(words * 4, 0);
+            bytemuck::cast_slice_mut(out).copy_from_slice(&bytes);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! Memory on the device.
+
+use std::sync::Arc;
+
+use super::Gpu;
+use crate::error::{Error, Result};
+
+/// A storage buffer. Its memory is given back when it is dropped: a browser would otherwise wait for the garbage
+/// collector, which does not know how large it is.
+pub struct GpuBuffer {
+    gpu: Arc<Gpu>,
+    pub(super) raw: wgpu::Buffer,
+}
+
+impl Drop for GpuBuffer {
+    fn drop(&mut self) {
+        self.raw.destroy();
+    }
+}
+
+impl GpuBuffer {
+    /// `bytes` of zeros; `label` is for errors.
+    ///
+    /// # Errors
+    /// [`Error::AdapterTooSmall`] if a binding cannot be that large, [`Error::OutOfMemory`] if there is no room.
+    pub fn zeros(gpu: &Arc<Gpu>, label: &str, bytes: u64) -> Result<Self> {
+        let allowed = gpu.max_binding();
+        if bytes > allowed {
+            return Err(Error::AdapterTooSmall {
+                adapter: gpu.adapter().name.clone(),
+                message: format!("{label} needs {bytes} bytes in one binding, {allowed} are allowed"),
+            });
+        }
+        let raw = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes.next_multiple_of(16).max(16),
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        });
+        let buffer = Self { gpu: Arc::clone(gpu), raw };
+        gpu.check()?;
+        Ok(buffer)
+    }
+
+    /// Bytes there is room for.
+    pub fn size(&self) -> u64 {
+        self.raw.size()
+    }
+
+    /// Writes `bytes` at byte `at`; both are multiples of four. Work recorded later reads them.
+    pub fn write(&self, at: u64, bytes: &[u8]) {
+        self.gpu.queue.write_buffer(&self.raw, at, bytes);
+    }
+
+    /// `bytes` bytes from byte `at` on, a multiple of four, once all work submitted so far is done.
+    ///
+    /// # Errors
+    /// Faults of the device.
+    pub async fn read(&self, at: u64, bytes: u64) -> Result<Vec<u8>> {
+        let gpu = &self.gpu;
+        let size = bytes.next_multiple_of(4).max(4);
+        let staging = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("readback"),
+            size,
+            usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+            mapped_at_creation: false,
+        });
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.copy_buffer_to_buffer(&self.raw, at, &staging, 0, size);
+        let submitted = gpu.submit(Some(encoder.finish()));
+        let (sender, mapped) = futures_channel::oneshot::channel();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));
+        gpu.finished(submitted).await?;
+        let fault = |e: &dyn std::fmt::Display| Error::Gpu { message: format!("reading back: {e}") };
+        mapped.await.map_err(|e| fault(&e))?.map_err(|e| fault(&e))?;
+        let read = staging.get_mapped_range(..).map(|view| view[..bytes as usize].to_vec()).map_err(|e| fault(&e));
+        staging.destroy();
+        read
+    }
+
+    /// Copies each `(from, to, bytes)` from another buffer of the same device: byte offsets and sizes, multiples of
+    /// four.
+    pub fn copy_from(&self, source: &Self, runs: impl Iterator<Item = (u64, u64, u64)>) {
+        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        for (from, to, bytes) in runs {
+            encoder.copy_buffer_to_buffer(&source.raw, from, &self.raw, to, bytes);
+        }
+        self.gpu.submit(Some(encoder.finish()));
+    }
+}

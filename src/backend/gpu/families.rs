@@ -1,0 +1,116 @@
+//! The table of kernel families: which operation each does, in which formats, what it needs, and where it suits.
+//!
+//! To add a family, write its shader, list it in `shaders/variants`, and add a row here. `backend/choose.rs` compiles and
+//! checks the rows that an adapter allows, and takes the fastest of those that are right.
+
+use std::sync::{Arc, OnceLock};
+
+use super::Gpu;
+use super::kernel::{Adapters, Family, GpuKernel, Packing, Pipeline};
+use super::shaders::Shader;
+use crate::backend::ops::Operation;
+use crate::error::{Error, Result};
+
+const WEIGHTS: &[&str] = &["f32", "f16", "bf16", "q8", "q4"];
+const NO_FORMAT: &[&str] = &[""];
+
+/// Sums here have at most a few thousand terms of size about one, each rounded to f32 once, and `exp` may be off by a
+/// few units in the last place. A kernel that is wrong is wrong by far more.
+const ROUNDED: f64 = 2e-5;
+/// MaxSim sums many such products.
+const SUM_OF_PRODUCTS: f64 = 1e-4;
+const EXACT: f64 = 0.0;
+
+const fn family(
+    operation: &'static str,
+    name: &'static str,
+    formats: &'static [&'static str],
+    shaders: &'static [&'static str],
+    adapters: Adapters,
+    tolerance: f64,
+) -> Family {
+    let (features, packing) = (wgpu::Features::empty(), Packing::RowMajor);
+    Family { name, operation, formats, shaders, features, adapters, packing, tolerance }
+}
+
+/// Of several families that suit an adapter, the first is taken unless another is faster.
+#[rustfmt::skip]
+const FAMILIES: &[Family] = &[
+    family("rms_norm", "row", NO_FORMAT, &["rms_norm"], Adapters::Any, ROUNDED),
+    family("head_norm_rope", "head", NO_FORMAT, &["head_norm_rope"], Adapters::Any, ROUNDED),
+    family("attention", "range", NO_FORMAT, &["attention"], Adapters::Any, ROUNDED),
+    family("pool", "blocks", NO_FORMAT, &["pool"], Adapters::Any, ROUNDED),
+    family("quantize", "words", NO_FORMAT, &["quantize"], Adapters::Any, ROUNDED),
+    family("matmul", "register", WEIGHTS, &["matmul_{}"], Adapters::Any, ROUNDED),
+    family("swiglu", "register", WEIGHTS, &["swiglu_{}"], Adapters::Any, ROUNDED),
+    family("pack_rows", "words", &["float32", "float16", "binary"], &["pack_rows_{}"], Adapters::Any, EXACT),
+    family("pack_rows", "words", &["int8"], &["pack_rows_{}", "pack_scales"], Adapters::Any, EXACT),
+    family("dense", "rows", &["int8", "binary"], &["dense_{}"], Adapters::Any, EXACT),
+    family("dense", "rows", &["float32"], &["dense_{}"], Adapters::Any, ROUNDED),
+    family("maxsim", "tile", &["float32", "float16", "int8", "binary"], &["maxsim_tile_{}", "maxsim_sum"], Adapters::Hardware, SUM_OF_PRODUCTS),
+    family("maxsim", "strip", &["float32", "float16", "int8", "binary"], &["maxsim_strip_{}", "maxsim_sum"], Adapters::Any, SUM_OF_PRODUCTS),
+];
+
+/// The families that can do `operation` on this device, the preferred one first. `only` names the one to take, for
+/// tests and measurements, whatever the adapter.
+fn families(gpu: &Gpu, operation: Operation, only: Option<&str>) -> impl Iterator<Item = &'static Family> {
+    let (name, format) = operation.name();
+    let (features, software) = (gpu.device.features(), gpu.adapter().software);
+    FAMILIES.iter().filter(move |family| {
+        let does = family.operation == name && family.formats.contains(&format);
+        let suits = features.contains(family.features) && !(software && family.adapters == Adapters::Hardware);
+        does && only.map_or(suits, |only| family.name == only)
+    })
+}
+
+/// Compiles every family that can do `operation`, the preferred one first.
+///
+/// # Errors
+/// [`Error::Gpu`] if a shader does not compile, or no family does this operation.
+pub async fn candidates(gpu: &Arc<Gpu>, operation: Operation, only: Option<&str>) -> Result<Vec<GpuKernel>> {
+    let (name, format) = operation.name();
+    let mut compiled = Vec::new();
+    for family in families(gpu, operation, only) {
+        let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let mut pipelines = Vec::new();
+        for pattern in family.shaders {
+            let module = pattern.replace("{}", format);
+            let shader = Shader::find(&module).ok_or_else(|| missing(&module))?;
+            let raw = shader.pipeline(gpu);
+            pipelines.push(Pipeline { layout: raw.get_bind_group_layout(0), raw, shader });
+        }
+        if let Some(error) = scope.pop().await {
+            return Err(Error::Gpu { message: format!("compiling {name}.{}: {error}", family.name) });
+        }
+        compiled.push(GpuKernel { operation, family, pipelines, why: OnceLock::new() });
+    }
+    if compiled.is_empty() {
+        return Err(Error::Gpu { message: format!("no kernel does {name} for {format}") });
+    }
+    Ok(compiled)
+}
+
+fn missing(module: &str) -> Error {
+    Error::Gpu { message: format!("shader module {module} is not listed in shaders/variants") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FAMILIES, Shader};
+
+    #[test]
+    fn every_shader_of_every_family_is_listed_and_none_is_unused() {
+        let mut used: Vec<String> = Vec::new();
+        for family in FAMILIES {
+            for format in family.formats {
+                used.extend(family.shaders.iter().map(|pattern| pattern.replace("{}", format)));
+            }
+        }
+        for module in &used {
+            assert!(Shader::find(module).is_some(), "{module}");
+        }
+        for shader in super::super::shaders::ALL {
+            assert!(used.iter().any(|module| module == shader.name), "{} is in no family", shader.name);
+        }
+    }
+}

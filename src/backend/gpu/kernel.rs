@@ -1,0 +1,114 @@
+//! What a kernel is: a family's shaders, compiled for one operation.
+
+use std::sync::{Arc, OnceLock};
+
+use super::shaders::Shader;
+use crate::backend::ops::Operation;
+
+/// A way to do an operation. What a family needs and where it may run is a row of the table in `families.rs`.
+#[derive(Debug)]
+pub(super) struct Family {
+    /// The middle of a kernel's name, `<operation>.<family>.<format>`.
+    pub(super) name: &'static str,
+    /// [`Operation::name`] of the operation.
+    pub(super) operation: &'static str,
+    /// The formats it reads; one empty name where the operation has none.
+    pub(super) formats: &'static [&'static str],
+    /// Its shaders, in the order in which the host function uses them; `{}` stands for the format.
+    pub(super) shaders: &'static [&'static str],
+    /// Features that the device has to have.
+    pub(super) features: wgpu::Features,
+    /// Where it may run.
+    pub(super) adapters: Adapters,
+    /// How it wants weights to lie.
+    pub(super) packing: Packing,
+    /// Largest deviation from the reference that is allowed, relative to `1 + |expected|`; 0 where it is exact.
+    pub(super) tolerance: f64,
+}
+
+/// Which adapters a family suits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Adapters {
+    /// Any.
+    Any,
+    /// Not software adapters: there, workgroup barriers cost more than anything, and take seconds to compile.
+    Hardware,
+}
+
+/// How the weights of a matmul family lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// `[N, K]`, row by row, and the scales and biases `[N, groups]` in a buffer of their own.
+    RowMajor,
+}
+
+/// A pipeline and the shader it was made of.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    pub(super) raw: wgpu::ComputePipeline,
+    /// Asked for once: each call makes an object.
+    pub(super) layout: wgpu::BindGroupLayout,
+    pub(super) shader: &'static Shader,
+}
+
+/// The pipelines of one family for one operation.
+#[derive(Debug)]
+pub struct GpuKernel {
+    pub(super) operation: Operation,
+    pub(super) family: &'static Family,
+    pub(super) pipelines: Vec<Pipeline>,
+    /// Why this family was chosen, once it was.
+    pub(super) why: OnceLock<String>,
+}
+
+impl GpuKernel {
+    /// `<operation>.<family>.<format>`, or without the format where the operation has none.
+    pub fn name(&self) -> String {
+        let (operation, format) = self.operation.name();
+        let dot = if format.is_empty() { "" } else { "." };
+        format!("{operation}.{}{dot}{format}", self.family.name)
+    }
+
+    /// The family's name.
+    pub fn family(&self) -> &'static str {
+        self.family.name
+    }
+
+    /// Largest deviation from the reference that is allowed, relative to `1 + |expected|`.
+    pub fn tolerance(&self) -> f64 {
+        self.family.tolerance
+    }
+
+    /// Whether it does this operation, groups of matrices aside.
+    pub fn does(&self, operation: Operation) -> bool {
+        self.operation.name() == operation.name()
+    }
+
+    /// Notes why this family was chosen; the first note stays.
+    pub fn explain(&self, why: String) {
+        self.why.get_or_init(|| why);
+    }
+}
+
+/// The kernels of one model, index or scorer.
+#[derive(Clone, Debug, Default)]
+pub struct GpuKernels(pub(super) Vec<Arc<GpuKernel>>);
+
+impl GpuKernels {
+    /// These kernels.
+    pub fn new(kernels: Vec<Arc<GpuKernel>>) -> Self {
+        Self(kernels)
+    }
+
+    /// The kernel for an operation, if it is among these.
+    pub(super) fn find(&self, operation: Operation) -> Option<&Arc<GpuKernel>> {
+        self.0.iter().find(|kernel| kernel.does(operation))
+    }
+
+    /// Names and reasons, sorted by name.
+    pub fn choices(&self) -> Vec<(String, String)> {
+        let mut names: Vec<_> = self.0.iter().map(|kernel| (kernel.name(), kernel.why.get().cloned().unwrap_or_default())).collect();
+        names.sort();
+        names
+    }
+}

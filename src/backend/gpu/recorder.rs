@@ -1,0 +1,236 @@
+//! Runs kernels in order, in submissions of about 50 ms.
+//!
+//! Operations are recorded, not run, so recording never waits. [`Recorder::pump`] hands full submissions to
+//! the device, never more than two at once, and checks between them whether the caller has cancelled. So a page stays
+//! smooth, cancelling is quick, and the device always has work. A submission's size follows the speed measured so far.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use web_time::Instant;
+
+use super::buffer::GpuBuffer;
+use super::device::{Gpu, Submitted};
+use super::kernel::{GpuKernel, GpuKernels, Pipeline};
+use crate::backend::ops::Operation;
+use crate::error::{Error, Result};
+use crate::watch::Watch;
+
+/// Seconds of work in one submission.
+const SUBMISSION_SECONDS: f64 = 0.05;
+/// Bytes between the parameters of two dispatches: WebGPU's `minUniformBufferOffsetAlignment`.
+const SLOT: usize = 256;
+/// Dispatches a submission at most; their parameters share one buffer.
+const SLOTS: usize = 256;
+
+/// Operations recorded for one device, and the submissions they were sealed into. The parameters of its dispatches are
+/// its own, so recorders of several threads do not disturb each other.
+pub struct Recorder<'a> {
+    pub(super) gpu: Arc<Gpu>,
+    kernels: GpuKernels,
+    /// Taken from the device's spare ones, and given back at the end.
+    params: Option<wgpu::Buffer>,
+    watch: &'a dyn Watch,
+    open: Submission,
+    sealed: VecDeque<Submission>,
+    running: VecDeque<(Submitted, Instant, f64)>,
+    last_done: Option<Instant>,
+    /// Tables that kernels make for themselves, by name: they are used again by the next dispatch.
+    scratch: BTreeMap<&'static str, Arc<GpuBuffer>>,
+}
+
+#[derive(Default)]
+struct Submission {
+    dispatches: Vec<Dispatch>,
+    params: Vec<u8>,
+    work: f64,
+}
+
+struct Dispatch {
+    pipeline: wgpu::ComputePipeline,
+    bindings: wgpu::BindGroup,
+    groups: [u32; 3],
+}
+
+/// Locks what no panic can leave half-written.
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Recorder<'_> {
+    fn drop(&mut self) {
+        // Queue order protects it: whoever writes it next writes after the submissions that read it.
+        locked(&self.gpu.parameters).extend(self.params.take());
+    }
+}
+
+impl<'a> Recorder<'a> {
+    /// An empty recorder for these kernels.
+    pub fn new(gpu: &Arc<Gpu>, kernels: &GpuKernels, watch: &'a dyn Watch) -> Self {
+        Self {
+            gpu: Arc::clone(gpu),
+            kernels: kernels.clone(),
+            params: locked(&gpu.parameters).pop(),
+            watch,
+            open: Submission::default(),
+            sealed: VecDeque::new(),
+            running: VecDeque::new(),
+            last_done: None,
+            scratch: BTreeMap::new(),
+        }
+    }
+
+    /// The kernel for an operation.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] if it is not among the kernels of this run.
+    pub(super) fn kernel(&self, operation: Operation) -> Result<Arc<GpuKernel>> {
+        let (name, format) = operation.name();
+        let none = || Error::Gpu { message: format!("no kernel for {name} {format} was compiled for this run") };
+        self.kernels.find(operation).cloned().ok_or_else(none)
+    }
+
+    /// Multiply-adds that fill one submission at the speed measured so far.
+    pub(super) fn budget(&self) -> f64 {
+        *locked(&self.gpu.pace) * SUBMISSION_SECONDS
+    }
+
+    /// A buffer of at least `bytes` that stays the same for one `name` until more is asked for.
+    pub(super) fn scratch(&mut self, name: &'static str, bytes: u64) -> Result<Arc<GpuBuffer>> {
+        if let Some(buffer) = self.scratch.get(name).filter(|buffer| buffer.size() >= bytes) {
+            return Ok(Arc::clone(buffer));
+        }
+        let buffer = Arc::new(GpuBuffer::zeros(&self.gpu, name, bytes)?);
+        self.scratch.insert(name, Arc::clone(&buffer));
+        Ok(buffer)
+    }
+
+    /// Records one dispatch: `params` at binding 0, `buffers` at the bindings after it, `work` multiply-adds.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] if the shader binds something else.
+    pub(super) fn push<P: bytemuck::NoUninit>(
+        &mut self,
+        pipeline: &Pipeline,
+        params: P,
+        buffers: &[&GpuBuffer],
+        groups: [u32; 3],
+        work: f64,
+    ) -> Result<()> {
+        let shader = pipeline.shader;
+        if buffers.len() != shader.buffers || size_of::<P>() != shader.params_bytes {
+            let came = format!("{} buffers and {} bytes of parameters", buffers.len(), size_of::<P>());
+            let wanted = format!("{} and {}", shader.buffers, shader.params_bytes);
+            return Err(Error::Gpu { message: format!("{} got {came}, it binds {wanted}", shader.name) });
+        }
+        if self.open.dispatches.len() == SLOTS || self.open.work > self.budget() {
+            self.seal();
+        }
+        let device = &self.gpu.device;
+        let params_buffer = self.params.get_or_insert_with(|| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("parameters"),
+                size: (SLOT * SLOTS) as u64,
+                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        });
+        let offset = self.open.params.len() as u64;
+        self.open.params.extend_from_slice(bytemuck::bytes_of(&params));
+        self.open.params.resize(self.open.params.len().next_multiple_of(SLOT), 0);
+        let size = std::num::NonZeroU64::new(SLOT as u64);
+        let uniform = wgpu::BufferBinding { buffer: params_buffer, offset, size };
+        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(uniform) }];
+        entries.extend((1..).zip(buffers).map(|(binding, buffer)| wgpu::BindGroupEntry {
+            binding,
+            resource: buffer.raw.as_entire_binding(),
+        }));
+        let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &pipeline.layout,
+            entries: &entries,
+        });
+        self.open.dispatches.push(Dispatch { pipeline: pipeline.raw.clone(), bindings, groups });
+        self.open.work += work;
+        Ok(())
+    }
+
+    fn seal(&mut self) {
+        if !self.open.dispatches.is_empty() {
+            self.sealed.push_back(std::mem::take(&mut self.open));
+        }
+    }
+
+    /// Hands full submissions to the device.
+    ///
+    /// # Errors
+    /// [`Error::Aborted`], or a fault of the device.
+    pub async fn pump(&mut self) -> Result<()> {
+        while let Some(batch) = self.sealed.pop_front() {
+            if self.watch.cancelled() {
+                return Err(Error::Aborted);
+            }
+            if self.running.len() >= 2 {
+                self.settle().await?;
+            }
+            self.submit(batch);
+        }
+        self.gpu.check()
+    }
+
+    /// Hands everything recorded to the device, so that its buffers may be written again: writes wait their turn.
+    ///
+    /// # Errors
+    /// As [`Recorder::pump`].
+    pub async fn flush(&mut self) -> Result<()> {
+        self.seal();
+        self.pump().await
+    }
+
+    /// Runs everything recorded and waits for it.
+    ///
+    /// # Errors
+    /// As [`Recorder::pump`].
+    pub async fn finish(&mut self) -> Result<()> {
+        self.seal();
+        self.pump().await?;
+        while !self.running.is_empty() {
+            self.settle().await?;
+        }
+        if self.watch.cancelled() { Err(Error::Aborted) } else { Ok(()) }
+    }
+
+    fn submit(&mut self, batch: Submission) {
+        // Queue order makes one parameter buffer enough: this write waits for the submission before.
+        if let Some(params) = &self.params {
+            self.gpu.queue.write_buffer(params, 0, &batch.params);
+        }
+        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            for d in &batch.dispatches {
+                pass.set_pipeline(&d.pipeline);
+                pass.set_bind_group(0, &d.bindings, &[]);
+                pass.dispatch_workgroups(d.groups[0], d.groups[1], d.groups[2]);
+            }
+        }
+        let submitted = self.gpu.submit(Some(encoder.finish()));
+        self.running.push_back((submitted, Instant::now(), batch.work));
+    }
+
+    /// Waits for the oldest submission and learns the device's speed from it.
+    async fn settle(&mut self) -> Result<()> {
+        let Some((submitted, started, work)) = self.running.pop_front() else { return Ok(()) };
+        self.gpu.finished(submitted).await?;
+        let now = Instant::now();
+        let began = self.last_done.map_or(started, |done| done.max(started));
+        self.last_done = Some(now);
+        let seconds = now.duration_since(began).as_secs_f64();
+        // Too short to measure, or mostly overhead: says little about speed.
+        if seconds > 0.002 && work > 1e7 {
+            let mut pace = locked(&self.gpu.pace);
+            *pace = (*pace * 0.7 + work / seconds * 0.3).clamp(1e9, 1e14);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,83 @@
+//! The shader modules that `build.rs` put together, validated and reflected.
+
+use super::Gpu;
+use crate::error::{Error, Result};
+
+/// A WGSL module with one entry point, `main`.
+#[derive(Debug)]
+pub struct Shader {
+    /// Its name in `shaders/variants`.
+    pub name: &'static str,
+    /// The WGSL.
+    pub source: &'static str,
+    /// Threads of a workgroup in each direction.
+    pub workgroup: [u32; 3],
+    /// Storage buffers it binds, at bindings 1 and on; binding 0 is the parameters.
+    pub buffers: usize,
+    /// Bytes of its parameters.
+    pub params_bytes: usize,
+    /// Its u32 constants, such as the sizes of its tile.
+    pub constants: &'static [(&'static str, u32)],
+}
+
+/// Every module of `shaders/variants`.
+pub const ALL: &[Shader] = include!(concat!(env!("OUT_DIR"), "/shaders.rs"));
+
+impl Shader {
+    /// The module of that name, if the list has it.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        ALL.iter().find(|shader| shader.name == name)
+    }
+
+    /// A u32 constant of the module; 1 if it has none of that name, which a test of this file rules out.
+    pub(super) fn constant(&self, name: &str) -> u32 {
+        self.constants.iter().find(|(n, _)| *n == name).map_or(1, |(_, value)| *value)
+    }
+
+    pub(super) fn pipeline(&self, gpu: &Gpu) -> wgpu::ComputePipeline {
+        let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(self.name),
+            source: wgpu::ShaderSource::Wgsl(self.source.into()),
+        });
+        gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(self.name),
+            layout: None,
+            module: &module,
+            entry_point: Some("main"),
+            // Every shader writes its workgroup memory before it reads it.
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: None,
+        })
+    }
+}
+
+/// Compiles WGSL with the platform's own compiler: in Chrome that is Tint, where `build.rs` asked naga.
+///
+/// # Errors
+/// [`Error::Gpu`] with what the compiler says.
+pub async fn compile(gpu: &Gpu, name: &str, source: &str) -> Result<()> {
+    let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some(name),
+        source: wgpu::ShaderSource::Wgsl(source.into()),
+    });
+    let info = module.get_compilation_info().await;
+    let _ = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(name),
+        layout: None,
+        module: &module,
+        entry_point: Some("main"),
+        compilation_options: wgpu::PipelineCompilationOptions::default(),
+        cache: None,
+    });
+    let refused = scope.pop().await.map(|e| e.to_string());
+    let is_error = |m: &&wgpu::CompilationMessage| m.message_type == wgpu::CompilationMessageType::Error;
+    let said = info.messages.iter().find(is_error).map(|m| format!("{}, at {:?}", m.message, m.location));
+    match said.or(refused) {
+        None => Ok(()),
+        Some(message) => Err(Error::Gpu { message: format!("module {name}: {message}") }),
+    }
+}

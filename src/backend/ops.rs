@@ -1,0 +1,204 @@
+//! The operations of a backend as plain data: shapes and tables that both engines read. Symbols are those of
+//! ARCHITECTURE.md.
+
+use std::ops::Range;
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::numbers::{MatrixFormat, RowFormat};
+
+/// One of the operations that a backend offers, with the format of what it reads or writes. Groups of matrices do not
+/// matter here: a kernel reads groups of any size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// RMSNorm of rows.
+    RmsNorm,
+    /// RMSNorm of each head and rotary embedding.
+    HeadNormRope,
+    /// Softmax attention over ragged texts.
+    Attention,
+    /// Running sums of token vectors.
+    Pool,
+    /// Means of the sums, in any [`crate::numbers::Dtype`].
+    Quantize,
+    /// A linear layer with weights of this format.
+    Matmul(MatrixFormat),
+    /// The gated half of an MLP with weights of this format.
+    Swiglu(MatrixFormat),
+    /// Token vectors written as rows of this format.
+    PackRows(RowFormat),
+    /// Similarities of queries with rows of this format.
+    Dense(RowFormat),
+    /// Late interaction scores of documents of this format.
+    MaxSim(RowFormat),
+}
+
+impl Operation {
+    /// Its name, and that of the format it reads, empty where it has none. Kernels are called `<operation>.<family>` or
+    /// `<operation>.<family>.<format>`.
+    pub fn name(self) -> (&'static str, &'static str) {
+        match self {
+            Self::RmsNorm => ("rms_norm", ""),
+            Self::HeadNormRope => ("head_norm_rope", ""),
+            Self::Attention => ("attention", ""),
+            Self::Pool => ("pool", ""),
+            Self::Quantize => ("quantize", ""),
+            Self::Matmul(format) => ("matmul", format.name()),
+            Self::Swiglu(format) => ("swiglu", format.name()),
+            Self::PackRows(format) => ("pack_rows", format.name()),
+            Self::Dense(format) => ("dense", format.name()),
+            Self::MaxSim(format) => ("maxsim", format.name()),
+        }
+    }
+
+    /// Those of an encoder with weights of these formats.
+    pub fn of_encoder(formats: &[MatrixFormat]) -> Vec<Self> {
+        let mut operations = vec![Self::RmsNorm, Self::HeadNormRope, Self::Attention, Self::Pool, Self::Quantize];
+        for &format in formats {
+            for operation in [Self::Matmul(format), Self::Swiglu(format)] {
+                if operations.iter().all(|o| o.name() != operation.name()) {
+                    operations.push(operation);
+                }
+            }
+        }
+        operations
+    }
+}
+
+/// What is known of the device that a backend runs on.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct AdapterInfo {
+    /// The driver's name for the adapter; browsers may keep it to themselves.
+    pub name: String,
+    /// `vulkan`, `metal`, `dx12`, `webgpu` or `cpu`.
+    pub backend: String,
+    /// A GPU that is emulated in software: right, but slow.
+    pub software: bool,
+}
+
+/// The largest sizes that a backend can work on.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of a buffer.
+    pub buffer_bytes: u64,
+    /// Vectors that one call of `quantize` makes.
+    pub vectors: u64,
+    /// Tokens of a block. Everything but attention works on one token at a time, so a batch goes through a layer block
+    /// by block and intermediate results need room for one block only.
+    pub token_block: u32,
+}
+
+/// The shape of an attention layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Heads {
+    /// Hq, query heads.
+    pub query: u32,
+    /// Hkv, key and value heads; divides Hq.
+    pub key: u32,
+    /// Dh, dimensions of a head; a multiple of four.
+    pub dim: u32,
+    /// Tokens see only themselves and those before them.
+    pub causal: bool,
+}
+
+impl Heads {
+    /// Bytes of scratch memory that [`Tile`]s of this layer need, for each tile: running maximum and sum of four
+    /// queries in each head.
+    pub fn state_bytes(&self) -> u64 {
+        u64::from(self.query) * 32
+    }
+}
+
+/// Up to four consecutive tokens of one text, and the keys they attend to.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Tile {
+    /// First query row in `q` and `y`.
+    pub row: u32,
+    /// Query rows, 1 to [`Tile::ROWS`].
+    pub count: u32,
+    /// Row of the text's first key in `k` and `v`.
+    pub key: u32,
+    /// Keys in reach: the whole text, or, where attention is causal, up to the tile's last token.
+    pub keys: u32,
+}
+
+impl Tile {
+    /// Most query rows in a tile.
+    pub const ROWS: u32 = 4;
+
+    /// The tiles of tokens `start..start + count` of a text of `length` tokens: its first key is row `key` of `k`,
+    /// its token `start` is row `row` of `q`.
+    pub fn cover(row: u32, key: u32, start: u32, count: u32, length: u32, causal: bool) -> impl Iterator<Item = Self> {
+        (0..count).step_by(Self::ROWS as usize).map(move |at| {
+            let rows = Self::ROWS.min(count - at);
+            Self { row: row + at, count: rows, key, keys: if causal { start + at + rows } else { length } }
+        })
+    }
+}
+
+/// Consecutive rows that belong to one pooled vector.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Segment {
+    /// First row in `x`.
+    pub row: u32,
+    /// Rows.
+    pub count: u32,
+    /// Rows of this vector that came in earlier calls; 0 starts its sum anew.
+    pub start: u32,
+    /// The vector's row in the sums.
+    pub vector: u32,
+}
+
+/// Which rows of which heads `head_norm_rope` works on, and the norm's epsilon.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadRows {
+    /// Tokens.
+    pub rows: u32,
+    /// Hq or Hkv.
+    pub heads: u32,
+    /// Dh, even.
+    pub dim: u32,
+    /// The first token's row of `x`.
+    pub x_row: u32,
+    /// The first token's row of the table of positions.
+    pub position_row: u32,
+    /// RMSNorm's epsilon.
+    pub eps: f32,
+}
+
+/// Documents of one shard and the query rows they are scored against.
+#[derive(Clone, Copy, Debug)]
+pub struct MaxSimShard<'a> {
+    /// D, dimensions of a vector.
+    pub dim: u32,
+    /// The tokens of each document as rows of the shard's buffer, in ascending order; none is empty. Between two
+    /// documents there may be rows of others.
+    pub documents: &'a [Range<u32>],
+    /// What is scored against what.
+    pub jobs: &'a [MaxSimJob],
+}
+
+/// Query rows against consecutive documents of a shard.
+#[derive(Clone, Debug)]
+pub struct MaxSimJob {
+    /// Indices into [`MaxSimShard::documents`].
+    pub documents: Range<usize>,
+    /// First query row.
+    pub query: u32,
+    /// Query rows.
+    pub rows: u32,
+    /// Where in the maxima the first document's rows begin. Those of the next document follow.
+    pub best: u32,
+}
+
+/// A sum of consecutive maxima: one score.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct MaximaSum {
+    /// Where in the maxima they begin.
+    pub best: u32,
+    /// How many they are, 1 to 32,768.
+    pub rows: u32,
+}

@@ -1,0 +1,277 @@
+//! The operations of the encoder.
+
+use super::{Probe, floats, values};
+use crate::backend::ops::{HeadRows, Heads, Segment, Tile};
+use crate::backend::{Buffer, Weight};
+use crate::error::Result;
+use crate::numbers::{Dtype, Float, MatrixFormat, rope_table, sign_bits};
+use crate::reference;
+
+impl Probe<'_> {
+    fn room(&self, count: u32) -> Result<Buffer> {
+        self.backend.buffer("probe", u64::from(count) * 4)
+    }
+
+    fn buffer<T: bytemuck::NoUninit>(&self, data: &[T]) -> Result<Buffer> {
+        self.backend.buffer_of("probe", data)
+    }
+}
+
+/// RMSNorm of `rows` rows of `h`.
+///
+/// # Errors
+/// [`crate::Error::WrongKernel`], or a fault of the device.
+pub async fn rms_norm(probe: &Probe<'_>, rows: u32, h: u32) -> Result<()> {
+    let (x, w) = (values(1, (rows * h) as usize), values(2, h as usize));
+    let y = probe.room(rows * h)?;
+    let mut run = probe.backend.run(probe.kernels, &())?;
+    run.rms_norm(&probe.buffer(&x)?, &probe.buffer(&w)?, &y, rows, h, 1e-6)?;
+    run.finish().await?;
+    probe.compare("rms_norm", &floats(&y, rows * h).await?, &reference::rms_norm(&x, &w, 1e-6))
+}
+
+/// A linear layer of `[rows, n, k]`, its weight in parts of at most `max_bytes` a buffer: stored at a row offset, then
+/// accumulated.
+///
+/// # Errors
+/// [`crate::Error::WrongKernel`], or a fault of the device.
+pub async fn matmul(
+    probe: &Probe<'_>,
+    format: MatrixFormat,
+    [rows, n, k]: [u32; 3],
+    max_bytes: u64,
+) -> Result<()> {
+    let x = values(3, (rows * k) as usize);
+    let (w, mut w_values) = filled_weight(probe, format, [1, n, k], 4, max_bytes)?;
+    let w_values = w_values.remove(0);
+    let before = values(5, (rows * n) as usize);
+    let (x_buffer, y, sum) = (probe.buffer(&x)?, probe.room((rows + 1) * n)?, probe.buffer(&before)?);
+    let mut run = probe.backend.run(probe.kernels, &())?;
+    run.matmul(&x_buffer, &w, &y, rows, 1)?;
+    run.matmul_add(&x_buffer, &w, &sum, rows)?;
+    run.finish().await?;
+    let product = reference::matmul(&x, &w_values, k as usize);
+    let mut expected = vec![0.0; n as usize];
+    expected.extend(&product);
+    let kernel = format!("matmul {}", format.name());
+    probe.compare(&kernel, &floats(&y, (rows + 1) * n).await?, &expected)?;
+    let total: Vec<f32> = before.iter().zip(&product).map(|(a, b)| a + b).collect();
+    probe.compare(&format!("{kernel}, accumulated"), &floats(&sum, rows * n).await?, &total)
+}
+
+/// The gated half of an MLP, `[rows, n, k]`, its weights in parts of at most `max_bytes` a buffer.
+///
+/// # Errors
+/// [`crate::Error::WrongKernel`], or a fault of the device.
+pub async fn swiglu(
+    probe: &Probe<'_>,
+    format: MatrixFormat,
+    [rows, n, k]: [u32; 3],
+    max_bytes: u64,
+) -> Result<()> {
+    let x: Vec<f32> = values(6, (rows * k) as usize).iter().map(|v| v * 4.0).collect();
+    let (pair, held) = filled_weight(probe, format, [2, n, k], 7, max_bytes)?;
+    let y = probe.room(rows * n)?;
+    let mut run = probe.backend.run(probe.kernels, &())?;
+    run.swiglu(&probe.buffer(&x)?, &pair, &y, rows)?;
+    run.finish().await?;
+    let expected = reference::swiglu(&x, &held[0], &held[1], k as usize);
+    probe.compare(&format!("swiglu {}", format.name()), &floats(&y, rows * n).await?, &expected)
+}
+
+/// Head norm and rotary embedding of `rows` tokens, in a buffer and a table that both start earlier.
+///
+/// # Errors
+/// [`crate::Error::WrongKernel`], or a fault of the device.
+pub async fn head_norm_rope(probe: &Probe<'_>, rows: u32, [heads, dh]: [u32; 2]) -> Result<()> {
+    let (x_row, position_row, table_rows) = (1, 2, 40_000);
+    let x = values(9, ((rows + x_row) * heads * dh) as usize);
+    let w = values(10, dh as usize);
+    let table = rope_table(table_rows, dh as usize, 1e6);
+    let positions: Vec<u32> = (0..rows + position_row).map(|i| i * 7919 % table_rows as u32).collect();
+    let (table_buffer, position_buffer, x_buffer) =
+        (probe.buffer(&table)?, probe.buffer(&positions)?, probe.buffer(&x)?);
+    let shape = HeadRows { rows, heads, dim: dh, x_row, position_row, eps: 1e-6 };
+    let mut run = probe.backend.run(probe.kernels, &())?;
+    run.head_norm_rope(&x_buffer, &probe.buffer(&w)?, [&table_buffer, &position_buffer], shape)?;
+    run.finish().await?;
+    let untouched = (x_row * heads * dh) as usize;
+    let mut expected = x[..untouched].to_vec();
+    let places = &positions[position_row as usize..];
+    expected.extend(reference::head_norm_rope(&x[untouched..], &w, &table, places, 1e-6));
+    probe.compare("head_norm_rope", &floats(&x_buffer, x.len() as u32).await?, &expected)
+}
+
+/// Attention over texts of `lengths`, end to end.
+///
+/// # Errors
+/// [`crate::Error::WrongKernel`], or a fault of the device.
+pub async fn attention(probe: &Probe<'_>, lengths: &[usize], heads: Heads) -> Result<()> {
+    let tokens: usize = lengths.iter().sum();
+    let (hq, hkv, dh) = (heads.query as usize, heads.key as usize, heads.dim as usize);
+    // Scaled so that the softmax is neither flat nor a single peak.
+    let q: Vec<f32> = values(11, tokens * hq * dh).iter().map(|v| v * 3.0).collect();
+    let (k, v) = (values(12, tokens * hkv * dh), values(13, tokens * hkv * dh));
+    let mut tiles = Vec::new();
+    let mut first = 0;
+    for &length in lengths {
+        tiles.extend(Tile::cover(first, first, 0, length as u32, length as u32, heads.causal));
+        first += length as u32;
+    }
+    let state = probe.backend.buffer("state", tiles.len() as u64 * heads.state_bytes())?;
+    let (table, y) = (probe.buffer(&tiles)?, probe.room(q.len() as u32)?);
+    let (q_buffer, k_buffer, v_buffer) = (probe.buffer(&q)?, probe.buffer(&k)?, probe.buffer(&v)?);
+    let mut run = probe.backend.run(probe.kernels, &())?;
+    run.attention(&tiles, &table, [&q_buffer, &k_buffer, &v_buffer, &y], &state, heads)?;
+    run.finish().await?;
+    let expected = reference::attention(&q, &k, &v, lengths, [hq, hkv], heads.causal);
+    probe.compare("attention", &floats(&y, q.len() as u32).await?, &expected)
+}
+
+/// Sums of texts of `lengths` and `h` dimensions, whose tokens come in two blocks.
+///
+/// # Errors
+/// [`crate::Error::WrongKernel`], or a fault of the device.
+pub async fn pool(probe: &Probe<'_>, lengths: &[usize], h: u32) -> Result<()> {
+    let tokens: usize = lengths.iter().sum();
+    let x = values(14, tokens * h as usize);
+    // The first block ends in the middle of the batch, and so in the middle of a text.
+    let cut = tokens / 2;
+    let mut blocks = [Vec::new(), Vec::new()];
+    let mut first = 0;
+    for (vector, &length) in (0..).zip(lengths) {
+        for (block, range) in blocks.iter_mut().zip([0..cut, cut..tokens]) {
+            let (from, to) = (first.max(range.start), (first + length).min(range.end));
+            if from < to {
+                let row = (from - range.start) as u32;
+                block.push(Segment { row, count: (to - from) as u32, start: (from - first) as u32, vector });
+            }
+        }
+        first += length;
+    }
+    let sums = probe.room(lengths.len() as u32 * h * 2)?;
+    for (block, rows) in blocks.iter().zip([&x[..cut * h as usize], &x[cut * h as usize..]]) {
+        if !block.is_empty() {
+            let mut run = probe.backend.run(probe.kernels, &())?;
+            run.pool(block, &probe.buffer(block)?, &probe.buffer(rows)?, &sums, h)?;
+            run.finish().await?;
+        }
+    }
+    let got: Vec<f32> = floats(&sums, lengths.len() as u32 * h * 2).await?.chunks(2).map(|s| s[0] + s[1]).collect();
+    let mut first = 0;
+    for (got, &length) in got.chunks_exact(h as usize).zip(lengths) {
+        let rows = &x[first * h as usize..(first + length) * h as usize];
+        let means: Vec<f32> = got.iter().map(|sum| sum / length.max(1) as f32).collect();
+        probe.compare("pool", &means, &reference::mean(rows, h as usize))?;
+        first += length;
+    }
+    Ok(())
+}
+
+/// Vectors of `h` dimensions from their sums, `d` of them as `dtype`. The second of them has no tokens.
+///
+/// # Errors
+/// [`crate::Error::WrongKernel`], or a fault of the device.
+pub async fn quantize(
+    probe: &Probe<'_>,
+    vectors: u32,
+    [h, d]: [u32; 2],
+    dtype: Dtype,
+    normalize: bool,
+) -> Result<()> {
+    let sums: Vec<f32> = values(15, (vectors * h * 2) as usize).iter().map(|v| v * 3.0).collect();
+    let counts: Vec<u32> = (0..vectors).map(|i| [3, 0, 1, 200][i as usize % 4]).collect();
+    let row = dtype.row_words(d);
+    let y = probe.room(vectors * row)?;
+    let mut run = probe.backend.run(probe.kernels, &())?;
+    run.quantize([&probe.buffer(&counts)?, &probe.buffer(&sums)?, &y], vectors, [d, h], dtype, normalize)?;
+    run.finish().await?;
+    let bytes = y.read(0, u64::from(vectors * row) * 4).await?;
+    let rows = bytes.chunks_exact((row * 4) as usize).zip(sums.chunks_exact(h as usize * 2)).zip(&counts);
+    for ((row, sums), &count) in rows {
+        let mean = |s: &[f32]| if count == 0 { 0.0 } else { (f64::from(s[0]) + f64::from(s[1])) as f32 / count as f32 };
+        let mut vector: Vec<f32> = sums.chunks_exact(2).take(d as usize).map(mean).collect();
+        if normalize {
+            vector = reference::normalize(&vector);
+        }
+        let row = &row[..dtype.row_bytes(d) as usize];
+        let expected: Vec<f32> = match dtype {
+            Dtype::Float32 => vector,
+            Dtype::Int8 => reference::int8(&vector).into_iter().map(f32::from).collect(),
+            Dtype::Binary => reference::binary(&vector).into_iter().map(f32::from).collect(),
+            Dtype::Ubinary => sign_bits(&vector).into_iter().map(f32::from).collect(),
+        };
+        let got: Vec<f32> = match dtype {
+            Dtype::Float32 => bytemuck::pod_collect_to_vec(row),
+            Dtype::Int8 | Dtype::Binary => row.iter().map(|&b| f32::from(b as i8)).collect(),
+            Dtype::Ubinary => row.iter().copied().map(f32::from).collect(),
+        };
+        probe.compare("quantize", &got, &expected)?;
+    }
+    Ok(())
+}
+
+/// A weight filled at random, the rows of each matrix in two writes; and the values in -1..1 it then holds.
+fn filled_weight(
+    probe: &Probe<'_>,
+    format: MatrixFormat,
+    shape: [u32; 3],
+    seed: u64,
+    max_bytes: u64,
+) -> Result<(Weight, Vec<Vec<f32>>)> {
+    let [matrices, n, k] = shape;
+    let limit = max_bytes.min(probe.backend.limits().buffer_bytes);
+    let weight = probe.backend.weight_in_parts("probe", shape, format, limit)?;
+    let held = (0..matrices as usize).map(|matrix| fill(&weight, matrix, [n, k], seed + matrix as u64));
+    let held = held.collect();
+    Ok((weight, held))
+}
+
+fn fill(weight: &Weight, matrix: usize, [n, k]: [u32; 2], seed: u64) -> Vec<f32> {
+    let format = weight.format();
+    let raw = values(seed, (n * k) as usize);
+    let row_groups = format.row_groups(k.into()) as usize;
+    let mut groups = Vec::new();
+    let (bytes, held) = match format {
+        MatrixFormat::F32 | MatrixFormat::F16 | MatrixFormat::Bf16 => {
+            let number = format.float().unwrap_or(Float::F32);
+            let bytes = Float::F32.convert(bytemuck::cast_slice(&raw), number).unwrap_or_default().into_owned();
+            let mut held = Vec::new();
+            number.widen(&bytes, &mut held);
+            (bytes, held)
+        }
+        MatrixFormat::Q8 { group } | MatrixFormat::Q4 { group } => {
+            groups = group_pairs(seed + 100, n as usize * row_groups, format.bits());
+            let bytes = codes(&raw, format.bits());
+            let held = reference::dequantize(&bytes, format.bits() as usize, &groups, k as usize, group as usize);
+            (bytes, held)
+        }
+    };
+    let cut = n / 3;
+    let (first, rest) = bytes.split_at((u64::from(cut) * format.value_bytes(k.into())) as usize);
+    let (first_groups, rest_groups) = groups.split_at(cut as usize * row_groups);
+    weight.write(matrix, 0, first);
+    weight.write(matrix, cut, rest);
+    weight.write_groups(matrix, 0, first_groups);
+    weight.write_groups(matrix, cut, rest_groups);
+    held
+}
+
+/// `raw` in -1..1 as packed codes of `bits`. Every fifth is 0, and every fifth the largest.
+fn codes(raw: &[f32], bits: u32) -> Vec<u8> {
+    let largest = (1u32 << bits) - 1;
+    let code = |(i, v): (usize, &f32)| match i % 5 {
+        0 => 0,
+        1 => largest,
+        _ => ((v * 0.5 + 0.5) * largest as f32).round() as u32,
+    };
+    let codes: Vec<u32> = raw.iter().enumerate().map(code).collect();
+    codes.chunks(8 / bits as usize).map(|byte| byte.iter().rev().fold(0, |b, code| b << bits | code) as u8).collect()
+}
+
+/// Scales of either sign and biases that keep every weight in -1..1.
+fn group_pairs(seed: u64, count: usize, bits: u32) -> Vec<[f32; 2]> {
+    let largest = ((1u32 << bits) - 1) as f32;
+    let (spans, edges) = (values(seed, count), values(seed + 1, count));
+    spans.iter().zip(&edges).map(|(span, edge)| [span / largest, edge.abs().copysign(-span)]).collect()
+}

@@ -1,0 +1,295 @@
+//! The operations. Each is one match: the engines do the rest.
+
+use std::ops::Range;
+
+use super::buffer::{Buffer, Weight, other_engine};
+use super::cpu::{CpuRun, MatmulStore};
+use super::gpu::{GpuKernels, Recorder};
+use super::ops::{HeadRows, Heads, MaxSimShard, MaximaSum, Segment, Tile};
+use crate::error::Result;
+use crate::numbers::{Dtype, RowFormat};
+
+/// The kernels that a model, an index or a scorer uses: for each operation one that was compared with the reference on
+/// this device. Clones share them.
+#[derive(Clone, Debug)]
+pub enum Kernels {
+    /// Compiled for a GPU.
+    Gpu(GpuKernels),
+    /// The processor's; their names.
+    Cpu(Vec<String>),
+}
+
+impl Kernels {
+    /// The name of each kernel, `<operation>.<family>.<format>`, and why it was chosen; sorted by name.
+    pub fn choices(&self) -> Vec<(String, String)> {
+        match self {
+            Self::Gpu(kernels) => kernels.choices(),
+            Self::Cpu(names) => names.iter().map(|name| (name.clone(), "the only family".into())).collect(),
+        }
+    }
+
+    pub(super) fn gpu(&self) -> Result<&GpuKernels> {
+        match self {
+            Self::Gpu(kernels) => Ok(kernels),
+            Self::Cpu(_) => Err(other_engine("kernel")),
+        }
+    }
+}
+
+/// Operations in order. A GPU's are recorded and handed over in submissions; the processor's are done when they are
+/// called. Buffers may be written again after [`Run::flush`], and read after it, too.
+///
+/// Every operation fails with [`crate::Error::Gpu`] if a buffer, weight or kernel is not of this run's engine.
+pub enum Run<'a> {
+    /// On a GPU.
+    Gpu(Recorder<'a>),
+    /// On the processor.
+    Cpu(CpuRun<'a>),
+}
+
+impl Run<'_> {
+    /// `y = RMSNorm(x) * w` for `rows` rows: `x` and `y` `[rows, H]`, `w` `[H]`; H is a multiple of four. Zhang and
+    /// Sennrich 2019.
+    ///
+    /// # Errors
+    /// As [`Run`] says.
+    pub fn rms_norm(&mut self, x: &Buffer, w: &Buffer, y: &Buffer, rows: u32, h: u32, eps: f32) -> Result<()> {
+        match self {
+            Self::Gpu(run) => run.rms_norm([x.gpu()?, w.gpu()?, y.gpu()?], rows, h, eps),
+            Self::Cpu(run) => run.rms_norm([x.cpu()?, w.cpu()?, y.cpu()?], rows, h, eps),
+        }
+    }
+
+    /// `y[y_row..] = x w^T` for `rows` rows of `x` `[rows, K]`; `w` `[N, K]`, `y` `[.., N]`. An output is the same
+    /// whatever other rows there are.
+    ///
+    /// # Errors
+    /// As [`Run`] says.
+    pub fn matmul(&mut self, x: &Buffer, w: &Weight, y: &Buffer, rows: u32, y_row: u32) -> Result<()> {
+        match self {
+            Self::Gpu(run) => run.matmul(x.gpu()?, w.gpu()?, y.gpu()?, rows, y_row, false),
+            Self::Cpu(run) => run.matmul(x.cpu()?, w.cpu()?, y.cpu()?, rows, MatmulStore::At(y_row)),
+        }
+    }
+
+    /// `y += x w^T`, otherwise as [`Run::matmul`] from row 0.
+    ///
+    /// # Errors
+    /// As [`Run`] says.
+    pub fn matmul_add(&mut self, x: &Buffer, w: &Weight, y: &Buffer, rows: u32) -> Result<()> {
+        match self {
+            Self::Gpu(run) => run.matmul(x.gpu()?, w.gpu()?, y.gpu()?, rows, 0, true),
+            Self::Cpu(run) => run.matmul(x.cpu()?, w.cpu()?, y.cpu()?, rows, MatmulStore::Add),
+        }
+    }
+
+    /// `y = silu(x gate^T) * (x up^T)` for `rows` rows of `x` `[rows, K]`; `gate_up` is the pair of gate and up, each
+    /// `[I, K]`; `y` `[rows, I]`. Shazeer 2020.
+    ///
+    /// # Errors
+    /// As [`Run`] says.
+    pub fn swiglu(&mut self, x: &Buffer, gate_up: &Weight, y: &Buffer, rows: u32) -> Result<()> {
+        match self {
+            Self::Gpu(run) => run.swiglu(x.gpu()?, gate_up.gpu()?, y.gpu()?, rows),
+            Self::Cpu(run) => run.matmul(x.cpu()?, gate_up.cpu()?, y.cpu()?, rows, MatmulStore::Swiglu),
+        }
+    }
+
+    /// RMSNorm of each head with weight `w` `[Dh]`, then rotary embedding, in place, of `x` `[.., heads, Dh]`. `table` is
+    /// [`crate::numbers::rope_table`], `positions` `[T]` u32 each token's place in its text.
+    ///
+    /// # Errors
+    /// As [`Run`] says.
+    pub fn head_norm_rope(
+        &mut self,
+        x: &Buffer,
+        w: &Buffer,
+        [table, positions]: [&Buffer; 2],
+        shape: HeadRows,
+    ) -> Result<()> {
+        match self {
+            Self::Gpu(run) => run.head_norm_rope([x.gpu()?, w.gpu()?, table.gpu()?, positions.gpu()?], shape),
+            Self::Cpu(run) => run.head_norm_rope([x.cpu()?, w.cpu()?, table.cpu()?, positions.cpu()?], shape),
+        }
+    }
+
+    /// Softmax attention of the tokens in `tiles` over their own texts: `y` of `q`, both `[rows, Hq, Dh]`, with `k` and
+    /// `v` `[T, Hkv, Dh]`. `table` holds the bytes of `tiles`, `state` is scratch memory of [`Heads::state_bytes`] a tile.
+    ///
+    /// # Errors
+    /// As [`Run`] says.
+    pub fn attention(
+        &mut self,
+        tiles: &[Tile],
+        table: &Buffer,
+        [q, k, v, y]: [&Buffer; 4],
+        state: &Buffer,
+        heads: Heads,
+    ) -> Result<()> {
+        match self {
+            Self::Gpu(run) => {
+                let buffers = [table.gpu()?, q.gpu()?, k.gpu()?, v.gpu()?, y.gpu()?, state.gpu()?];
+                run.attention(tiles, buffers, heads)
+            }
+            Self::Cpu(run) => run.attention(tiles, [q.cpu()?, k.cpu()?, v.cpu()?, y.cpu()?], heads),
+        }
+    }
+
+    /// Adds rows of `x` `[rows, H]` to the running sums `[vectors, H, 2]`, as `segments` (whose bytes are in `table`)
+    /// say. [`Run::quantize`] reads the sums.
+    ///
+    /// # Errors
+    /// As [`Run`] says.
+    pub fn pool(&mut self, segments: &[Segment], table: &Buffer, x: &Buffer, sums: &Buffer, h: u32) -> Result<()> {
+        match self {
+            Self::Gpu(run) => run.pool(segments, [table.gpu()?, x.gpu()?, sums.gpu()?], h),
+            Self::Cpu(run) => run.pool(segments, [x.cpu()?, sums.cpu()?], h),
+        }
+    }
+
+    /// The means of `sums` `[vectors, H, 2]` over `counts` `[vectors]` u32 tokens, cut to D dimensions, at unit length if
+    /// asked for, as `dtype`: `y` is `[vectors, row_words]`. A count of 0 gives the zero vector.
+    ///
+    /// # Errors
+    /// As [`Run`] says.
+    pub fn quantize(
+        &mut self,
+        [counts, sums, y]: [&Buffer; 3],
+        vectors: u32,
+        [d, h]: [u32; 2],
+        dtype: Dtype,
+        normalize: bool,
+    ) -> Result<()> {
+        match self {
+            Self::Gpu(run) => run.quantize([counts.gpu()?, sums.gpu()?, y.gpu()?], vectors, [d, h], dtype, normalize),
+            Self::Cpu(run) => run.quantize([counts.cpu()?, sums.cpu()?, y.cpu()?], vectors, [d, h], dtype, normalize),
+        }
+    }
+
+    /// Writes the rows `from` of `vectors` `[n, D]` float32 as rows `at` and on of `data`, in `format`, padded to
+    /// [`RowFormat::padded_bytes`]: with the bits that [`crate::numbers::RowBuf`] gives the same vectors. int8 rows need
+    /// `scales` `[rows]`.
+    ///
+    /// # Errors
+    /// As [`Run`] says; [`crate::Error::Gpu`] for int8 without scales.
+    pub fn pack_rows(
+        &mut self,
+        format: RowFormat,
+        vectors: &Buffer,
+        (data, scales): (&Buffer, Option<&Buffer>),
+        from: Range<u32>,
+        at: u32,
+        dim: u32,
+    ) -> Result<()> {
+        match self {
+            Self::Gpu(run) => {
+                let scales = scales.map(Buffer::gpu).transpose()?;
+                run.pack_rows(format, vectors.gpu()?, data.gpu()?, scales, from, at, dim)
+            }
+            Self::Cpu(run) => {
+                let scales = scales.map(Buffer::cpu).transpose()?;
+                run.pack_rows(format, vectors.cpu()?, (data.cpu()?, scales), from, at, dim)
+            }
+        }
+    }
+
+    /// The similarities `[Q, rows.len()]` of `queries` (made by [`super::Backend::queries`]) with these rows of a buffer,
+    /// each [`RowFormat::padded_bytes`]: int8 dot products as i32 and Hamming distances as u32, both exact, dot products of
+    /// float32 as f32. There are no float16 rows. A similarity has the same bits whatever else is asked for.
+    ///
+    /// # Errors
+    /// As [`Run`] says.
+    pub fn dense(
+        &mut self,
+        format: RowFormat,
+        [queries, data, similarities]: [&Buffer; 3],
+        count: u32,
+        rows: Range<u32>,
+        dim: u32,
+    ) -> Result<()> {
+        match self {
+            Self::Gpu(run) => {
+                run.dense(format, [queries.gpu()?, data.gpu()?, similarities.gpu()?], count, rows, dim)
+            }
+            Self::Cpu(run) => {
+                run.dense(format, [queries.cpu()?, data.cpu()?, similarities.cpu()?], count, rows, dim)
+            }
+        }
+    }
+
+    /// Raises `best` by the dot products of query rows with the tokens of documents: for each job `[documents, rows]` u32
+    /// from its place on, in an order-preserving form where 0 means that no token was seen. `queries` are
+    /// `[rows, ceil(D / 4) * 4]` float32, `data` document tokens of `format`, padded, each multiplied by its number in
+    /// `scales` where they are given.
+    ///
+    /// # Errors
+    /// As [`Run`] says; [`crate::Error::Aborted`], and faults of the device.
+    pub async fn maxsim(
+        &mut self,
+        format: RowFormat,
+        shard: MaxSimShard<'_>,
+        [queries, data, best]: [&Buffer; 3],
+        scales: Option<&Buffer>,
+    ) -> Result<()> {
+        match self {
+            Self::Gpu(run) => {
+                let buffers = [queries.gpu()?, data.gpu()?, best.gpu()?];
+                run.maxsim(format, shard, buffers, scales.map(Buffer::gpu).transpose()?).await
+            }
+            Self::Cpu(run) => {
+                let buffers = [queries.cpu()?, data.cpu()?, best.cpu()?];
+                run.maxsim(format, shard, buffers, scales.map(Buffer::cpu).transpose()?)
+            }
+        }
+    }
+
+    /// Adds to `scores` `[sums]` the sums of maxima that `sums` (whose bytes are in `table`) name, and sets those maxima
+    /// to "no token seen". No two sums may share a maximum.
+    ///
+    /// # Errors
+    /// As [`Run`] says.
+    pub fn maxsim_sum(
+        &mut self,
+        format: RowFormat,
+        sums: &[MaximaSum],
+        [table, best, scores]: [&Buffer; 3],
+    ) -> Result<()> {
+        match self {
+            Self::Gpu(run) => run.maxsim_sum(format, sums, [table.gpu()?, best.gpu()?, scores.gpu()?]),
+            Self::Cpu(run) => run.maxsim_sum(sums, [best.cpu()?, scores.cpu()?]),
+        }
+    }
+
+    /// Hands full submissions to the device.
+    ///
+    /// # Errors
+    /// [`crate::Error::Aborted`], or a fault of the device.
+    pub async fn pump(&mut self) -> Result<()> {
+        match self {
+            Self::Gpu(run) => run.pump().await,
+            Self::Cpu(run) => run.check_cancelled(),
+        }
+    }
+
+    /// Hands everything recorded to the device, so that its buffers may be written again: writes wait their turn.
+    ///
+    /// # Errors
+    /// As [`Run::pump`].
+    pub async fn flush(&mut self) -> Result<()> {
+        match self {
+            Self::Gpu(run) => run.flush().await,
+            Self::Cpu(run) => run.check_cancelled(),
+        }
+    }
+
+    /// Does everything recorded and waits for it.
+    ///
+    /// # Errors
+    /// As [`Run::pump`].
+    pub async fn finish(&mut self) -> Result<()> {
+        match self {
+            Self::Gpu(run) => run.finish().await,
+            Self::Cpu(run) => run.check_cancelled(),
+        }
+    }
+}
