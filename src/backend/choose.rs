@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use web_time::Instant;
 
-use super::gpu::{Gpu, GpuKernel, GpuKernels, candidates};
+use super::gpu::{GpuKernel, GpuKernels, KnownKernel, candidates};
 use super::ops::Operation;
 use super::run::Kernels;
 use super::{Backend, cpu, probe};
@@ -21,10 +21,7 @@ impl Backend {
     /// # Errors
     /// [`Error::Gpu`] if a shader does not compile, [`Error::WrongKernel`] if no family of an operation is right.
     pub async fn kernels(&self, operations: &[Operation]) -> Result<Kernels> {
-        match self {
-            Self::Gpu(gpu) => Ok(Kernels::Gpu(self.gpu_kernels(gpu, operations).await?)),
-            Self::Cpu(_) => Ok(Kernels::Cpu(operations.iter().map(|&o| cpu::kernel_name(o)).collect())),
-        }
+        self.kernels_in(None, operations).await
     }
 
     /// The kernels of one family for `operations`, whatever the adapter, for tests and measurements.
@@ -32,30 +29,30 @@ impl Backend {
     /// # Errors
     /// As [`Backend::kernels`].
     pub async fn kernels_of(&self, family: &str, operations: &[Operation]) -> Result<Kernels> {
-        let Self::Gpu(gpu) = self else { return self.kernels(operations).await };
-        let mut chosen = Vec::new();
-        for &operation in operations {
-            let compiled = candidates(gpu, operation, Some(family)).await?;
-            chosen.push(self.choose(operation, compiled).await?);
-        }
-        Ok(Kernels::Gpu(GpuKernels::new(chosen)))
+        self.kernels_in(Some(family), operations).await
     }
 
-    async fn gpu_kernels(&self, gpu: &Arc<Gpu>, operations: &[Operation]) -> Result<GpuKernels> {
+    async fn kernels_in(&self, family: Option<&str>, operations: &[Operation]) -> Result<Kernels> {
+        let gpu = match self {
+            Self::Gpu(gpu) => gpu,
+            Self::Cpu(_) => return Ok(Kernels::Cpu(operations.iter().map(|&o| cpu::kernel_name(o)).collect())),
+        };
         let mut known = gpu.known_kernels().await;
-        let mut chosen = Vec::new();
+        let mut chosen = Vec::with_capacity(operations.len());
         for &operation in operations {
-            let kernel = match known.iter().find(|kernel| kernel.does(operation)) {
-                Some(kernel) => Arc::clone(kernel),
+            let same = |k: &&KnownKernel| k.family.as_deref() == family && k.kernel.does(operation);
+            let found = known.iter().find(same).map(|k| Arc::clone(&k.kernel));
+            let kernel = match found {
+                Some(kernel) => kernel,
                 None => {
-                    let kernel = self.choose(operation, candidates(gpu, operation, None).await?).await?;
-                    known.push(Arc::clone(&kernel));
+                    let kernel = self.choose(operation, candidates(gpu, operation, family).await?).await?;
+                    known.push(KnownKernel { family: family.map(str::to_owned), kernel: Arc::clone(&kernel) });
                     kernel
                 }
             };
             chosen.push(kernel);
         }
-        Ok(GpuKernels::new(chosen))
+        Ok(Kernels::Gpu(GpuKernels::new(chosen)))
     }
 
     async fn choose(&self, operation: Operation, candidates: Vec<GpuKernel>) -> Result<Arc<GpuKernel>> {

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::catalogue::Entry;
-use super::rows::{Batch, LARGEST};
-use super::{Index, Kind};
+use super::catalogue::CatalogueEntry;
+use super::rows::{RowBatch, MAX_NUMBER};
+use super::{Index, IndexKind};
 use crate::error::{Error, Result};
-use crate::maxsim::{TokenData, Tokens};
+use crate::maxsim::TokenVectors;
+use crate::numbers::RowData;
 use crate::watch::{Progress, Watch};
 
 /// Most bytes of an id.
@@ -25,7 +26,7 @@ pub struct Item<'a> {
 
 /// What becomes of an item whose id is already there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
+pub enum AddMode {
     /// It is an error, and nothing is added.
     #[default]
     Add,
@@ -35,20 +36,20 @@ pub enum Mode {
 
 impl Index {
     /// Adds `items` with the rows `vectors.offsets[i]..vectors.offsets[i + 1]` each. `vectors` may be in any form and is
-    /// turned into [`super::RowType`]; dense ones may not have scales, which a cosine has no use for. `ranges` `[T]` are
+    /// turned into the format of [`super::IndexOptions::rows`]; dense ones may not have scales, which a cosine has no use for. `ranges` `[T]` are
     /// the bytes `(start, end)` of a late item's text that its rows stand for, `(0, 0)` for none. All or nothing.
     ///
     /// # Errors
     /// [`crate::Error::InvalidArgument`] naming the item: an id that is empty, too long, given twice, or, with
-    /// [`Mode::Add`], already there; data that is too long or no JSON; vectors or ranges of another shape; a number that
+    /// [`AddMode::Add`], already there; data that is too long or no JSON; vectors or ranges of another shape; a number that
     /// is not finite in the form rows are kept in. [`crate::Error::AdapterTooSmall`] for an item that is larger than a
     /// segment; [`crate::Error::OutOfMemory`]; [`crate::Error::Aborted`]; faults of the device.
     pub async fn add(
         &mut self,
         items: &[Item<'_>],
-        vectors: Tokens<'_>,
+        vectors: TokenVectors<'_>,
         ranges: Option<&[(u32, u32)]>,
-        mode: Mode,
+        mode: AddMode,
         watch: &dyn Watch,
     ) -> Result<()> {
         self.check_items(items, mode)?;
@@ -81,12 +82,12 @@ impl Index {
     async fn add_vectors(
         &mut self,
         items: &[Item<'_>],
-        vectors: &Tokens<'_>,
+        vectors: &TokenVectors<'_>,
         ranges: Option<&[(u32, u32)]>,
         watch: &dyn Watch,
-    ) -> Result<Vec<Entry>> {
+    ) -> Result<Vec<CatalogueEntry>> {
         let row_bytes = self.store.layout.rows.row_bytes();
-        let most = (self.store.limits.block / row_bytes).max(1) as u64;
+        let most = (self.store.sizes.block / row_bytes).max(1) as u64;
         let mut entries = Vec::with_capacity(items.len());
         while entries.len() < items.len() {
             if watch.cancelled() {
@@ -96,17 +97,17 @@ impl Index {
             // As many items as make a piece of some MiB, but one at least.
             let end = vectors.offsets[first + 1..].partition_point(|&end| end - start <= most).max(1) + first;
             let rows = vectors.rows(first).start..vectors.rows(end - 1).end;
-            let batch = Batch::of(&self.store.layout, vectors, rows.clone(), |row| {
+            let batch = RowBatch::of(&self.store.layout, vectors, rows.clone(), |row| {
                 let item = vectors.offsets.partition_point(|&o| o <= (rows.start + row) as u64) - 1;
                 let message =
-                    format!("row {} has a number beyond {LARGEST:e}", rows.start + row - vectors.rows(item).start);
+                    format!("row {} has a number beyond {MAX_NUMBER:e}", rows.start + row - vectors.rows(item).start);
                 Error::argument(format!("vectors[{item}]"), message)
             })?;
             for (i, item) in (first..end).zip(&items[first..end]) {
                 let own = vectors.rows(i);
                 let place =
                     self.store.add(&batch, own.start - rows.start, own.len() as u32, &format!("items[{i}]")).await?;
-                entries.push(Entry::new(item, ranges.map(|ranges| ranges[own].into()), place));
+                entries.push(CatalogueEntry::new(item, ranges.map(|ranges| ranges[own].into()), place));
             }
             self.store.written().await?;
             watch.progress(Progress::Index { done: entries.len(), total: items.len() });
@@ -115,7 +116,7 @@ impl Index {
     }
 
     /// The end of adding: all of it, or none.
-    pub(super) fn settle(&mut self, added: Result<Vec<Entry>>, watch: &dyn Watch) -> Result<()> {
+    pub(super) fn settle(&mut self, added: Result<Vec<CatalogueEntry>>, watch: &dyn Watch) -> Result<()> {
         let added = added.and_then(|entries| if watch.cancelled() { Err(Error::Aborted) } else { Ok(entries) });
         let entries = added.inspect_err(|_| self.store.roll_back())?;
         self.store.commit();
@@ -125,7 +126,7 @@ impl Index {
         Ok(())
     }
 
-    pub(super) fn check_items(&self, items: &[Item<'_>], mode: Mode) -> Result<()> {
+    pub(super) fn check_items(&self, items: &[Item<'_>], mode: AddMode) -> Result<()> {
         let mut seen = HashSet::with_capacity(items.len());
         for (i, item) in items.iter().enumerate() {
             let refuse = |field: &str, message: String| Err(Error::argument(format!("items[{i}].{field}"), message));
@@ -136,7 +137,7 @@ impl Index {
             if !seen.insert(id) {
                 return refuse("id", format!("{id:?} is given twice"));
             }
-            if mode == Mode::Add && self.items.position(id).is_some() {
+            if mode == AddMode::Add && self.items.position(id).is_some() {
                 return refuse("id", format!("{id:?} is in the index already; upsert replaces"));
             }
             let Some(data) = data else { continue };
@@ -150,7 +151,7 @@ impl Index {
         Ok(())
     }
 
-    fn check_vectors(&self, items: usize, vectors: &Tokens<'_>, ranges: Option<&[(u32, u32)]>) -> Result<()> {
+    fn check_vectors(&self, items: usize, vectors: &TokenVectors<'_>, ranges: Option<&[(u32, u32)]>) -> Result<()> {
         self.check_rows("vectors", vectors)?;
         if vectors.items() != items {
             let message = format!("are of {} items, allowed is {items}, as there are items", vectors.items());
@@ -161,7 +162,7 @@ impl Index {
             return Err(Error::argument(format!("vectors[{i}]"), message));
         }
         let Some(ranges) = ranges else { return Ok(()) };
-        if self.options.kind == Kind::Dense {
+        if self.options.kind == IndexKind::Dense {
             return Err(Error::argument("ranges", "are given, which only a late index keeps"));
         }
         if ranges.len() != vectors.count() {
@@ -177,14 +178,14 @@ impl Index {
     }
 
     /// Vectors of the index's shape and without wrong numbers; `name` is what errors call them.
-    pub(super) fn check_rows(&self, name: &str, vectors: &Tokens<'_>) -> Result<()> {
+    pub(super) fn check_rows(&self, name: &str, vectors: &TokenVectors<'_>) -> Result<()> {
         vectors.check(name)?;
         if vectors.dim != self.options.dim {
             let message = format!("{}, allowed is {}, as the index has", vectors.dim, self.options.dim);
             return Err(Error::argument(format!("{name}.dim"), message));
         }
         match vectors.data {
-            TokenData::Int8 { scales: Some(_), .. } if self.options.kind == Kind::Dense => {
+            RowData::Int8 { scales: Some(_), .. } if self.options.kind == IndexKind::Dense => {
                 Err(Error::argument(format!("{name}.scales"), "are given, of which a cosine takes no notice"))
             }
             _ => Ok(()),

@@ -16,10 +16,10 @@ use std::sync::Arc;
 use serde_json::json;
 use web_time::Instant;
 
-use super::{Index, IndexOptions, Item, Kind, Mode, RowType, SearchOptions};
+use super::{Index, IndexOptions, Item, IndexKind, AddMode, RowFormat, SearchOptions};
 use crate::gpu::Gpu;
 use crate::gpu::probe::values;
-use crate::maxsim::{TokenData, Tokens};
+use crate::maxsim::{RowData, TokenVectors};
 
 const DIM: usize = 1024;
 const RUNS: usize = 5;
@@ -46,8 +46,8 @@ fn codes(seed: u64, count: usize) -> Vec<i8> {
     values(seed, count * DIM).iter().map(|v| (127.0 * (v * v * v)) as i8).collect()
 }
 
-fn rows<'a>(codes: &'a [i8], offsets: &'a [u64]) -> Tokens<'a> {
-    Tokens { data: TokenData::Int8 { codes, scales: None }, offsets, dim: DIM }
+fn rows<'a>(codes: &'a [i8], offsets: &'a [u64]) -> TokenVectors<'a> {
+    TokenVectors { data: RowData::Int8 { codes, scales: None }, offsets, dim: DIM }
 }
 
 #[test]
@@ -62,10 +62,10 @@ fn a_query_and_a_batch_against_many_vectors() {
         let queries = codes(2, 32);
         let mut exact = Vec::new();
         for (how, gpu, form) in [
-            ("int8, on the device", Some(&gpu), RowType::Int8),
-            ("int8, in host memory", None, RowType::Int8),
-            ("binary, on the device, and int8", Some(&gpu), RowType::Binary),
-            ("binary and int8, in host memory", None, RowType::Binary),
+            ("int8, on the device", Some(&gpu), RowFormat::Int8),
+            ("int8, in host memory", None, RowFormat::Int8),
+            ("binary, on the device, and int8", Some(&gpu), RowFormat::Binary),
+            ("binary and int8, in host memory", None, RowFormat::Binary),
         ] {
             let start = Instant::now();
             let index = filled(gpu, form, &vectors);
@@ -85,22 +85,22 @@ fn a_query_and_a_batch_against_many_vectors() {
                 });
                 println!("{line}");
                 let same = hits.iter().zip(&exact).all(|(a, b)| a[0] == b[0]);
-                assert!(batch < 32 || form == RowType::Binary || same, "the two ways differ");
+                assert!(batch < 32 || form == RowFormat::Binary || same, "the two ways differ");
             }
         }
     }
 }
 
 /// An index of `vectors` `[n, DIM]`.
-fn filled(gpu: Option<&Arc<Gpu>>, form: RowType, vectors: &[i8]) -> Index {
-    let options = IndexOptions { rows: form, ..IndexOptions::new(Kind::Dense, DIM) };
+fn filled(gpu: Option<&Arc<Gpu>>, form: RowFormat, vectors: &[i8]) -> Index {
+    let options = IndexOptions { rows: form, ..IndexOptions::new(IndexKind::Dense, DIM) };
     let mut index = Index::new(gpu.cloned(), options).unwrap();
     for (part, vectors) in vectors.chunks(ADDED * DIM).enumerate() {
         let count = vectors.len() / DIM;
         let ids: Vec<String> = (0..count).map(|i| (part * ADDED + i).to_string()).collect();
         let items: Vec<Item<'_>> = ids.iter().map(|id| Item { id, data: None }).collect();
         let offsets: Vec<u64> = (0..=count as u64).collect();
-        pollster::block_on(index.add(&items, rows(vectors, &offsets), None, Mode::Add, &())).unwrap();
+        pollster::block_on(index.add(&items, rows(vectors, &offsets), None, AddMode::Add, &())).unwrap();
     }
     index
 }

@@ -7,25 +7,25 @@ use super::Item;
 
 /// An item, and where its rows lie.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct CatalogueEntry {
     pub(super) id: Arc<str>,
     /// JSON.
     pub(super) data: Option<Box<str>>,
     /// `[rows]`, bytes of the text.
     pub(super) ranges: Option<Box<[(u32, u32)]>>,
-    pub(super) place: Place,
+    pub(super) place: RowPlace,
 }
 
 /// The rows of an item: consecutive ones of one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct RowPlace {
     /// The segment's name.
     pub(super) segment: u32,
     pub(super) first: u32,
     pub(super) rows: u32,
 }
 
-impl Place {
+impl RowPlace {
     /// Of an item without rows.
     pub(super) const NOWHERE: Self = Self { segment: u32::MAX, first: 0, rows: 0 };
 }
@@ -33,7 +33,7 @@ impl Place {
 /// The items in the order they were added, found by place or by id.
 #[derive(Default)]
 pub(super) struct Catalogue {
-    entries: Vec<Entry>,
+    entries: Vec<CatalogueEntry>,
     positions: HashMap<Arc<str>, usize>,
     /// Bytes of ids, data and ranges.
     bytes: u64,
@@ -44,7 +44,7 @@ impl Catalogue {
         self.entries.len()
     }
 
-    pub(super) fn get(&self, position: usize) -> Option<&Entry> {
+    pub(super) fn get(&self, position: usize) -> Option<&CatalogueEntry> {
         self.entries.get(position)
     }
 
@@ -52,23 +52,23 @@ impl Catalogue {
         self.positions.get(id).copied()
     }
 
-    pub(super) fn places(&self) -> impl Iterator<Item = Place> {
+    pub(super) fn places(&self) -> impl Iterator<Item = RowPlace> {
         self.entries.iter().map(|entry| entry.place)
     }
 
-    pub(super) fn places_mut(&mut self) -> impl Iterator<Item = &mut Place> {
+    pub(super) fn places_mut(&mut self) -> impl Iterator<Item = &mut RowPlace> {
         self.entries.iter_mut().map(|entry| &mut entry.place)
     }
 
     /// Appends an item, whose id must be new.
-    pub(super) fn push(&mut self, entry: Entry) {
+    pub(super) fn push(&mut self, entry: CatalogueEntry) {
         self.bytes += entry.bytes();
         self.positions.insert(Arc::clone(&entry.id), self.entries.len());
         self.entries.push(entry);
     }
 
     /// Takes out those of `ids` that are there. The others keep their order.
-    pub(super) fn remove<'a>(&mut self, ids: impl Iterator<Item = &'a str>) -> Vec<Entry> {
+    pub(super) fn remove<'a>(&mut self, ids: impl Iterator<Item = &'a str>) -> Vec<CatalogueEntry> {
         let mut gone: Vec<usize> = ids.filter_map(|id| self.positions.remove(id)).collect();
         gone.sort_unstable();
         let Some(&first) = gone.first() else { return Vec::new() };
@@ -93,8 +93,8 @@ impl Catalogue {
     }
 }
 
-impl Entry {
-    pub(super) fn new(item: &Item<'_>, ranges: Option<Box<[(u32, u32)]>>, place: Place) -> Self {
+impl CatalogueEntry {
+    pub(super) fn new(item: &Item<'_>, ranges: Option<Box<[(u32, u32)]>>, place: RowPlace) -> Self {
         Self { id: item.id.into(), data: item.data.map(Into::into), ranges, place }
     }
 

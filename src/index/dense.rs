@@ -2,39 +2,39 @@
 
 use std::ops::Range;
 
-use super::rows::{Batch, Rows, Stream};
-use super::segment::{Home, Segment};
-use super::store::Store;
-use super::sweep::{QUERIES, Sweep, dense_form};
+use super::rows::{HostRows, RowBatch, RowLayout};
+use super::segment::{RowStorage, Segment};
+use super::store::SegmentStore;
+use super::sweep::{MAX_QUERIES, Sweep};
 use super::top::{Fold, Span, Top};
 use super::{Hit, Index, SearchOptions};
-use crate::cpu;
+use crate::backend::{Kernels, Operation};
 use crate::error::{Error, Result};
-use crate::gpu::{Dense, DenseForm, Gpu};
-use crate::maxsim::Tokens;
+use crate::maxsim::TokenVectors;
+use crate::numbers::RowFormat;
 use crate::watch::{Progress, Watch};
 
 /// Fewest items that the Hamming distance leaves to be scored: what it loses of the best ten with fewer is in
 /// `bench/results/prefilter-recall.json`.
-const FEWEST: usize = 256;
+const MIN_CANDIDATES: usize = 256;
 
 impl Index {
     /// [`Index::search`] of a dense index; `spans` are the items of each segment that may be hits.
     pub(super) async fn search_dense(
         &self,
-        queries: &Tokens<'_>,
+        queries: &TokenVectors<'_>,
         spans: &[Vec<Span>],
         options: &SearchOptions<'_>,
         watch: &dyn Watch,
     ) -> Result<Vec<Vec<Hit>>> {
         let layout = &self.store.layout;
-        let queries = Batch::of(layout, queries, 0..queries.count(), |query| {
+        let queries = RowBatch::of(layout, queries, 0..queries.count(), |query| {
             Error::argument(format!("queries[{query}]"), "has numbers that are too large")
         })?;
         let Some(signs) = &queries.signs else {
             return self.best(&queries.rows, &queries, spans, options.k, watch).await;
         };
-        let candidates = options.k.saturating_mul(options.rescore.max(1) as usize).max(FEWEST);
+        let candidates = options.k.saturating_mul(options.rescore.max(1) as usize).max(MIN_CANDIDATES);
         let near = self.best(signs, &queries, spans, candidates, watch).await?;
         let found = near.iter().enumerate().map(|(query, near)| {
             let mut top = Top::new(options.k);
@@ -47,36 +47,29 @@ impl Index {
     /// The best `k` items for each query by the similarities of `rows` with the rows of that form.
     async fn best(
         &self,
-        rows: &Rows,
-        queries: &Batch,
+        rows: &HostRows,
+        queries: &RowBatch,
         spans: &[Vec<Span>],
         k: usize,
         watch: &dyn Watch,
     ) -> Result<Vec<Vec<Hit>>> {
         let total = spans.iter().flatten().map(|span| u64::from(span.rows)).sum::<u64>() * queries.len() as u64;
-        let job = Job { store: &self.store, rows, queries, spans, k, watch, total };
-        match &self.store.gpu {
-            None => job.on_cpu(),
-            Some(gpu) => {
-                let mut kernel = self.dense.lock().await;
-                let kernel = match &mut *kernel {
-                    Some(kernel) => kernel,
-                    none => none.insert(Dense::new(gpu, dense_form(job.stream())).await?),
-                };
-                job.on_gpu(gpu, kernel).await
-            }
-        }
+        let search = DenseSearch { store: &self.store, rows, queries, spans, k, watch, total };
+        let kernels = self.store.backend.kernels(&[Operation::Dense(search.layout().format)]).await?;
+        search.run(&kernels).await
     }
 
     /// The highest cosine of `query` with a row of the item at `position`, whose codes are in host memory.
-    fn cosine(&self, queries: &Batch, query: usize, position: usize) -> Option<Hit> {
+    fn cosine(&self, queries: &RowBatch, query: usize, position: usize) -> Option<Hit> {
         let place = self.items.get(position)?.place;
         let segment = &self.store.segments()[self.store.at(place)?];
-        let Home::Host(own) = &segment.rows else { return None };
+        let RowStorage::Host(own) = &segment.rows else { return None };
+        let codes = queries.rows.codes(query..query + 1);
         let mut top = Top::new(1);
         for chunk in 0..place.rows {
             let row = place.first + chunk;
-            let score = similarity(&queries.rows, query, own, row as usize).score(queries, query, segment, row);
+            let similarity = Similarity::Codes(dot(codes, own.codes(row as usize..row as usize + 1)));
+            let score = similarity.score(queries, query, segment, row);
             // Of equal rows the first, so the row takes the item's place.
             top.push(Hit { position: chunk as usize, score, chunk });
         }
@@ -84,12 +77,12 @@ impl Index {
     }
 }
 
-/// Queries that are held against all rows of one form.
-struct Job<'a> {
-    store: &'a Store,
-    /// The queries, in that form.
-    rows: &'a Rows,
-    queries: &'a Batch,
+/// Queries that are compared with all rows of one kind.
+struct DenseSearch<'a> {
+    store: &'a SegmentStore,
+    /// The queries, in the format of the rows.
+    rows: &'a HostRows,
+    queries: &'a RowBatch,
     spans: &'a [Vec<Span>],
     k: usize,
     watch: &'a dyn Watch,
@@ -97,59 +90,41 @@ struct Job<'a> {
     total: u64,
 }
 
-impl Job<'_> {
-    /// The form of the rows: signs, where there are some.
-    fn stream(&self) -> &Stream {
+impl DenseSearch<'_> {
+    /// The layout of the rows: of signs, where there are some.
+    fn layout(&self) -> &RowLayout {
         self.store.layout.signs.as_ref().unwrap_or(&self.store.layout.rows)
     }
 
-    /// Every segment that has items, with where its rows of that form are.
-    fn segments(&self) -> impl Iterator<Item = (&Segment, &Home, &[Span], Range<u32>)> {
+    /// Every segment that has items, with where its rows of that kind are.
+    fn segments(&self) -> impl Iterator<Item = (&Segment, &RowStorage, &[Span], Range<u32>)> {
         self.store.segments().iter().zip(self.spans).filter_map(|(segment, spans)| {
             let (first, last) = (spans.first()?, spans.last()?);
-            let home = segment.signs.as_ref().unwrap_or(&segment.rows);
-            Some((segment, home, &spans[..], first.first..last.range().end))
+            let storage = segment.signs.as_ref().unwrap_or(&segment.rows);
+            Some((segment, storage, &spans[..], first.first..last.range().end))
         })
     }
 
-    fn on_cpu(&self) -> Result<Vec<Vec<Hit>>> {
-        let mut fold = Fold::new(self.queries.len(), self.k);
-        let mut done = 0;
-        for (segment, home, spans, all) in self.segments() {
-            let Home::Host(own) = home else { continue };
-            for spans in spans.chunks(64) {
-                if self.watch.cancelled() {
-                    return Err(Error::Aborted);
-                }
-                fold.take(spans, all.clone(), |query, row| {
-                    similarity(self.rows, query, own, row as usize).score(self.queries, query, segment, row)
-                });
-                done += spans.iter().map(|span| u64::from(span.rows)).sum::<u64>() * self.queries.len() as u64;
-                self.watch.progress(Progress::Score { done, total: self.total });
-            }
-        }
-        Ok(fold.hits())
-    }
-
-    async fn on_gpu(&self, gpu: &Gpu, kernel: &Dense) -> Result<Vec<Vec<Hit>>> {
+    async fn run(&self, kernels: &Kernels) -> Result<Vec<Vec<Hit>>> {
+        let (layout, device) = (self.layout(), (&self.store.backend, kernels));
         let mut hits = Vec::with_capacity(self.queries.len());
         let mut done = 0;
-        for first in (0..self.queries.len()).step_by(QUERIES) {
-            let block = first..self.queries.len().min(first + QUERIES);
-            let queries = (self.rows, block.clone());
-            let mut sweep = Sweep::new(gpu, kernel, self.stream(), &self.store.limits, queries, self.watch)?;
+        for first in (0..self.queries.len()).step_by(MAX_QUERIES) {
+            let block = first..self.queries.len().min(first + MAX_QUERIES);
+            let mut sweep =
+                Sweep::new(device, layout, &self.store.sizes, (self.rows, block.clone()), self.watch)?;
             let mut fold = Fold::new(block.len(), self.k);
-            for (segment, home, spans, all) in self.segments() {
-                let most = sweep.most(home);
-                for start in all.clone().step_by(most as usize) {
+            for (segment, storage, spans, all) in self.segments() {
+                let together = sweep.max_rows(storage);
+                for start in all.clone().step_by(together as usize) {
                     if self.watch.cancelled() {
                         return Err(Error::Aborted);
                     }
-                    let piece = start..all.end.min(start.saturating_add(most));
-                    let similarities = sweep.similarities(home, piece.clone()).await?;
+                    let piece = start..all.end.min(start.saturating_add(together));
+                    let similarities = sweep.similarities(storage, piece.clone()).await?;
                     fold.take(spans, piece.clone(), |query, row| {
                         let bits = similarities[query * piece.len() + (row - start) as usize];
-                        Similarity::of(kernel.form(), bits).score(self.queries, first + query, segment, row)
+                        Similarity::of(layout.format, bits).score(self.queries, first + query, segment, row)
                     });
                     done += piece.len() as u64 * block.len() as u64;
                     self.watch.progress(Progress::Score { done: done.min(self.total), total: self.total });
@@ -159,6 +134,11 @@ impl Job<'_> {
         }
         Ok(hits)
     }
+}
+
+/// The dot product of two rows of codes. Exact.
+fn dot(a: &[i8], b: &[i8]) -> i64 {
+    a.iter().zip(b).map(|(&a, &b)| i64::from(i32::from(a) * i32::from(b))).sum()
 }
 
 /// What two rows have in common.
@@ -172,28 +152,18 @@ enum Similarity {
     Distance(u32),
 }
 
-/// Of row `query` of `queries` and row `row` of `rows`.
-fn similarity(queries: &Rows, query: usize, rows: &Rows, row: usize) -> Similarity {
-    let (query, row) = (query..query + 1, row..row + 1);
-    match (queries.codes(query.clone()), queries.floats(query.clone())) {
-        ([], []) => Similarity::Distance(cpu::hamming(queries.bytes(query), rows.bytes(row))),
-        ([], query) => Similarity::Unit(cpu::dot(query, rows.floats(row)) as f32),
-        (query, _) => Similarity::Codes(cpu::dot_codes(query, rows.codes(row))),
-    }
-}
-
 impl Similarity {
-    /// As the kernel gives it.
-    fn of(form: DenseForm, bits: u32) -> Self {
-        match form {
-            DenseForm::I8 => Self::Codes((bits as i32).into()),
-            DenseForm::F32 => Self::Unit(f32::from_bits(bits)),
-            DenseForm::B1 => Self::Distance(bits),
+    /// As [`crate::backend::Run::dense`] gives it.
+    fn of(format: RowFormat, bits: u32) -> Self {
+        match format {
+            RowFormat::Int8 => Self::Codes((bits as i32).into()),
+            RowFormat::Float32 | RowFormat::Float16 => Self::Unit(f32::from_bits(bits)),
+            RowFormat::Binary => Self::Distance(bits),
         }
     }
 
     /// What items are ordered by: the cosine, or how few bits differ.
-    fn score(self, queries: &Batch, query: usize, segment: &Segment, row: u32) -> f32 {
+    fn score(self, queries: &RowBatch, query: usize, segment: &Segment, row: u32) -> f32 {
         match self {
             Self::Distance(distance) => -(distance as f32),
             Self::Unit(cosine) => cosine.clamp(-1.0, 1.0),

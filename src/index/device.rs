@@ -2,121 +2,99 @@
 
 use std::ops::Range;
 
-use super::rows::{LARGEST, Rows, Stream};
+use super::rows::{HostRows, MAX_NUMBER, RowLayout};
+use crate::backend::{Backend, Buffer};
 use crate::error::Result;
-use crate::gpu::Gpu;
 use crate::maxsim::Resident;
 
 /// Bytes of rows that are padded before they are uploaded, or read back at a time.
 const STAGING: usize = 4 << 20;
 
-/// Room for rows of one form. It is given back when this is dropped: a browser would wait for its garbage collector.
+/// Room for rows of one layout.
 pub(super) struct DeviceRows {
-    stream: Stream,
-    /// Rows of [`Stream::stride`] bytes.
-    pub(super) data: wgpu::Buffer,
+    layout: RowLayout,
+    /// Rows of [`RowLayout::padded_bytes`].
+    pub(super) data: Buffer,
     /// `[rows]` float32, where rows have scales.
-    pub(super) scales: Option<wgpu::Buffer>,
+    pub(super) scales: Option<Buffer>,
 }
 
 impl DeviceRows {
     /// Bytes that a row takes.
-    pub(super) fn cost(stream: &Stream) -> u64 {
-        (stream.stride() + if stream.scaled { 4 } else { 0 }) as u64
+    pub(super) fn cost(layout: &RowLayout) -> u64 {
+        (layout.padded_bytes() + if layout.scaled { 4 } else { 0 }) as u64
     }
 
     /// Room for `rows` of them.
     ///
     /// # Errors
-    /// As [`Gpu::storage`]. Whether there was room a browser says only later.
-    pub(super) fn new(gpu: &Gpu, stream: &Stream, rows: u32) -> Result<Self> {
-        let data = gpu.storage("index rows", u64::from(rows) * stream.stride() as u64)?;
-        let scales = match stream.scaled {
-            true => Some(gpu.storage("index scales", u64::from(rows) * 4)?),
-            false => None,
-        };
-        Ok(Self { stream: *stream, data, scales })
+    /// As [`Backend::buffer`].
+    pub(super) fn new(backend: &Backend, layout: &RowLayout, rows: u32) -> Result<Self> {
+        let data = backend.buffer("index rows", u64::from(rows) * layout.padded_bytes() as u64)?;
+        let scales = layout.scaled.then(|| backend.buffer("index scales", u64::from(rows) * 4)).transpose()?;
+        Ok(Self { layout: *layout, data, scales })
     }
 
     /// Puts the rows `range` of `rows` to row `at` and on.
-    pub(super) fn write(&self, gpu: &Gpu, at: u32, rows: &Rows, range: Range<usize>) {
-        let (own, stride) = (self.stream.row_bytes(), self.stream.stride());
-        let mut to = u64::from(at) * stride as u64;
-        let scales = rows.scales.get(range.clone());
-        if own == stride {
-            gpu.queue.write_buffer(&self.data, to, rows.bytes(range));
+    pub(super) fn write(&self, at: u32, rows: &HostRows, range: Range<usize>) {
+        let (own, padded_row) = (self.layout.row_bytes(), self.layout.padded_bytes());
+        let mut to = u64::from(at) * padded_row as u64;
+        if own == padded_row {
+            self.data.write(to, rows.bytes(range.clone()));
         } else {
             let mut padded = Vec::new();
-            for some in rows.bytes(range).chunks((STAGING / stride).max(1) * own) {
+            for some in rows.bytes(range.clone()).chunks((STAGING / padded_row).max(1) * own) {
                 padded.clear();
-                pad(some, own, stride, &mut padded);
-                gpu.queue.write_buffer(&self.data, to, &padded);
+                self.layout.format.pad_rows(some, self.layout.dim as u32, &mut padded);
+                self.data.write(to, &padded);
                 to += padded.len() as u64;
             }
         }
-        if let (Some(buffer), Some(scales)) = (&self.scales, scales) {
-            gpu.queue.write_buffer(buffer, u64::from(at) * 4, bytemuck::cast_slice(scales));
+        if let (Some(buffer), Some(scales)) = (&self.scales, rows.scales().get(range)) {
+            buffer.write(u64::from(at) * 4, scales);
         }
     }
 
     /// Appends the rows `range` to `into`.
     ///
     /// # Errors
-    /// Faults of the device.
-    pub(super) async fn read(&self, gpu: &Gpu, range: Range<u32>, into: &mut Rows) -> Result<()> {
-        let (own, stride) = (self.stream.row_bytes(), self.stream.stride());
+    /// [`crate::Error::OutOfMemory`], or a fault of the device.
+    pub(super) async fn read(&self, range: Range<u32>, into: &mut HostRows) -> Result<()> {
+        let (own, padded) = (self.layout.row_bytes(), self.layout.padded_bytes());
         into.reserve(range.len())?;
-        for first in range.clone().step_by((STAGING / stride).max(1)) {
-            let count = ((STAGING / stride).max(1) as u32).min(range.end - first);
-            let bytes =
-                gpu.read_at(&self.data, u64::from(first) * stride as u64, u64::from(count) * stride as u64).await?;
-            match own == stride {
-                true => into.append_bytes(&bytes),
-                false => bytes.chunks_exact(stride).for_each(|row| into.append_bytes(&row[..own])),
-            }
+        for first in range.clone().step_by((STAGING / padded).max(1)) {
+            let count = ((STAGING / padded).max(1) as u32).min(range.end - first);
+            let bytes = self.data.read(u64::from(first) * padded as u64, u64::from(count) * padded as u64).await?;
+            bytes.chunks_exact(padded).for_each(|row| into.rows.extend_bytes(&row[..own]));
         }
         if let Some(scales) = &self.scales {
-            let bytes = gpu.read_at(scales, u64::from(range.start) * 4, range.len() as u64 * 4).await?;
-            into.scales.extend(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes));
+            let bytes = scales.read(u64::from(range.start) * 4, range.len() as u64 * 4).await?;
+            into.rows.extend_scales(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes));
         }
         Ok(())
     }
 
     /// What MaxSim scores: items that end at `offsets`, from row 0 on.
     pub(super) fn resident<'a>(&'a self, offsets: &'a [u64]) -> Resident<'a> {
-        let (form, dim) = (self.stream.token_form(), self.stream.dim);
-        Resident { form, dim, offsets, data: &self.data, scales: self.scales.as_ref(), peak: LARGEST.into() }
+        let RowLayout { format, dim, .. } = self.layout;
+        Resident { format, dim, offsets, data: &self.data, scales: self.scales.as_ref(), peak: MAX_NUMBER.into() }
     }
 
     /// Copies each of `runs`, rows of `from` and the first row here, on the device.
-    pub(super) fn copy(&self, gpu: &Gpu, from: &Self, runs: &[(Range<u32>, u32)]) {
-        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let mut copy = |[from, to]: [&wgpu::Buffer; 2], size: u64| {
-            for (rows, at) in runs {
-                let (source, target) = (u64::from(rows.start) * size, u64::from(*at) * size);
-                encoder.copy_buffer_to_buffer(from, source, to, target, rows.len() as u64 * size);
-            }
+    ///
+    /// # Errors
+    /// [`crate::Error::Gpu`] if they are on different engines.
+    pub(super) fn copy(&self, from: &Self, runs: &[(Range<u32>, u32)]) -> Result<()> {
+        let bytes = |size: u64| {
+            let run = move |(rows, at): &(Range<u32>, u32)| {
+                (u64::from(rows.start) * size, u64::from(*at) * size, rows.len() as u64 * size)
+            };
+            runs.iter().map(run)
         };
-        copy([&from.data, &self.data], self.stream.stride() as u64);
+        self.data.copy_from(&from.data, bytes(self.layout.padded_bytes() as u64))?;
         if let (Some(from), Some(to)) = (&from.scales, &self.scales) {
-            copy([from, to], 4);
+            to.copy_from(from, bytes(4))?;
         }
-        gpu.submit(Some(encoder.finish()));
-    }
-}
-
-impl Drop for DeviceRows {
-    fn drop(&mut self) {
-        self.data.destroy();
-        self.scales.iter().for_each(wgpu::Buffer::destroy);
-    }
-}
-
-/// Appends rows of `own` bytes, each followed by zeros up to `stride`.
-pub(super) fn pad(rows: &[u8], own: usize, stride: usize, into: &mut Vec<u8>) {
-    into.reserve(rows.len() / own * stride);
-    for row in rows.chunks_exact(own) {
-        into.extend_from_slice(row);
-        into.resize(into.len() + stride - own, 0);
+        Ok(())
     }
 }

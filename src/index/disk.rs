@@ -3,12 +3,11 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Bytes, Index, OpenOptions, Sink};
+use super::{IndexSource, Index, OpenOptions, IndexSink};
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::backend::Backend;
 use crate::hub::{Folder, LocalFile, Source};
 use crate::watch::Watch;
 
@@ -18,7 +17,7 @@ impl Index {
     /// # Errors
     /// [`crate::Error::Io`] naming the file, and as [`Index::save`]. What was there is then as it was.
     pub async fn save_file(&self, path: &Path, watch: &dyn Watch) -> Result<()> {
-        let mut part = Part::new(path)?;
+        let mut part = FilePart::new(path)?;
         self.save(&mut part, watch).await?;
         part.finish(path)
     }
@@ -28,7 +27,7 @@ impl Index {
     /// # Errors
     /// [`crate::Error::NotFound`] and [`crate::Error::Io`] naming the file, and as [`Index::open`].
     pub async fn open_file(
-        gpu: Option<Arc<Gpu>>,
+        backend: Backend,
         path: &Path,
         options: OpenOptions,
         watch: &dyn Watch,
@@ -37,7 +36,7 @@ impl Index {
         let missing = || Error::NotFound { file: name.clone(), place: folder.display().to_string() };
         let file = path.file_name().and_then(|n| n.to_str()).ok_or_else(missing)?;
         let file = Folder::new(folder).local(file).await?.ok_or_else(missing)?;
-        Self::open(gpu, &Named { name, file }, options, watch).await
+        Self::open(backend, &Named { name, file }, options, watch).await
     }
 }
 
@@ -47,7 +46,7 @@ struct Named {
     file: LocalFile,
 }
 
-impl Bytes for Named {
+impl IndexSource for Named {
     fn name(&self) -> &str {
         &self.name
     }
@@ -62,13 +61,13 @@ impl Bytes for Named {
 }
 
 /// A file that is not yet whole, beside the place it is for. Dropped before it is finished, it is removed.
-struct Part {
+struct FilePart {
     name: String,
     path: PathBuf,
     file: Option<File>,
 }
 
-impl Part {
+impl FilePart {
     fn new(path: &Path) -> Result<Self> {
         // One that another call may be writing is another file.
         static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -97,14 +96,14 @@ impl Part {
     }
 }
 
-impl Sink for Part {
+impl IndexSink for FilePart {
     async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
         file.write_all(bytes).map_err(|e| Error::io(&self.name, e))
     }
 }
 
-impl Drop for Part {
+impl Drop for FilePart {
     fn drop(&mut self) {
         if self.file.take().is_some() {
             drop(std::fs::remove_file(&self.path));

@@ -36,8 +36,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{Layout, Rows};
-use super::{Index, IndexOptions, Kind, Limits, RowType};
+use super::rows::{IndexLayout, HostRows};
+use super::{Index, IndexKind, IndexOptions, SegmentSizes};
+use crate::numbers::RowFormat;
 
 const MAGIC: &[u8; 7] = b"PPLXIDX";
 const VERSION: u8 = 1;
@@ -51,9 +52,9 @@ pub(super) const CRC: usize = 4;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Header {
-    kind: Kind,
-    rows: RowType,
+pub(super) struct IndexHeader {
+    kind: IndexKind,
+    rows: RowFormat,
     dim: usize,
     model: Option<String>,
     first_pass: bool,
@@ -87,7 +88,7 @@ impl Prefix {
     }
 }
 
-impl Header {
+impl IndexHeader {
     pub(super) fn of(index: &Index) -> Self {
         let IndexOptions { kind, rows, dim, ref model, first_pass, .. } = index.options;
         Self { kind, rows, dim, model: model.clone(), first_pass, items: index.len() as u64 }
@@ -111,24 +112,24 @@ impl Header {
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let bytes = unseal(bytes).ok_or("has a header that was changed")?;
         let header: Self = serde_json::from_slice(&bytes[PREFIX..]).map_err(|e| format!("has a header that is {e}"))?;
-        header.options(None, Limits::default()).check().map_err(|e| format!("has a header with {e}"))?;
+        header.options(None, SegmentSizes::default()).check().map_err(|e| format!("has a header with {e}"))?;
         Ok(header)
     }
 
-    pub(super) fn options(&self, memory: Option<u64>, limits: Limits) -> IndexOptions {
+    pub(super) fn options(&self, memory: Option<u64>, sizes: SegmentSizes) -> IndexOptions {
         let Self { kind, rows, dim, ref model, first_pass, .. } = *self;
-        IndexOptions { kind, rows, dim, memory, model: model.clone(), first_pass, limits }
+        IndexOptions { kind, rows, dim, memory, model: model.clone(), first_pass, sizes }
     }
 }
 
 /// A block.
-pub(super) enum Block {
+pub(super) enum FileBlock {
     Items(Items),
     /// How many items there are.
     End(u64),
 }
 
-impl Block {
+impl FileBlock {
     const ITEMS: u32 = 1;
     const END: u32 = 2;
 
@@ -154,7 +155,7 @@ impl Block {
     ///
     /// # Errors
     /// Why that cannot be.
-    pub(super) fn parse(bytes: &[u8], layout: &Layout) -> Result<Self, String> {
+    pub(super) fn parse(bytes: &[u8], layout: &IndexLayout) -> Result<Self, String> {
         let bytes = unseal(bytes).ok_or("it was changed")?;
         let payload = &bytes[BLOCK_HEAD..];
         match (number(bytes) as u32, payload.first_chunk()) {
@@ -168,8 +169,8 @@ impl Block {
 /// Some items, with their rows.
 pub(super) struct Items {
     pub(super) items: Vec<SavedItem>,
-    pub(super) rows: Rows,
-    pub(super) signs: Option<Rows>,
+    pub(super) rows: HostRows,
+    pub(super) signs: Option<HostRows>,
 }
 
 pub(super) struct SavedItem {
@@ -198,12 +199,12 @@ impl Items {
             bytes.extend(end.to_le_bytes());
         }
         bytes.extend(self.rows.bytes(0..self.rows.len()));
-        bytes.extend(bytemuck::cast_slice::<f32, u8>(&self.rows.scales));
+        bytes.extend(bytemuck::cast_slice::<f32, u8>(self.rows.scales()));
         bytes.extend(self.signs.iter().flat_map(|signs| signs.bytes(0..signs.len())));
         bytes
     }
 
-    fn parse(payload: &[u8], layout: &Layout) -> Result<Self, String> {
+    fn parse(payload: &[u8], layout: &IndexLayout) -> Result<Self, String> {
         let mut rest = payload;
         let mut take = |count: usize, size: usize| {
             let bytes = count.checked_mul(size).and_then(|n| rest.split_at_checked(n));
@@ -235,17 +236,18 @@ impl Items {
         }
         let count = table.iter().map(|[.., rows, _]| u64::from(*rows)).sum::<u64>();
         let count = usize::try_from(count).map_err(|_| format!("it has {count} rows"))?;
-        let mut rows = Rows::new(&layout.rows);
-        rows.append_bytes(take(count, layout.rows.row_bytes())?);
+        let mut rows = layout.rows.empty();
+        rows.rows.extend_bytes(take(count, layout.rows.row_bytes())?);
         if layout.rows.scaled {
-            rows.scales = bytemuck::pod_collect_to_vec(take(count, 4)?);
+            rows.rows.extend_scales(bytemuck::pod_collect_to_vec::<u8, f32>(take(count, 4)?));
         }
-        let mut signs = layout.signs.as_ref().filter(|_| !layout.dense).map(|stream| (stream, Rows::new(stream)));
-        if let Some((stream, signs)) = &mut signs {
-            signs.append_bytes(take(count, stream.row_bytes())?);
+        let mut signs = None;
+        if let Some(layout) = layout.signs.as_ref().filter(|_| !layout.dense) {
+            let signs: &mut HostRows = signs.insert(layout.empty());
+            signs.rows.extend_bytes(take(count, layout.row_bytes())?);
         }
         match rest.len() {
-            0 => Ok(Self { items, rows, signs: signs.map(|(_, signs)| signs) }),
+            0 => Ok(Self { items, rows, signs }),
             more => Err(format!("it has {more} bytes more than its items")),
         }
     }

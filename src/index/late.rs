@@ -1,25 +1,24 @@
 //! Late interaction: MaxSim over the rows of every item, or of those that a first pass left.
 
-use super::rows::Rows;
-use super::segment::Home;
+use super::segment::RowStorage;
 use super::top::{Span, Top};
 use super::{Hit, Index, SearchOptions};
 use crate::error::{Error, Result};
-use crate::maxsim::{self, Match, Options, Tokens};
+use crate::maxsim::{Match, Options, TokenVectors};
 use crate::watch::{Progress, Watch};
 
-/// Which of a segment's streams is read.
+/// Which rows of a segment are read.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Pass {
+enum SearchedRows {
     Signs,
-    Rows,
+    Exact,
 }
 
 impl Index {
     /// [`Index::search`] of a late index; `spans` are the items of each segment that may be hits.
     pub(super) async fn search_late(
         &self,
-        queries: &Tokens<'_>,
+        queries: &TokenVectors<'_>,
         spans: &[Vec<Span>],
         options: &SearchOptions<'_>,
         watch: &dyn Watch,
@@ -27,10 +26,10 @@ impl Index {
         let rows = spans.iter().flatten().map(|span| u64::from(span.rows)).sum::<u64>();
         let progress = Counted::new(watch, rows * queries.count() as u64);
         if self.store.layout.signs.is_none() {
-            return self.score_all(queries, spans, Pass::Rows, options.k, &progress).await;
+            return self.score_all(queries, spans, SearchedRows::Exact, options.k, &progress).await;
         }
         let candidates = options.k.max(options.candidates as usize);
-        let near = self.score_all(queries, spans, Pass::Signs, candidates, &progress).await?;
+        let near = self.score_all(queries, spans, SearchedRows::Signs, candidates, &progress).await?;
         let mut tops: Vec<Top> = near.iter().map(|_| Top::new(options.k)).collect();
         for (segment, spans) in spans.iter().enumerate() {
             // The candidates that are here, in the order of their rows.
@@ -49,7 +48,7 @@ impl Index {
             for (_, span) in &mut wanted {
                 *span = chosen.partition_point(|c| c < span) as u32;
             }
-            let scores = self.scores(queries, segment, Pass::Rows, &some, Some(&wanted), &progress).await?;
+            let scores = self.scores(queries, segment, SearchedRows::Exact, &some, Some(&wanted), &progress).await?;
             for (&(query, span), score) in wanted.iter().zip(scores) {
                 tops[query as usize].push(Hit { position: some[span as usize].position, score, chunk: 0 });
             }
@@ -60,17 +59,17 @@ impl Index {
     /// The best `k` items for each query.
     async fn score_all(
         &self,
-        queries: &Tokens<'_>,
+        queries: &TokenVectors<'_>,
         spans: &[Vec<Span>],
-        pass: Pass,
+        searched: SearchedRows,
         k: usize,
         watch: &Counted<'_>,
     ) -> Result<Vec<Vec<Hit>>> {
         let mut tops: Vec<Top> = (0..queries.items()).map(|_| Top::new(k)).collect();
-        let most = (self.store.limits.scores / queries.items()).max(1);
+        let most = (self.store.sizes.scores / queries.items()).max(1);
         for (segment, spans) in spans.iter().enumerate() {
             for some in spans.chunks(most) {
-                let scores = self.scores(queries, segment, pass, some, None, watch).await?;
+                let scores = self.scores(queries, segment, searched, some, None, watch).await?;
                 for (top, scores) in tops.iter_mut().zip(scores.chunks_exact(some.len())) {
                     for (span, &score) in some.iter().zip(scores) {
                         top.push(Hit { position: span.position, score, chunk: 0 });
@@ -86,22 +85,22 @@ impl Index {
     /// The scores of these items of a segment: `[queries, spans]`, or one for each of `pairs` of a query and a span.
     async fn scores(
         &self,
-        queries: &Tokens<'_>,
+        queries: &TokenVectors<'_>,
         segment: usize,
-        pass: Pass,
+        searched: SearchedRows,
         spans: &[Span],
         pairs: Option<&[(u32, u32)]>,
         watch: &Counted<'_>,
     ) -> Result<Vec<f32>> {
         let (Some(first), Some(last)) = (spans.first(), spans.last()) else { return Ok(Vec::new()) };
         let segment = &self.store.segments()[segment];
-        let home = match pass {
-            Pass::Rows => &segment.rows,
-            Pass::Signs => segment.signs.as_ref().unwrap_or(&segment.rows),
+        let storage = match searched {
+            SearchedRows::Exact => &segment.rows,
+            SearchedRows::Signs => segment.signs.as_ref().unwrap_or(&segment.rows),
         };
         // Rows in host memory are counted from the first that is wanted, those on the device from the buffer's start.
         let all = first.first as usize..last.range().end as usize;
-        let base = if matches!(home, Home::Host(_)) { u64::from(first.first) } else { 0 };
+        let base = if matches!(storage, RowStorage::Host(_)) { u64::from(first.first) } else { 0 };
         // What lies between two items is an item that nobody asks for.
         let (mut offsets, mut items) = (vec![0], Vec::with_capacity(spans.len()));
         for span in spans {
@@ -121,15 +120,15 @@ impl Index {
             None => Some((0..queries.items() as u32).flat_map(every).collect()),
         };
         let options = Options { pairs: pairs.as_deref(), normalize: false };
-        let scores = match (home, &self.store.gpu) {
-            (Home::Host(rows), Some(gpu)) => {
-                self.scorer.score(gpu, *queries, rows.tokens(all, &offsets), options, watch).await?
+        let backend = &self.store.backend;
+        let scores = match storage {
+            RowStorage::Host(rows) => {
+                self.scorer.score(backend, *queries, rows.tokens(all, &offsets), options, watch).await?
             }
-            (Home::Host(rows), None) => maxsim::score_on_cpu(*queries, rows.tokens(all, &offsets), options, watch)?,
-            (Home::Device(rows), Some(gpu)) => {
-                self.scorer.score_resident(gpu, *queries, rows.resident(&offsets), options.pairs, watch).await?
+            RowStorage::Device(rows) => {
+                let documents = rows.resident(&offsets);
+                self.scorer.score_resident(backend, *queries, documents, options.pairs, watch).await?
             }
-            (Home::Device(_), None) => Vec::new(),
         };
         if pairs.is_some() || documents == spans.len() {
             return Ok(scores);
@@ -141,24 +140,20 @@ impl Index {
     /// [`Index::explain`] for the item at `position`.
     pub(super) async fn explain_late(
         &self,
-        query: &Tokens<'_>,
+        query: &TokenVectors<'_>,
         position: usize,
         watch: &dyn Watch,
     ) -> Result<Vec<Match>> {
         let Some(place) = self.items.get(position).map(|item| item.place) else { return Ok(Vec::new()) };
         let Some(at) = self.store.at(place) else { return Ok(Vec::new()) };
-        let gpu = self.store.gpu.as_deref();
-        let mut rows = Rows::new(&self.store.layout.rows);
-        self.store.segments()[at].rows.read(gpu, place.first..place.first + place.rows, &mut rows).await?;
+        let mut rows = self.store.layout.rows.empty();
+        self.store.segments()[at].rows.read(place.first..place.first + place.rows, &mut rows).await?;
         let offsets = [0, u64::from(place.rows)];
         let both = [*query, rows.tokens(0..place.rows as usize, &offsets)];
         if watch.cancelled() {
             return Err(Error::Aborted);
         }
-        match gpu {
-            Some(gpu) => self.scorer.explain(gpu, both, (0, 0), false, watch).await,
-            None => maxsim::explain_on_cpu(both, (0, 0), false),
-        }
+        self.scorer.explain(&self.store.backend, both, (0, 0), false, watch).await
     }
 }
 

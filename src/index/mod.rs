@@ -1,18 +1,18 @@
 //! A search index: items with vectors, held on the device, searched exhaustively and exactly.
 //!
-//! An item has an id, optional data (JSON, kept and given back), and rows. In a [`Kind::Dense`] index a row is the
-//! vector of a text or of a chunk, scored by cosine; the best row of an item is the item's score. In a [`Kind::Late`]
+//! An item has an id, optional data (JSON, kept and given back), and rows. In a [`IndexKind::Dense`] index a row is the
+//! vector of a text or of a chunk, scored by cosine; the best row of an item is the item's score. In a [`IndexKind::Late`]
 //! index a row is the vector of a token, and items are scored by [`crate::maxsim`]. What is promised:
 //!
 //! 1. Hits come in falling order of their scores; of equal scores, the item that was added first. No approximation takes
-//!    part but those asked for by name: [`RowType::Binary`] of a dense index, [`IndexOptions::first_pass`] of a late one.
+//!    part but those asked for by name: [`RowFormat::Binary`] of a dense index, [`IndexOptions::first_pass`] of a late one.
 //! 2. A score has the same bits whatever else is in the index, in whatever order it came, wherever its rows lie, alone or
 //!    with other queries, and after [`Index::save`] and [`Index::open`].
 //! 3. Adding is all or nothing: a call that fails or is cancelled leaves the index as it was.
 //! 4. An item without rows, and a late item without tokens, is kept and never a hit. A dense vector of zeros (an empty
 //!    text) has cosine 0 with everything.
 //!
-//! Rows lie in segments on the device; those beyond [`IndexOptions::memory`], or all where there is no GPU, stay in host
+//! Rows lie in segments on the device; those beyond [`IndexOptions::memory`] stay in host
 //! memory and pass through one small buffer at each search. [`format`] says what a saved index looks like.
 
 mod add;
@@ -37,34 +37,26 @@ mod sweep;
 mod texts;
 mod top;
 
-use std::sync::Arc;
-
-use async_lock::Mutex;
-
-pub use add::{Item, MAX_DATA, MAX_ID, Mode};
+pub use add::{AddMode, Item, MAX_DATA, MAX_ID};
 use catalogue::Catalogue;
-pub use open::{Bytes, OpenOptions};
-pub use options::{IndexOptions, Kind, Limits, RowType};
-use rows::Layout;
-pub use save::Sink;
+pub use open::{IndexSource, OpenOptions};
+pub use options::{IndexKind, IndexOptions, SegmentSizes};
+use rows::IndexLayout;
+pub use save::IndexSink;
 pub use search::{Hit, SearchOptions};
-use store::Store;
-pub use texts::Text;
+use store::SegmentStore;
+pub use texts::ItemText;
 
+use crate::backend::Backend;
 use crate::error::Result;
-use crate::gpu::{Dense, Gpu, Keep};
 use crate::maxsim::Scorer;
 
 /// Items and their vectors, ready to be searched.
 pub struct Index {
     options: IndexOptions,
     items: Catalogue,
-    store: Store,
+    store: SegmentStore,
     scorer: Scorer,
-    /// Compiled at the first search of a dense index; its calls run one after another.
-    dense: Mutex<Option<Dense>>,
-    /// Compiled when the encoder first fills rows of their form.
-    keep: Vec<Keep>,
 }
 
 /// Where an index's memory is.
@@ -77,22 +69,15 @@ pub struct IndexBytes {
 }
 
 impl Index {
-    /// An empty index. Without `gpu` all of it is in host memory and is searched there.
+    /// An empty index, whose rows are held and searched by `backend`.
     ///
     /// # Errors
     /// [`crate::Error::InvalidArgument`] naming the option: a `dim` out of range, or a row type that the kind does not
     /// have.
-    pub fn new(gpu: Option<Arc<Gpu>>, options: IndexOptions) -> Result<Self> {
+    pub fn new(backend: Backend, options: IndexOptions) -> Result<Self> {
         options.check()?;
-        let store = Store::new(gpu, Layout::new(&options), options.memory, options.limits);
-        Ok(Self {
-            options,
-            items: Catalogue::default(),
-            store,
-            scorer: Scorer::new(),
-            dense: Mutex::default(),
-            keep: Vec::new(),
-        })
+        let store = SegmentStore::new(backend, IndexLayout::new(&options), options.memory, options.sizes);
+        Ok(Self { options, items: Catalogue::default(), store, scorer: Scorer::new() })
     }
 
     /// How many items there are.
@@ -134,6 +119,10 @@ impl Index {
     /// Memory in use.
     pub fn bytes(&self) -> IndexBytes {
         let (host, device) = self.store.bytes();
-        IndexBytes { host: host + self.items.bytes(), device }
+        let host = host + self.items.bytes();
+        match self.store.backend {
+            Backend::Gpu(_) => IndexBytes { host, device },
+            Backend::Cpu(_) => IndexBytes { host: host + device, device: 0 },
+        }
     }
 }

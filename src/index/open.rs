@@ -1,19 +1,17 @@
 //! Reading a saved index.
 
-use std::sync::Arc;
-
-use super::catalogue::Entry;
-use super::format::{BLOCK_HEAD, Block, CRC, Header, Items, PREFIX, Prefix};
-use super::rows::Batch;
-use super::{Index, Item, Limits, Mode};
+use super::catalogue::CatalogueEntry;
+use super::format::{BLOCK_HEAD, FileBlock, CRC, IndexHeader, Items, PREFIX, Prefix};
+use super::rows::RowBatch;
+use super::{Index, Item, SegmentSizes, AddMode};
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::backend::Backend;
 use crate::hub::LocalFile;
 use crate::watch::{Progress, Watch};
 
 /// A file that can be read at any place.
 #[expect(async_fn_in_trait, reason = "used generically inside this crate; browser futures are not Send")]
-pub trait Bytes {
+pub trait IndexSource {
     /// What errors call it.
     fn name(&self) -> &str;
 
@@ -27,7 +25,7 @@ pub trait Bytes {
     async fn read_at(&self, at: u64, length: usize) -> Result<Vec<u8>>;
 }
 
-impl Bytes for LocalFile {
+impl IndexSource for LocalFile {
     fn name(&self) -> &str {
         "index"
     }
@@ -41,7 +39,7 @@ impl Bytes for LocalFile {
     }
 }
 
-impl Bytes for [u8] {
+impl IndexSource for [u8] {
     fn name(&self) -> &str {
         "index"
     }
@@ -66,8 +64,8 @@ pub struct OpenOptions {
     /// Of a file that is broken, take the items before the place where it is, and say so by
     /// [`crate::Progress::Notice`].
     pub recover: bool,
-    /// As [`super::IndexOptions::limits`].
-    pub limits: Limits,
+    /// As [`super::IndexOptions::sizes`].
+    pub sizes: SegmentSizes,
 }
 
 impl Index {
@@ -77,8 +75,8 @@ impl Index {
     /// [`crate::Error::Integrity`] for a file that is cut or changed, which says how many items are whole;
     /// [`crate::Error::Unsupported`] for another version; what kept it from being read; and as [`Index::add`].
     pub async fn open(
-        gpu: Option<Arc<Gpu>>,
-        source: &(impl Bytes + ?Sized),
+        backend: Backend,
+        source: &(impl IndexSource + ?Sized),
         options: OpenOptions,
         watch: &dyn Watch,
     ) -> Result<Self> {
@@ -94,8 +92,8 @@ impl Index {
                 return Err(Error::unsupported("this version of a saved index", message));
             }
         };
-        let header = Header::parse(&source.read_at(0, start).await?).map_err(integrity)?;
-        let mut index = Self::new(gpu, header.options(options.memory, options.limits))?;
+        let header = IndexHeader::parse(&source.read_at(0, start).await?).map_err(integrity)?;
+        let mut index = Self::new(backend, header.options(options.memory, options.sizes))?;
         let mut at = start as u64;
         let broken = loop {
             if watch.cancelled() {
@@ -119,25 +117,25 @@ impl Index {
     }
 
     /// Takes the block that starts at byte `at`, and moves it on. The inner error is why there is none.
-    async fn read_block(&mut self, source: &(impl Bytes + ?Sized), at: &mut u64) -> Result<Result<More, String>> {
+    async fn read_block(&mut self, source: &(impl IndexSource + ?Sized), at: &mut u64) -> Result<Result<More, String>> {
         let left = source.size() - *at;
         if left < BLOCK_HEAD as u64 {
             return Ok(Err("ends without a last block".into()));
         }
-        let length = Block::length(&source.read_at(*at, BLOCK_HEAD).await?);
+        let length = FileBlock::length(&source.read_at(*at, BLOCK_HEAD).await?);
         let Some(length) = usize::try_from(length).ok().filter(|&n| n as u64 <= left) else {
             return Ok(Err(format!("has a block of {length} bytes, of which {left} are there")));
         };
         let bytes = source.read_at(*at, length).await?;
-        let items = match Block::parse(&bytes, &self.store.layout) {
-            Ok(Block::Items(items)) => items,
-            Ok(Block::End(count)) if count != self.len() as u64 => {
+        let items = match FileBlock::parse(&bytes, &self.store.layout) {
+            Ok(FileBlock::Items(items)) => items,
+            Ok(FileBlock::End(count)) if count != self.len() as u64 => {
                 return Ok(Err(format!("says at its end that it has {count} items")));
             }
-            Ok(Block::End(_)) if length as u64 != left => {
+            Ok(FileBlock::End(_)) if length as u64 != left => {
                 return Ok(Err(format!("goes on for {} bytes after its last block", left - length as u64)));
             }
-            Ok(Block::End(_)) => return Ok(Ok(More::Nothing)),
+            Ok(FileBlock::End(_)) => return Ok(Ok(More::Nothing)),
             Err(reason) => return Ok(Err(format!("has a block that is broken: {reason}"))),
         };
         drop(bytes);
@@ -150,10 +148,10 @@ impl Index {
     async fn take(&mut self, saved: Items) -> Result<Result<(), String>> {
         let Items { items: saved, rows, signs } = saved;
         let items: Vec<Item<'_>> = saved.iter().map(|s| Item { id: &s.id, data: s.data.as_deref() }).collect();
-        if let Err(error) = self.check_items(&items, Mode::Add) {
+        if let Err(error) = self.check_items(&items, AddMode::Add) {
             return Ok(Err(format!("has a block that is broken: {error}")));
         }
-        let batch = match Batch::new(&self.store.layout, rows, signs) {
+        let batch = match RowBatch::new(&self.store.layout, rows, signs) {
             Ok(batch) => batch,
             Err(row) => return Ok(Err(format!("has a block that is broken: its row {row} has a number too large"))),
         };
@@ -161,7 +159,7 @@ impl Index {
         for (item, saved) in items.iter().zip(&saved) {
             let place = self.store.add(&batch, from, saved.rows, &format!("item {:?}", item.id)).await?;
             from += saved.rows as usize;
-            entries.push(Entry::new(item, saved.ranges.clone(), place));
+            entries.push(CatalogueEntry::new(item, saved.ranges.clone(), place));
         }
         self.store.written().await?;
         self.settle(Ok(entries), &()).map(Ok)

@@ -1,15 +1,15 @@
 //! Writing an index.
 
 use super::Index;
-use super::catalogue::Place;
-use super::format::{Block, Header, Items, SavedItem};
-use super::rows::Rows;
+use super::catalogue::RowPlace;
+use super::format::{FileBlock, IndexHeader, Items, SavedItem};
+use super::rows::RowLayout;
 use crate::error::{Error, Result};
 use crate::watch::{Progress, Watch};
 
 /// Where bytes go, in order.
 #[expect(async_fn_in_trait, reason = "used generically inside this crate; browser futures are not Send")]
-pub trait Sink {
+pub trait IndexSink {
     /// Takes the next bytes.
     ///
     /// # Errors
@@ -17,7 +17,7 @@ pub trait Sink {
     async fn write(&mut self, bytes: &[u8]) -> Result<()>;
 }
 
-impl Sink for Vec<u8> {
+impl IndexSink for Vec<u8> {
     async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.extend_from_slice(bytes);
         Ok(())
@@ -30,8 +30,8 @@ impl Index {
     ///
     /// # Errors
     /// What `sink` returns; [`crate::Error::Aborted`]; faults of the device.
-    pub async fn save(&self, sink: &mut impl Sink, watch: &dyn Watch) -> Result<()> {
-        let header = Header::of(self).bytes().map_err(|e| Error::io("index", e))?;
+    pub async fn save(&self, sink: &mut impl IndexSink, watch: &dyn Watch) -> Result<()> {
+        let header = IndexHeader::of(self).bytes().map_err(|e| Error::io("index", e))?;
         sink.write(&header).await?;
         let mut done = 0;
         while done < self.len() {
@@ -40,10 +40,10 @@ impl Index {
             }
             let block = self.block(done).await?;
             done += block.items.len();
-            sink.write(&Block::Items(block).bytes()).await?;
+            sink.write(&FileBlock::Items(block).bytes()).await?;
             watch.progress(Progress::Index { done, total: self.len() });
         }
-        sink.write(&Block::End(done as u64).bytes()).await
+        sink.write(&FileBlock::End(done as u64).bytes()).await
     }
 
     /// The items from `first` on, as many as go into a block.
@@ -53,13 +53,13 @@ impl Index {
         let row: usize = streams().map(|s| s.row_bytes() + if s.scaled { 4 } else { 0 }).sum();
         let (mut items, mut bytes) = (Vec::new(), 0);
         // Rows that lie together are read together.
-        let mut runs: Vec<Place> = Vec::new();
+        let mut runs: Vec<RowPlace> = Vec::new();
         for entry in (first..).map_while(|i| self.items.get(i)) {
-            let Place { segment, first, rows } = entry.place;
+            let RowPlace { segment, first, rows } = entry.place;
             let (data, ranges) = (entry.data.as_deref(), entry.ranges.as_deref());
             bytes += 16 + entry.id.len() + data.map_or(0, str::len) + ranges.map_or(0, size_of_val);
             bytes += rows as usize * row;
-            if bytes > self.store.limits.block && !items.is_empty() {
+            if bytes > self.store.sizes.block && !items.is_empty() {
                 break;
             }
             items.push(SavedItem {
@@ -73,16 +73,15 @@ impl Index {
                 _ => runs.push(entry.place),
             }
         }
-        let mut rows = Rows::new(&layout.rows);
-        let mut signs = layout.signs.as_ref().filter(|_| !layout.dense).map(Rows::new);
-        let gpu = self.store.gpu.as_deref();
+        let mut rows = layout.rows.empty();
+        let mut signs = layout.signs.as_ref().filter(|_| !layout.dense).map(RowLayout::empty);
         for run in runs {
             let Some(at) = self.store.at(run) else { continue };
             let segment = &self.store.segments()[at];
             let range = run.first..run.first + run.rows;
-            segment.rows.read(gpu, range.clone(), &mut rows).await?;
-            if let (Some(into), Some(home)) = (&mut signs, &segment.signs) {
-                home.read(gpu, range, into).await?;
+            segment.rows.read(range.clone(), &mut rows).await?;
+            if let (Some(into), Some(storage)) = (&mut signs, &segment.signs) {
+                storage.read(range, into).await?;
             }
         }
         Ok(Items { items, rows, signs })

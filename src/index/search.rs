@@ -1,10 +1,10 @@
 //! Finding the best items.
 
-use super::rows::LARGEST;
+use super::rows::MAX_NUMBER;
 use super::top::Span;
-use super::{Index, Kind};
+use super::{Index, IndexKind};
 use crate::error::{Error, Result};
-use crate::maxsim::{Match, Tokens};
+use crate::maxsim::{Match, TokenVectors};
 use crate::watch::Watch;
 
 /// How to search.
@@ -14,7 +14,7 @@ pub struct SearchOptions<'a> {
     pub k: usize,
     /// Of the positions of items, those that may be hits.
     pub filter: Option<&'a dyn Fn(usize) -> bool>,
-    /// [`super::RowType::Binary`] of a dense index: items that Hamming distance leaves to be scored are this many times
+    /// [`super::RowFormat::Binary`] of a dense index: items that Hamming distance leaves to be scored are this many times
     /// `k`, and at least 256.
     pub rescore: u32,
     /// [`super::IndexOptions::first_pass`] of a late index: items that the first pass leaves to be scored; at least `k`.
@@ -49,7 +49,7 @@ impl Index {
     /// the device.
     pub async fn search(
         &self,
-        queries: Tokens<'_>,
+        queries: TokenVectors<'_>,
         options: SearchOptions<'_>,
         watch: &dyn Watch,
     ) -> Result<Vec<Vec<Hit>>> {
@@ -62,8 +62,8 @@ impl Index {
             return Ok(vec![Vec::new(); queries.items()]);
         }
         match self.options.kind {
-            Kind::Dense => self.search_dense(&queries, &spans, &options, watch).await,
-            Kind::Late => self.search_late(&queries, &spans, &options, watch).await,
+            IndexKind::Dense => self.search_dense(&queries, &spans, &options, watch).await,
+            IndexKind::Late => self.search_late(&queries, &spans, &options, watch).await,
         }
     }
 
@@ -73,8 +73,8 @@ impl Index {
     /// # Errors
     /// [`crate::Error::Unsupported`] for a dense index; [`crate::Error::InvalidArgument`] for an id that is not there;
     /// and as [`Index::search`].
-    pub async fn explain(&self, query: Tokens<'_>, id: &str, watch: &dyn Watch) -> Result<Vec<Match>> {
-        if self.options.kind == Kind::Dense {
+    pub async fn explain(&self, query: TokenVectors<'_>, id: &str, watch: &dyn Watch) -> Result<Vec<Match>> {
+        if self.options.kind == IndexKind::Dense {
             return Err(Error::unsupported("explain with a dense index", "allowed is a late one, which has tokens"));
         }
         self.check_queries(&query)?;
@@ -86,9 +86,9 @@ impl Index {
         self.explain_late(&query, position, watch).await
     }
 
-    fn check_queries(&self, queries: &Tokens<'_>) -> Result<()> {
+    fn check_queries(&self, queries: &TokenVectors<'_>) -> Result<()> {
         self.check_rows("queries", queries)?;
-        let dense = self.options.kind == Kind::Dense;
+        let dense = self.options.kind == IndexKind::Dense;
         for (i, rows) in (0..queries.items()).map(|i| (i, queries.rows(i).len())) {
             if rows == 0 || dense && rows > 1 {
                 let allowed = if dense { "one" } else { "one or more" };
@@ -96,8 +96,8 @@ impl Index {
             }
         }
         let highest = queries.peak();
-        if !dense && highest > f64::from(LARGEST) {
-            let message = format!("have numbers of up to {highest:e}, allowed are {LARGEST:e}");
+        if !dense && highest > f64::from(MAX_NUMBER) {
+            let message = format!("have numbers of up to {highest:e}, allowed are {MAX_NUMBER:e}");
             return Err(Error::argument("queries", message));
         }
         Ok(())

@@ -3,21 +3,19 @@
 //! Rows are first added, which nobody sees, and then committed or rolled back. An item's rows lie in one segment, one
 //! after another; when it is removed they are dead, and a segment that is mostly dead is made anew.
 
-use std::sync::Arc;
-
-use super::Limits;
-use super::catalogue::{Catalogue, Place};
+use super::SegmentSizes;
+use super::catalogue::{Catalogue, RowPlace};
 use super::device::DeviceRows;
-use super::rows::{Batch, Layout, Stream};
+use super::rows::{RowBatch, IndexLayout, RowLayout};
 use super::segment::Segment;
+use crate::backend::Backend;
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
 
 /// All rows of an index.
-pub(super) struct Store {
-    pub(super) gpu: Option<Arc<Gpu>>,
-    pub(super) layout: Layout,
-    pub(super) limits: Limits,
+pub(super) struct SegmentStore {
+    pub(super) backend: Backend,
+    pub(super) layout: IndexLayout,
+    pub(super) sizes: SegmentSizes,
     /// Bytes that rows may take on the device.
     budget: u64,
     /// By rising name.
@@ -25,11 +23,11 @@ pub(super) struct Store {
     next_name: u32,
 }
 
-impl Store {
-    pub(super) fn new(gpu: Option<Arc<Gpu>>, layout: Layout, memory: Option<u64>, limits: Limits) -> Self {
-        let known = gpu.as_ref().and_then(|gpu| gpu.memory_for_weights()).map(|bytes| bytes / 2);
+impl SegmentStore {
+    pub(super) fn new(backend: Backend, layout: IndexLayout, memory: Option<u64>, sizes: SegmentSizes) -> Self {
+        let known = backend.memory_for_weights().map(|bytes| bytes / 2);
         let budget = memory.or(known).unwrap_or(u64::MAX);
-        Self { gpu, layout, limits, budget, segments: Vec::new(), next_name: 0 }
+        Self { backend, layout, sizes, budget, segments: Vec::new(), next_name: 0 }
     }
 
     /// Bytes in host memory and on the device.
@@ -48,8 +46,8 @@ impl Store {
         &mut self.segments[at]
     }
 
-    /// Where in [`Store::segments`] the rows of `place` are; `None` for no rows.
-    pub(super) fn at(&self, place: Place) -> Option<usize> {
+    /// Where in [`SegmentStore::segments`] the rows of `place` are; `None` for no rows.
+    pub(super) fn at(&self, place: RowPlace) -> Option<usize> {
         let found = || self.segments.binary_search_by_key(&place.segment, |s| s.name).ok();
         (place.rows > 0).then(found).flatten()
     }
@@ -59,15 +57,14 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::AdapterTooSmall`], [`Error::OutOfMemory`], or a fault of the device.
-    pub(super) async fn add(&mut self, batch: &Batch, from: usize, rows: u32, name: &str) -> Result<Place> {
+    pub(super) async fn add(&mut self, batch: &RowBatch, from: usize, rows: u32, name: &str) -> Result<RowPlace> {
         let place = self.place(rows, name).await?;
         let range = from..from + rows as usize;
-        let gpu = self.gpu.clone();
         if let Some(at) = self.at(place) {
             let segment = &mut self.segments[at];
-            segment.rows.write(gpu.as_deref(), place.first, &batch.rows, range.clone())?;
-            if let (Some(home), Some(signs)) = (&mut segment.signs, &batch.signs) {
-                home.write(gpu.as_deref(), place.first, signs, range.clone())?;
+            segment.rows.write(place.first, &batch.rows, range.clone())?;
+            if let (Some(storage), Some(signs)) = (&mut segment.signs, &batch.signs) {
+                storage.write(place.first, signs, range.clone())?;
             }
             segment.squares.extend(batch.squares.get(range).into_iter().flatten());
         }
@@ -77,34 +74,31 @@ impl Store {
     /// Room for an item of `rows` rows, which are yet to be written.
     ///
     /// # Errors
-    /// As [`Store::add`].
-    pub(super) async fn place(&mut self, rows: u32, name: &str) -> Result<Place> {
+    /// As [`SegmentStore::add`].
+    pub(super) async fn place(&mut self, rows: u32, name: &str) -> Result<RowPlace> {
         if rows == 0 {
-            return Ok(Place::NOWHERE);
+            return Ok(RowPlace::NOWHERE);
         }
         let fits = |s: &Segment| !s.sealed && s.capacity - s.filled >= rows;
         if !self.segments.last().is_some_and(fits) {
             let segment = self.segment_for(rows, name).await?;
             self.segments.push(segment);
         }
-        let Some(segment) = self.segments.last_mut() else { return Ok(Place::NOWHERE) };
+        let Some(segment) = self.segments.last_mut() else { return Ok(RowPlace::NOWHERE) };
         let first = segment.filled;
         segment.filled += rows;
-        Ok(Place { segment: segment.name, first, rows })
+        Ok(RowPlace { segment: segment.name, first, rows })
     }
 
     /// An empty segment with room for `rows` at least: as large as what there is, within the limits.
     async fn segment_for(&mut self, rows: u32, name: &str) -> Result<Segment> {
-        let stride = self.layout.rows.stride() as u64;
-        let Limits { segment_least: least, segment_most, .. } = self.limits;
-        let (mut most, mut largest) = (u64::from(u32::MAX), segment_most);
-        if let Some(gpu) = &self.gpu {
-            largest = largest.min(gpu.max_binding());
-            most = largest / stride;
-            if u64::from(rows) > most {
-                let message = format!("{name} has {rows} rows of {stride} bytes, {most} fit one buffer");
-                return Err(Error::AdapterTooSmall { adapter: gpu.adapter().name.clone(), message });
-            }
+        let stride = self.layout.rows.padded_bytes() as u64;
+        let SegmentSizes { min_segment: least, max_segment, .. } = self.sizes;
+        let largest = max_segment.min(self.backend.limits().buffer_bytes);
+        let most = largest / stride;
+        if u64::from(rows) > most {
+            let message = format!("{name} has {rows} rows of {stride} bytes, {most} fit one buffer");
+            return Err(Error::AdapterTooSmall { adapter: self.backend.adapter().name.clone(), message });
         }
         let live: u64 = self.segments.iter().map(|s| u64::from(s.filled - s.dead)).sum();
         let wanted = live.saturating_mul(stride).max(least).min(largest) / stride;
@@ -119,13 +113,13 @@ impl Store {
     /// Room on the device for `wanted` rows, or as many as the budget allows but `least` of them; of what the budget has
     /// no room for, nothing.
     async fn on_device(&mut self, least: u32, wanted: u32) -> Result<(u32, [Option<DeviceRows>; 2])> {
-        let Layout { rows, signs, dense } = self.layout;
+        let IndexLayout { rows, signs, dense } = self.layout;
         // Dense numbers with signs beside them are looked up only where the signs are best.
         let rows = (!dense || signs.is_none()).then_some(rows);
         // Signs, which all searches read, come before numbers, of which those of candidates are read.
         let choices = [[rows, signs], [None, signs]];
         for choice in &choices[..if rows.is_some() && signs.is_some() { 2 } else { 1 }] {
-            let Some(gpu) = &self.gpu else { break };
+            let backend = self.backend.clone();
             let resident = self.segments.iter().filter(|s| !s.sealed).map(|s| s.bytes(&self.layout).1).sum::<u64>();
             let cost = choice.iter().flatten().map(DeviceRows::cost).sum::<u64>().max(1);
             let room = self.budget.saturating_sub(resident) / cost;
@@ -133,8 +127,8 @@ impl Store {
                 continue;
             }
             let count = u64::from(wanted).min(room) as u32;
-            let room_for = |stream: Option<Stream>| stream.map(|s| DeviceRows::new(gpu, &s, count)).transpose();
-            match gpu.allocate(|| Ok([room_for(choice[0])?, room_for(choice[1])?]), drop).await {
+            let room_for = |layout: Option<RowLayout>| layout.map(|s| DeviceRows::new(&backend, &s, count)).transpose();
+            match backend.allocate(|| Ok([room_for(choice[0])?, room_for(choice[1])?])).await {
                 Ok(made) => return Ok((count, made)),
                 // What did not fit now will not fit the next time.
                 Err(Error::OutOfMemory { .. }) => self.budget = resident,
@@ -149,10 +143,7 @@ impl Store {
     /// # Errors
     /// Faults of the device.
     pub(super) async fn written(&self) -> Result<()> {
-        match &self.gpu {
-            Some(gpu) => gpu.flush_writes().await,
-            None => Ok(()),
-        }
+        self.backend.flush_writes().await
     }
 
     /// What was added counts.
@@ -167,7 +158,7 @@ impl Store {
     }
 
     /// The rows of these committed items are dead.
-    pub(super) fn free(&mut self, places: impl Iterator<Item = Place>) {
+    pub(super) fn free(&mut self, places: impl Iterator<Item = RowPlace>) {
         for place in places {
             if let Some(at) = self.at(place) {
                 self.segments[at].dead += place.rows;
@@ -200,7 +191,7 @@ impl Store {
     /// Moves the living rows of segment `at` to other segments, and commits.
     async fn move_from(&mut self, at: usize, items: &mut Catalogue) -> Result<()> {
         let name = self.segments[at].name;
-        let mut moves: Vec<(Place, Place)> =
+        let mut moves: Vec<(RowPlace, RowPlace)> =
             items.places().filter(|p| p.segment == name && p.rows > 0).map(|p| (p, p)).collect();
         moves.sort_unstable_by_key(|(from, _)| from.first);
         for (from, to) in &mut moves {
@@ -215,12 +206,11 @@ impl Store {
                 }
             }
             let Some(to) = self.at(here[0].1) else { continue };
-            let gpu = self.gpu.clone();
-            let (before, after) = self.segments.split_at_mut(to);
+                let (before, after) = self.segments.split_at_mut(to);
             let (from, to) = (&before[at], &mut after[0]);
-            to.rows.copy(gpu.as_deref(), &self.layout.rows, &from.rows, &runs).await?;
-            if let (Some(to), Some(from), Some(stream)) = (&mut to.signs, &from.signs, &self.layout.signs) {
-                to.copy(gpu.as_deref(), stream, from, &runs).await?;
+            to.rows.copy(&self.layout.rows, &from.rows, &runs).await?;
+            if let (Some(to), Some(from), Some(layout)) = (&mut to.signs, &from.signs, &self.layout.signs) {
+                to.copy(layout, from, &runs).await?;
             }
             for (rows, _) in &runs {
                 let range = rows.start as usize..rows.end as usize;

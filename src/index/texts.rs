@@ -3,17 +3,17 @@
 use std::ops::Range;
 
 use super::encode::float32;
-use super::rows::Form;
-use super::{Hit, Index, IndexOptions, Item, Kind, Mode, SearchOptions};
+use super::{Hit, Index, IndexOptions, Item, IndexKind, AddMode, SearchOptions};
 use crate::error::{Error, Result};
-use crate::maxsim::{self, Tokens};
+use crate::maxsim::TokenVectors;
 use crate::model::late::{EncodeOptions, Role};
-use crate::model::{self, ContextOptions, Data, Dtype, EmbedOptions, Embeddings, LongDocuments, Model, Usage};
+use crate::model::{self, ContextOptions, Data, EmbedOptions, Embeddings, LongDocuments, Model, Usage};
+use crate::numbers::{Dtype, RowBuf, RowData, RowFormat};
 use crate::watch::Watch;
 
 /// The text of an item.
 #[derive(Clone, Copy, Debug)]
-pub enum Text<'a> {
+pub enum ItemText<'a> {
     /// One text.
     One(&'a str),
     /// Its chunks, a row each: dense only. A context model reads them together, and those of a document beyond its limit
@@ -21,7 +21,7 @@ pub enum Text<'a> {
     Chunks(&'a [&'a str]),
 }
 
-impl<'a> Text<'a> {
+impl<'a> ItemText<'a> {
     /// The text, where it has to be one; it is the `i`th.
     fn whole(&self, i: usize) -> Result<&'a str> {
         match *self {
@@ -44,8 +44,8 @@ impl Index {
         &mut self,
         model: &Model,
         items: &[Item<'_>],
-        texts: &[Text<'_>],
-        mode: Mode,
+        texts: &[ItemText<'_>],
+        mode: AddMode,
         watch: &dyn Watch,
     ) -> Result<Usage> {
         self.check_model(model)?;
@@ -54,9 +54,9 @@ impl Index {
             let message = format!("are {}, allowed is {}, as there are items", texts.len(), items.len());
             return Err(Error::argument("texts", message));
         }
-        if self.options.kind == Kind::Dense {
-            let Vectors { numbers, offsets, usage } = self.vectors(model, texts, watch).await?;
-            self.add(items, numbers.tokens(&offsets, self.options.dim), None, mode, watch).await?;
+        if self.options.kind == IndexKind::Dense {
+            let TextVectors { numbers, offsets, usage } = self.vectors(model, texts, watch).await?;
+            self.add(items, TokenVectors { data: numbers.as_data(), offsets: &offsets, dim: self.options.dim }, None, mode, watch).await?;
             return Ok(usage);
         }
         let texts = texts.iter().enumerate().map(|(i, text)| text.whole(i)).collect::<Result<Vec<_>>>()?;
@@ -75,22 +75,22 @@ impl Index {
         watch: &dyn Watch,
     ) -> Result<Vec<Vec<Hit>>> {
         self.check_model(model)?;
-        if self.options.kind == Kind::Dense {
-            let texts: Vec<Text<'_>> = texts.iter().map(|text| Text::One(text)).collect();
-            let Vectors { numbers, offsets, .. } = self.vectors(model, &texts, watch).await?;
-            return self.search(numbers.tokens(&offsets, self.options.dim), options, watch).await;
+        if self.options.kind == IndexKind::Dense {
+            let texts: Vec<ItemText<'_>> = texts.iter().map(|text| ItemText::One(text)).collect();
+            let TextVectors { numbers, offsets, .. } = self.vectors(model, &texts, watch).await?;
+            return self.search(TokenVectors { data: numbers.as_data(), offsets: &offsets, dim: self.options.dim }, options, watch).await;
         }
         let encoded = model.encode(Role::Query, texts, EncodeOptions::default(), watch).await?;
-        let offsets: Vec<u64> = encoded.offsets.iter().map(|&o| o as u64).collect();
+        let offsets: Vec<u64> = encoded.tokens.offsets.iter().map(|&o| o as u64).collect();
         let queries =
-            Tokens { data: maxsim::TokenData::Float32(float32(&encoded)?), offsets: &offsets, dim: encoded.dim };
+            TokenVectors { data: RowData::Float32(float32(&encoded)?), offsets: &offsets, dim: encoded.tokens.dim };
         self.search(queries, options, watch).await
     }
 
     /// The vectors of texts, each one's together.
-    async fn vectors(&self, model: &Model, texts: &[Text<'_>], watch: &dyn Watch) -> Result<Vectors> {
+    async fn vectors(&self, model: &Model, texts: &[ItemText<'_>], watch: &dyn Watch) -> Result<TextVectors> {
         let info = model.info();
-        let int8 = info.default_dtype == Dtype::Int8 && self.store.layout.rows.form == Form::I8;
+        let int8 = info.default_dtype == Dtype::Int8 && self.store.layout.rows.format == RowFormat::Int8;
         let embed = EmbedOptions {
             dtype: Some(if int8 { Dtype::Int8 } else { Dtype::Float32 }),
             dimensions: u32::try_from(self.options.dim).ok(),
@@ -101,9 +101,9 @@ impl Index {
         let mut documents: Vec<(usize, &[&str])> = Vec::new();
         for (item, text) in texts.iter().enumerate() {
             match text {
-                Text::One(text) => plain.push((item, text)),
-                Text::Chunks(chunks) if info.kind == model::Kind::Context => documents.push((item, chunks)),
-                Text::Chunks(chunks) => plain.extend(chunks.iter().map(|chunk| (item, *chunk))),
+                ItemText::One(text) => plain.push((item, text)),
+                ItemText::Chunks(chunks) if info.kind == model::ModelKind::Context => documents.push((item, chunks)),
+                ItemText::Chunks(chunks) => plain.extend(chunks.iter().map(|chunk| (item, *chunk))),
             }
         }
         let slices: Vec<&str> = plain.iter().map(|(_, text)| *text).collect();
@@ -119,21 +119,21 @@ impl Index {
         usage.truncated.extend(of_plain.usage.truncated.iter().map(|&i| plain[i].0));
         usage.truncated.dedup();
 
-        let mut numbers = if int8 { Numbers::Int8(Vec::new()) } else { Numbers::Float32(Vec::new()) };
+        let mut numbers = RowBuf::new(if int8 { RowFormat::Int8 } else { RowFormat::Float32 }, false);
         let (mut offsets, mut rows) = (vec![0], 0);
         let (mut plain, mut documents) = ((0..).zip(plain).peekable(), documents.iter().zip(&of_documents).peekable());
         for item in 0..texts.len() {
             while let Some((row, _)) = plain.next_if(|(_, (of, _))| *of == item) {
-                numbers.extend(&of_plain, row..row + 1);
+                append(&mut numbers, &of_plain, row..row + 1);
                 rows += 1;
             }
             if let Some((_, embeddings)) = documents.next_if(|((of, _), _)| *of == item) {
-                numbers.extend(embeddings, 0..embeddings.rows);
+                append(&mut numbers, embeddings, 0..embeddings.rows);
                 rows += embeddings.rows as u64;
             }
             offsets.push(rows);
         }
-        Ok(Vectors { numbers, offsets, usage })
+        Ok(TextVectors { numbers, offsets, usage })
     }
 
     fn check_model(&self, model: &Model) -> Result<()> {
@@ -145,8 +145,8 @@ impl Index {
         if let Some(name) = name.as_ref().filter(|name| **name != info.id) {
             return refuse(format!("{:?}", info.id), format!("{name:?}"));
         }
-        let (late, dimensions) = (info.kind == model::Kind::Late, info.dimensions as usize);
-        if late != (*kind == Kind::Late) {
+        let (late, dimensions) = (info.kind == model::ModelKind::Late, info.dimensions as usize);
+        if late != (*kind == IndexKind::Late) {
             let name = |late: bool| if late { "a late interaction model" } else { "a model with one vector a text" };
             return refuse(name(late).into(), name(!late).into());
         }
@@ -157,33 +157,19 @@ impl Index {
     }
 }
 
-/// Vectors of texts.
-struct Vectors {
-    numbers: Numbers,
+/// TextVectors of texts.
+struct TextVectors {
+    numbers: RowBuf,
     offsets: Vec<u64>,
     usage: Usage,
 }
 
-enum Numbers {
-    Int8(Vec<i8>),
-    Float32(Vec<f32>),
-}
-
-impl Numbers {
-    fn extend(&mut self, from: &Embeddings, rows: Range<usize>) {
-        let numbers = rows.start * from.row_len()..rows.end * from.row_len();
-        match (self, &from.data) {
-            (Self::Int8(to), Data::Int8(from)) => to.extend_from_slice(&from[numbers]),
-            (Self::Float32(to), Data::Float32(from)) => to.extend_from_slice(&from[numbers]),
-            _ => {}
-        }
-    }
-
-    fn tokens<'a>(&'a self, offsets: &'a [u64], dim: usize) -> Tokens<'a> {
-        let data = match self {
-            Self::Int8(codes) => maxsim::TokenData::Int8 { codes, scales: None },
-            Self::Float32(numbers) => maxsim::TokenData::Float32(numbers),
-        };
-        Tokens { data, offsets, dim }
+/// Appends the rows `range` of embeddings that were asked for in the format of `numbers`.
+fn append(numbers: &mut RowBuf, from: &Embeddings, range: Range<usize>) {
+    let dim = from.dimensions;
+    match &from.data {
+        Data::Int8(codes) => numbers.extend(RowData::Int8 { codes, scales: None }, range, dim),
+        Data::Float32(floats) => numbers.extend(RowData::Float32(floats), range, dim),
+        Data::Binary(_) | Data::Ubinary(_) => {}
     }
 }

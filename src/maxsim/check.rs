@@ -1,14 +1,14 @@
 //! What may be scored.
 
 use super::documents::Documents;
-use super::{Options, Tokens};
+use super::{Options, TokenVectors};
 use crate::error::{Error, Result};
 
 /// Checks everything that a caller could get wrong, and gives the number of scores.
 ///
 /// # Errors
 /// [`Error::InvalidArgument`] naming the argument and index.
-pub(super) fn arguments(queries: &Tokens<'_>, documents: &Documents<'_>, options: &Options<'_>) -> Result<usize> {
+pub(super) fn arguments(queries: &TokenVectors<'_>, documents: &Documents<'_>, options: &Options<'_>) -> Result<usize> {
     queries.check("queries")?;
     documents.check("documents")?;
     if documents.dim() != queries.dim {
@@ -42,7 +42,7 @@ pub(super) fn arguments(queries: &Tokens<'_>, documents: &Documents<'_>, options
 }
 
 /// Nothing on the way to a score may leave float32, of which WGSL may assume that it does not happen.
-fn magnitude(queries: &Tokens<'_>, documents: &Documents<'_>, normalize: bool) -> Result<()> {
+fn magnitude(queries: &TokenVectors<'_>, documents: &Documents<'_>, normalize: bool) -> Result<()> {
     let ([q, q_factor], [d, d_factor]) = (queries.peaks(), documents.peak());
     let longest = (0..queries.items()).map(|i| queries.rows(i).len()).max().unwrap_or(0);
     let (q, d_factor) = if normalize { (1.0, 1.0) } else { (q * q_factor, d_factor.max(1.0)) };

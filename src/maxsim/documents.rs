@@ -1,25 +1,26 @@
 //! Where the documents of a call are: in host memory, or on the device already.
 
 use super::ragged::Ragged;
-use super::{MAX_DIM, Tokens};
+use super::{MAX_DIM, TokenVectors};
+use crate::backend::Buffer;
 use crate::error::{Error, Result};
-use crate::gpu::TokenForm;
+use crate::numbers::RowFormat;
 
 /// The token vectors of several documents that are on the device, end to end: those of document `i` are the rows
 /// `offsets[i]..offsets[i + 1]` of a buffer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Resident<'a> {
     /// What the rows are made of.
-    pub form: TokenForm,
+    pub format: RowFormat,
     /// D, dimensions of a vector: 1 to [`MAX_DIM`].
     pub dim: usize,
     /// `[documents + 1]`: starts with 0 and never falls.
     pub offsets: &'a [u64],
-    /// Rows of [`TokenForm::row_bytes`], padded with zeros: as many as the offsets end with, and any more.
-    pub data: &'a wgpu::Buffer,
+    /// Rows of [`RowFormat::padded_bytes`], padded with zeros: as many as the offsets end with, and any more.
+    pub data: &'a Buffer,
     /// A float32 for each row, which its similarities are multiplied by; `None` where all are 1.
-    pub scales: Option<&'a wgpu::Buffer>,
-    /// The largest absolute number of a vector, or more: [`Tokens::peak`] of what was written. 1 for unit vectors.
+    pub scales: Option<&'a Buffer>,
+    /// The largest absolute number of a vector, or more: [`TokenVectors::peak`] of what was written. 1 for unit vectors.
     pub peak: f64,
 }
 
@@ -30,9 +31,9 @@ impl Resident<'_> {
             return refuse("dim", format!("{}, allowed are 1 to {MAX_DIM}", self.dim));
         }
         let end = Ragged(self.offsets).check(name)?;
-        let row = u64::from(self.form.row_bytes(self.dim as u32));
+        let row = u64::from(self.format.padded_bytes(self.dim as u32));
         for (field, buffer, row) in [("data", Some(self.data), row), ("scales", self.scales, 4)] {
-            if let Some(size) = buffer.map(wgpu::Buffer::size).filter(|size| size / row < end) {
+            if let Some(size) = buffer.map(Buffer::size).filter(|size| size / row < end) {
                 return refuse(field, format!("has {size} bytes, the offsets end with {end} rows of {row}"));
             }
         }
@@ -46,7 +47,7 @@ impl Resident<'_> {
 /// The documents of a call.
 #[derive(Clone, Copy)]
 pub(super) enum Documents<'a> {
-    Host(Tokens<'a>),
+    Host(TokenVectors<'a>),
     Device(Resident<'a>),
 }
 
@@ -65,10 +66,10 @@ impl<'a> Documents<'a> {
         }
     }
 
-    pub(super) fn form(&self) -> TokenForm {
+    pub(super) fn format(&self) -> RowFormat {
         match self {
-            Self::Host(tokens) => tokens.form(),
-            Self::Device(resident) => resident.form,
+            Self::Host(tokens) => tokens.format(),
+            Self::Device(resident) => resident.format,
         }
     }
 

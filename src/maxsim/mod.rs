@@ -1,10 +1,10 @@
 //! Late interaction: scores of queries against documents, each of which is many token vectors.
 //!
 //! `score(q, d) = sum_i max_j <q_i, d_j>` (Khattab & Zaharia 2020, "ColBERT"), over the tokens `i` of the query and `j` of
-//! the document. What is promised, on the GPU and on the CPU alike:
+//! the document. What is promised, on every backend:
 //!
 //! 1. Sums are float32 and so are scores. A score is a raw sum: divide by Lq yourself.
-//! 2. There is no padding and no mask: texts lie end to end, [`Tokens::offsets`] say where each begins. Negative
+//! 2. There is no padding and no mask: texts lie end to end, [`TokenVectors::offsets`] say where each begins. Negative
 //!    similarities count as they are.
 //! 3. An empty document scores `-inf` and has no matches. An empty query is refused.
 //! 4. Numbers that are not finite, or so large that a similarity could not be, are refused.
@@ -12,26 +12,23 @@
 //! 6. A score has the same bits whatever else is scored, in whatever order, and however large the corpus is.
 //! 7. It is the dot product of what was given; `normalize` makes it the cosine of every pair of vectors.
 //!
-//! Documents may be float32, float16, int8 with a factor for each token, or bits: a query's own numbers are then held
-//! against +1 and -1. Queries may be any of these too, and are widened to float32.
+//! Documents may be float32, float16, int8 with a factor for each token, or bits, which stand for +1 and -1. Queries may
+//! be any of these too, and are widened to float32.
 
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod bench;
 mod check;
 mod documents;
-mod plain;
 mod plan;
-mod probe;
 mod ragged;
-mod run;
 mod scorer;
+mod scoring;
 mod tokens;
 
 pub use documents::Resident;
-pub use plain::{explain_on_cpu, score_on_cpu};
-pub use plan::Limits;
+pub use plan::PieceSizes;
 pub use scorer::Scorer;
-pub use tokens::{MAX_DIM, TokenData, Tokens};
+pub use tokens::{MAX_DIM, TokenVectors};
 
 /// How to score.
 #[derive(Clone, Copy, Debug, Default)]

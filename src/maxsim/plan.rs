@@ -7,11 +7,11 @@
 use std::ops::Range;
 
 use super::ragged::Ragged;
-use crate::gpu::{Family, Output, Strip};
+use crate::backend::{MaxSimJob, MaximaSum};
 
 /// Sizes of the pieces; the defaults are what memory is bounded by, and smaller ones are for tests of the seams.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct PieceSizes {
     /// Bytes of document tokens in a shard; at least one token is taken.
     pub shard_bytes: u64,
     /// Query rows in a pass, 1 to 32,768.
@@ -20,7 +20,7 @@ pub struct Limits {
     pub best: usize,
 }
 
-impl Default for Limits {
+impl Default for PieceSizes {
     /// 32 MiB of tokens and 8 MiB of maxima at a time.
     fn default() -> Self {
         Self { shard_bytes: 32 << 20, query_rows: 32_768, best: 2 << 20 }
@@ -31,14 +31,14 @@ impl Default for Limits {
 pub(super) type Pair = (usize, usize, usize);
 
 /// Which scores are wanted, of documents that are not empty.
-pub(super) enum Wanted {
+pub(super) enum WantedScores {
     /// Every query with each of these documents; place `query * all documents + document`.
     All(Vec<usize>),
     /// These pairs, sorted.
     Pairs(Vec<Pair>),
 }
 
-impl Wanted {
+impl WantedScores {
     /// Every query with every document, or `pairs` of query and document; and the places of empty documents.
     pub(super) fn new(pairs: Option<&[(u32, u32)]>, queries: Ragged<'_>, documents: Ragged<'_>) -> (Self, Vec<usize>) {
         let empty = |d: usize| documents.rows(d).is_empty();
@@ -80,40 +80,24 @@ impl Wanted {
     }
 }
 
-impl Wanted {
-    /// The documents, each with its queries and places, of `items` documents in all and as many `queries`.
-    pub(super) fn by_document(&self, queries: usize, items: usize) -> Vec<(usize, Vec<(usize, usize)>)> {
-        match self {
-            Self::All(docs) => {
-                let places = |d: usize| (0..queries).map(move |q| (q, q * items + d)).collect();
-                docs.iter().map(|&d| (d, places(d))).collect()
-            }
-            Self::Pairs(pairs) => {
-                let same = pairs.chunk_by(|a, b| a.0 == b.0);
-                same.map(|of_doc| (of_doc[0].0, of_doc.iter().map(|&(_, q, place)| (q, place)).collect())).collect()
-            }
-        }
-    }
-}
-
 /// A pass: some query rows, end to end.
-pub(super) struct Pass {
+pub(super) struct QueryPass {
     /// The rows, counted over all queries.
     pub(super) rows: Range<usize>,
     /// The queries these belong to, in order.
-    parts: Vec<Part>,
+    parts: Vec<QueryPart>,
 }
 
 /// The rows of one query in a pass.
 #[derive(Clone, Copy)]
-struct Part {
+struct QueryPart {
     query: usize,
     /// Counted from the pass's first row.
     first: usize,
     rows: usize,
 }
 
-impl Pass {
+impl QueryPass {
     /// The passes over `queries`, none of which is empty, each of `most` rows at most.
     pub(super) fn all(queries: Ragged<'_>, most: usize) -> impl Iterator<Item = Self> {
         let total = queries.count();
@@ -123,36 +107,34 @@ impl Pass {
             let here = (first..queries.items()).map(|query| (query, queries.rows(query)));
             let parts = here.take_while(|(_, of)| of.start < rows.end).map(|(query, of)| {
                 let (from, to) = (of.start.max(rows.start), of.end.min(rows.end));
-                Part { query, first: from - rows.start, rows: to - from }
+                QueryPart { query, first: from - rows.start, rows: to - from }
             });
             Self { parts: parts.collect(), rows }
         })
     }
 
-    fn part(&self, query: usize) -> Option<Part> {
+    fn part(&self, query: usize) -> Option<QueryPart> {
         self.parts.binary_search_by_key(&query, |p| p.query).ok().map(|i| self.parts[i])
     }
 }
 
 /// Documents whose maxima are in `best` together.
 #[derive(Default)]
-pub(super) struct Group {
+pub(super) struct DocumentGroup {
     /// In ascending order.
-    docs: Vec<Placed>,
-    jobs: Vec<Job>,
+    docs: Vec<PlacedDocument>,
+    jobs: Vec<GroupJob>,
     /// What is to be summed.
-    pub(super) outputs: Vec<Output>,
+    pub(super) outputs: Vec<MaximaSum>,
     /// `(output, place)`: where in the result an output belongs. A pair that is asked for twice has two places.
     pub(super) places: Vec<(usize, usize)>,
-    /// Most query rows of a job.
-    pub(super) rows: u32,
     /// Numbers taken of `best`.
     best: usize,
 }
 
-/// How the tokens of a group lie on the device.
+/// How the tokens of a group placement on the device.
 #[derive(Clone, Copy)]
-pub(super) enum Lie {
+pub(super) enum Placement {
     /// Uploaded, end to end, as many shards as it takes.
     Packed,
     /// Where they are; between two documents there may be others.
@@ -160,29 +142,29 @@ pub(super) enum Lie {
 }
 
 /// A document of a group, and its tokens: counted over the group, or over the buffer where it is.
-struct Placed {
+struct PlacedDocument {
     doc: usize,
     tokens: Range<usize>,
 }
 
 /// Query rows against consecutive documents of a group; their maxima are `[docs, rows]` from `best` on.
-struct Job {
+struct GroupJob {
     docs: Range<usize>,
     query: usize,
     rows: usize,
     best: usize,
 }
 
-impl Group {
+impl DocumentGroup {
     /// The spans of `wanted` that make a group of `most` maxima, or of one document, each.
-    pub(super) fn spans(wanted: &Wanted, pass: &Pass, most: usize) -> Vec<Range<usize>> {
+    pub(super) fn spans(wanted: &WantedScores, pass: &QueryPass, most: usize) -> Vec<Range<usize>> {
         let mut spans = Vec::new();
         match wanted {
-            Wanted::All(docs) => {
+            WantedScores::All(docs) => {
                 let each = (most / pass.rows.len()).max(1);
                 spans.extend((0..docs.len()).step_by(each).map(|from| from..docs.len().min(from + each)));
             }
-            Wanted::Pairs(pairs) => {
+            WantedScores::Pairs(pairs) => {
                 let (mut from, mut to, mut best) = (0, 0, 0);
                 for of_doc in pairs.chunk_by(|a, b| a.0 == b.0) {
                     let rows =
@@ -202,50 +184,49 @@ impl Group {
     }
 
     /// The group of one span.
-    pub(super) fn new(wanted: &Wanted, span: Range<usize>, pass: &Pass, documents: Ragged<'_>, lie: Lie) -> Self {
+    pub(super) fn new(wanted: &WantedScores, span: Range<usize>, pass: &QueryPass, documents: Ragged<'_>, placement: Placement) -> Self {
         let mut group = Self::default();
         match wanted {
-            Wanted::All(docs) => {
+            WantedScores::All(docs) => {
                 let docs = &docs[span];
-                docs.iter().for_each(|&d| group.add_document(documents, d, lie));
+                docs.iter().for_each(|&d| group.add_document(documents, d, placement));
                 group.add_job(0..docs.len(), 0, pass.rows.len());
                 for (position, doc) in docs.iter().enumerate() {
                     for part in &pass.parts {
                         let place = part.query * documents.items() + doc;
                         group.places.push((group.outputs.len(), place));
                         let best = (position * pass.rows.len() + part.first) as u32;
-                        group.outputs.push(Output { best, rows: part.rows as u32 });
+                        group.outputs.push(MaximaSum { best, rows: part.rows as u32 });
                     }
                 }
             }
-            Wanted::Pairs(pairs) => group.add_pairs(&pairs[span], pass, documents, lie),
+            WantedScores::Pairs(pairs) => group.add_pairs(&pairs[span], pass, documents, placement),
         }
         group
     }
 
-    fn add_document(&mut self, documents: Ragged<'_>, doc: usize, lie: Lie) {
+    fn add_document(&mut self, documents: Ragged<'_>, doc: usize, placement: Placement) {
         let rows = documents.rows(doc);
-        let start = match lie {
-            Lie::Packed => self.docs.last().map_or(0, |d| d.tokens.end),
-            Lie::Resident => rows.start,
+        let start = match placement {
+            Placement::Packed => self.docs.last().map_or(0, |d| d.tokens.end),
+            Placement::Resident => rows.start,
         };
-        self.docs.push(Placed { doc, tokens: start..start + rows.len() });
+        self.docs.push(PlacedDocument { doc, tokens: start..start + rows.len() });
     }
 
     fn add_job(&mut self, docs: Range<usize>, query: usize, rows: usize) {
-        self.rows = self.rows.max(rows as u32);
         let best = self.best;
         self.best += docs.len() * rows;
-        self.jobs.push(Job { docs, query, rows, best });
+        self.jobs.push(GroupJob { docs, query, rows, best });
     }
 
-    fn add_pairs(&mut self, pairs: &[Pair], pass: &Pass, documents: Ragged<'_>, lie: Lie) {
+    fn add_pairs(&mut self, pairs: &[Pair], pass: &QueryPass, documents: Ragged<'_>, placement: Placement) {
         // By query, then by document: neighbours become one job.
         let mut by_query = Vec::new();
         for &(doc, query, place) in pairs {
             let Some(part) = pass.part(query) else { continue };
             if self.docs.last().is_none_or(|d| d.doc != doc) {
-                self.add_document(documents, doc, lie);
+                self.add_document(documents, doc, placement);
             }
             by_query.push((part, self.docs.len() - 1, place));
         }
@@ -257,7 +238,7 @@ impl Group {
             for same in run.chunk_by(|a, b| a.1 == b.1) {
                 self.places.extend(same.iter().map(|&(.., place)| (self.outputs.len(), place)));
                 let best = (best + (same[0].1 - first) * part.rows) as u32;
-                self.outputs.push(Output { best, rows: part.rows as u32 });
+                self.outputs.push(MaximaSum { best, rows: part.rows as u32 });
             }
         }
     }
@@ -268,18 +249,18 @@ impl Group {
     }
 
     /// The group's tokens in shards of `most`; what lies in place is one shard.
-    pub(super) fn shards(&self, most: usize) -> impl Iterator<Item = Shard> {
+    pub(super) fn shards(&self, most: usize) -> impl Iterator<Item = TokenShard> {
         let total = self.docs.last().map_or(0, |d| d.tokens.end);
         (0..total).step_by(most).map(move |start| {
             let tokens = start..total.min(start + most);
-            Shard { docs: self.at(tokens.start)..self.at(tokens.end - 1) + 1, tokens }
+            TokenShard { docs: self.at(tokens.start)..self.at(tokens.end - 1) + 1, tokens }
         })
     }
 
     /// Rows of `documents` that a shard of packed tokens holds, in order.
-    pub(super) fn rows(&self, shard: &Shard, documents: Ragged<'_>) -> Vec<Range<usize>> {
+    pub(super) fn rows(&self, shard: &TokenShard, documents: Ragged<'_>) -> Vec<Range<usize>> {
         let mut runs: Vec<Range<usize>> = Vec::new();
-        for Placed { doc, tokens } in &self.docs[shard.docs.clone()] {
+        for PlacedDocument { doc, tokens } in &self.docs[shard.docs.clone()] {
             let first = documents.rows(*doc).start;
             let (from, to) = (tokens.start.max(shard.tokens.start), tokens.end.min(shard.tokens.end));
             let rows = first + from - tokens.start..first + to - tokens.start;
@@ -291,62 +272,27 @@ impl Group {
         runs
     }
 
-    /// For each document of a shard, the token of the shard after its last.
-    pub(super) fn ends(&self, shard: &Shard) -> Vec<u32> {
-        let end = |placed: &Placed| placed.tokens.end.min(shard.tokens.end) - shard.tokens.start;
-        self.docs[shard.docs.clone()].iter().map(|placed| end(placed) as u32).collect()
-    }
-
-    /// The stretches of documents without others between them.
-    fn stretches(&self, docs: Range<usize>) -> Vec<Range<usize>> {
-        let mut found: Vec<Range<usize>> = Vec::new();
-        for position in docs {
-            let start = self.docs[position].tokens.start;
-            match found.last_mut() {
-                Some(last) if self.docs[last.end - 1].tokens.end == start => last.end = position + 1,
-                _ => found.push(position..position + 1),
-            }
-        }
-        found
-    }
-
-    /// The strips of a shard, of `most` tokens at most.
-    pub(super) fn strips(&self, shard: &Shard, family: Family, most: usize) -> impl Iterator<Item = Strip> {
-        let (here, docs) = (shard.tokens.clone(), shard.docs.clone());
-        self.jobs.iter().flat_map(move |job| {
+    /// The documents of a shard as rows of its buffer, and what is scored of them.
+    pub(super) fn work(&self, shard: &TokenShard) -> (Vec<Range<u32>>, Vec<MaxSimJob>) {
+        let (here, docs) = (&shard.tokens, &shard.docs);
+        let rows = |placed: &PlacedDocument| {
+            let (from, to) = (placed.tokens.start.max(here.start), placed.tokens.end.min(here.end));
+            (from - here.start) as u32..(to - here.start) as u32
+        };
+        let documents = self.docs[docs.clone()].iter().map(rows).collect();
+        let job = |job: &GroupJob| {
             let of_job = job.docs.start.max(docs.start)..job.docs.end.min(docs.end);
-            let whole = match family {
-                // The job's documents as stretches of tokens, or each by itself.
-                Family::Tile => self.stretches(of_job),
-                Family::Strip => of_job.map(|position| position..position + 1).collect(),
-            };
-            let (here, first_doc) = (here.clone(), docs.start);
-            whole.into_iter().flat_map(move |docs| {
-                let from = self.docs[docs.start].tokens.start.max(here.start);
-                let to = self.docs[docs.end - 1].tokens.end.min(here.end);
-                let each = match family {
-                    Family::Tile => most,
-                    Family::Strip => (to - from).div_ceil((to - from).div_ceil(most)),
-                };
-                let start = here.start;
-                (from..to).step_by(each).map(move |token| {
-                    let position = self.at(token);
-                    Strip {
-                        token: (token - start) as u32,
-                        end: (to.min(token + each) - start) as u32,
-                        doc: (position - first_doc) as u32,
-                        best: (job.best + (position - job.docs.start) * job.rows) as u32,
-                        query: job.query as u32,
-                        rows: job.rows as u32,
-                    }
-                })
-            })
-        })
+            let best = job.best + of_job.start.saturating_sub(job.docs.start) * job.rows;
+            let documents = of_job.start.saturating_sub(docs.start)..of_job.end.saturating_sub(docs.start);
+            let (query, rows, best) = (job.query as u32, job.rows as u32, best as u32);
+            (!of_job.is_empty()).then_some(MaxSimJob { documents, query, rows, best })
+        };
+        (documents, self.jobs.iter().filter_map(job).collect())
     }
 }
 
 /// Consecutive tokens of a group.
-pub(super) struct Shard {
+pub(super) struct TokenShard {
     tokens: Range<usize>,
     docs: Range<usize>,
 }

@@ -1,47 +1,38 @@
-//! MaxSim on the GPU: what a caller sees of it.
-
-use async_lock::Mutex;
+//! MaxSim as a caller sees it.
 
 use super::documents::Documents;
-use super::plan::Limits;
-use super::run::Run;
-use super::{Match, Options, Resident, Tokens, check, probe};
+use super::plan::PieceSizes;
+use super::scoring::Scoring;
+use super::{Match, Options, Resident, TokenVectors, check};
+use crate::backend::{Backend, Kernels, Operation};
 use crate::error::{Error, Result};
-use crate::gpu::{Family, Gpu, MaxSim, TokenForm};
+use crate::numbers::RowFormat;
 use crate::watch::Watch;
 
 /// Similarities that an explanation reads back at a time.
 const EXPLAINED: usize = 1 << 20;
 
-/// Scores on one device. It needs no model, holds no tokens, and compiles what a form of documents needs when the first
-/// of that form come. Its calls run one after another.
+/// Scores on any backend. It needs no model and holds no tokens.
+#[derive(Clone, Debug, Default)]
 pub struct Scorer {
-    /// The pipelines of the forms that came so far.
-    kernels: Mutex<Vec<MaxSim>>,
-    family: Option<Family>,
-    limits: Limits,
-}
-
-impl Default for Scorer {
-    fn default() -> Self {
-        Self::new()
-    }
+    family: Option<String>,
+    sizes: PieceSizes,
 }
 
 impl Scorer {
-    /// A scorer that chooses the kernel by the adapter.
+    /// A scorer whose kernels are chosen by the device.
     pub fn new() -> Self {
-        Self { kernels: Mutex::default(), family: None, limits: Limits::default() }
+        Self::default()
     }
 
-    /// A scorer with this family of the kernel, for tests and measurements.
-    pub fn of(family: Family) -> Self {
-        Self { family: Some(family), ..Self::new() }
+    /// A scorer with this family of kernels, `tile` or `strip`, for tests and measurements.
+    pub fn of(family: &str) -> Self {
+        Self { family: Some(family.into()), ..Self::default() }
     }
 
     /// The same with pieces of other sizes, for tests of the seams between them.
-    pub fn limited(self, limits: Limits) -> Self {
-        Self { limits, ..self }
+    pub fn with_sizes(self, sizes: PieceSizes) -> Self {
+        Self { sizes, ..self }
     }
 
     /// The scores of `queries` against `documents`: `[queries, documents]`, row-major, or one for each of
@@ -52,13 +43,13 @@ impl Scorer {
     /// kernel gives the right numbers on this adapter; faults of the device.
     pub async fn score(
         &self,
-        gpu: &Gpu,
-        queries: Tokens<'_>,
-        documents: Tokens<'_>,
+        backend: &Backend,
+        queries: TokenVectors<'_>,
+        documents: TokenVectors<'_>,
         options: Options<'_>,
         watch: &dyn Watch,
     ) -> Result<Vec<f32>> {
-        self.run(gpu, &queries, Documents::Host(documents), options, watch).await
+        self.run(backend, &queries, Documents::Host(documents), options, watch).await
     }
 
     /// The scores of `queries` against documents that are on the device: `[queries, documents]`, row-major, or one for
@@ -68,29 +59,36 @@ impl Scorer {
     /// As [`Scorer::score`]; of the documents, only shapes are checked.
     pub async fn score_resident(
         &self,
-        gpu: &Gpu,
-        queries: Tokens<'_>,
+        backend: &Backend,
+        queries: TokenVectors<'_>,
         documents: Resident<'_>,
         pairs: Option<&[(u32, u32)]>,
         watch: &dyn Watch,
     ) -> Result<Vec<f32>> {
-        self.run(gpu, &queries, Documents::Device(documents), Options { pairs, normalize: false }, watch).await
+        self.run(backend, &queries, Documents::Device(documents), Options { pairs, normalize: false }, watch).await
     }
 
     async fn run(
         &self,
-        gpu: &Gpu,
-        queries: &Tokens<'_>,
+        backend: &Backend,
+        queries: &TokenVectors<'_>,
         documents: Documents<'_>,
         options: Options<'_>,
         watch: &dyn Watch,
     ) -> Result<Vec<f32>> {
         let mut scores = check::zeros(check::arguments(queries, &documents, &options)?)?;
-        let mut kernels = self.kernels.lock().await;
-        let index = self.compiled(gpu, &mut kernels, documents.form()).await?;
-        let run = Run { gpu, kernels: &kernels[index], limits: self.limits, normalize: options.normalize };
-        run.score(queries, documents, options.pairs, watch, &mut scores).await?;
+        let kernels = self.kernels(backend, documents.format()).await?;
+        let scoring = Scoring { backend, kernels: &kernels, sizes: self.sizes, normalize: options.normalize };
+        scoring.score(queries, documents, options.pairs, watch, &mut scores).await?;
         Ok(scores)
+    }
+
+    async fn kernels(&self, backend: &Backend, format: RowFormat) -> Result<Kernels> {
+        let operations = [Operation::MaxSim(format)];
+        match &self.family {
+            Some(family) => backend.kernels_of(family, &operations).await,
+            None => backend.kernels(&operations).await,
+        }
     }
 
     /// What each token of a query contributes to its score against a document, and which of the document's tokens it
@@ -101,8 +99,8 @@ impl Scorer {
     /// As [`Scorer::score`], where `pair` is `pairs[0]`.
     pub async fn explain(
         &self,
-        gpu: &Gpu,
-        [queries, documents]: [Tokens<'_>; 2],
+        backend: &Backend,
+        [queries, documents]: [TokenVectors<'_>; 2],
         pair: (u32, u32),
         normalize: bool,
         watch: &dyn Watch,
@@ -117,7 +115,7 @@ impl Scorer {
             let count = (EXPLAINED / query.len()).max(1).min(document.end - first);
             let columns = documents.apart(first, &counted[..=count]);
             let options = Options { pairs: None, normalize };
-            let similarities = self.score(gpu, rows, columns, options, &Quiet(watch)).await?;
+            let similarities = self.score(backend, rows, columns, options, &Quiet(watch)).await?;
             for (i, row) in similarities.chunks_exact(count).enumerate() {
                 for (token, &similarity) in ((first - document.start) as u32..).zip(row) {
                     match matches.get_mut(i) {
@@ -129,33 +127,6 @@ impl Scorer {
             }
         }
         Ok(matches)
-    }
-
-    /// The index of the pipelines for `form`, compiled and checked if they are not yet there: those of the family that
-    /// suits the adapter, or if they are wrong on it, the other's.
-    async fn compiled(&self, gpu: &Gpu, kernels: &mut Vec<MaxSim>, form: TokenForm) -> Result<usize> {
-        if let Some(index) = kernels.iter().position(|k| k.form() == form) {
-            return Ok(index);
-        }
-        let families = match self.family {
-            Some(family) => vec![family],
-            None if gpu.adapter().software => vec![Family::Strip],
-            None => vec![Family::Tile, Family::Strip],
-        };
-        let mut wrong = None;
-        for family in families {
-            let compiled = MaxSim::compile(gpu, family, form).await?;
-            let run = Run { gpu, kernels: &compiled, limits: Limits::default(), normalize: false };
-            match probe::check(&run).await {
-                Ok(()) => {
-                    kernels.push(compiled);
-                    return Ok(kernels.len() - 1);
-                }
-                Err(error @ Error::WrongKernel { .. }) => wrong = Some(error),
-                Err(error) => return Err(error),
-            }
-        }
-        Err(wrong.unwrap_or_else(|| Error::Gpu { message: "no family of the MaxSim kernel".into() }))
     }
 }
 

@@ -4,7 +4,7 @@ use half::f16;
 
 use super::ragged::Ragged;
 use crate::error::{Error, Result};
-use crate::gpu::TokenForm;
+use crate::numbers::{RowData, RowFormat};
 
 /// Most dimensions of a token vector. No model comes near; the kernels' loops are bounded by it.
 pub const MAX_DIM: usize = 65_536;
@@ -12,35 +12,16 @@ pub const MAX_DIM: usize = 65_536;
 /// The token vectors of several items (queries or documents), end to end without padding: those of item `i` are the
 /// rows `offsets[i]..offsets[i + 1]`.
 #[derive(Clone, Copy, Debug)]
-pub struct Tokens<'a> {
+pub struct TokenVectors<'a> {
     /// `T` rows.
-    pub data: TokenData<'a>,
+    pub data: RowData<'a>,
     /// `[items + 1]`: starts with 0, never falls, ends with T.
     pub offsets: &'a [u64],
     /// D, dimensions of a vector: 1 to [`MAX_DIM`].
     pub dim: usize,
 }
 
-/// The numbers of [`Tokens`], row after row.
-#[derive(Clone, Copy, Debug)]
-pub enum TokenData<'a> {
-    /// `[T, D]`
-    Float32(&'a [f32]),
-    /// `[T, D]`
-    Float16(&'a [f16]),
-    /// Codes, with one factor a token: vector `t` is `scales[t] * codes[t]`. Without scales every factor is 1.
-    Int8 {
-        /// `[T, D]`
-        codes: &'a [i8],
-        /// `[T]`
-        scales: Option<&'a [f32]>,
-    },
-    /// `[T, ceil(D / 8)]`, a bit a dimension, the first in the highest bit: 1 stands for +1, 0 for -1. Bits past D
-    /// are not read.
-    Binary(&'a [u8]),
-}
-
-impl<'a> Tokens<'a> {
+impl<'a> TokenVectors<'a> {
     /// How many queries or documents these are.
     pub fn items(&self) -> usize {
         self.ragged().items()
@@ -60,14 +41,6 @@ impl<'a> Tokens<'a> {
         self.ragged().rows(i)
     }
 
-    /// Elements of `data` in a row: D, or `ceil(D / 8)` for bits.
-    pub fn row_len(&self) -> usize {
-        match self.data {
-            TokenData::Binary(_) => self.dim.div_ceil(8),
-            _ => self.dim,
-        }
-    }
-
     /// Checks shapes and numbers; `name` is what errors call it.
     ///
     /// # Errors
@@ -79,18 +52,13 @@ impl<'a> Tokens<'a> {
             return refuse(".dim", format!("{}, allowed are 1 to {MAX_DIM}", self.dim));
         }
         let end = self.ragged().check(name)?;
-        let len = match self.data {
-            TokenData::Float32(data) => data.len(),
-            TokenData::Float16(data) => data.len(),
-            TokenData::Int8 { codes, .. } => codes.len(),
-            TokenData::Binary(data) => data.len(),
-        };
-        let row = self.row_len();
+        let len = self.data.len();
+        let row = self.format().row_len(self.dim);
         if u64::try_from(row).ok().and_then(|row| end.checked_mul(row)) != Some(len as u64) {
             let shape = format!("the offsets end with {end} rows of {row}");
             return refuse(".data", format!("has {len} numbers, {shape}"));
         }
-        if let TokenData::Int8 { scales: Some(scales), .. } = self.data {
+        if let RowData::Int8 { scales: Some(scales), .. } = self.data {
             if scales.len() as u64 != end {
                 return refuse(
                     ".scales",
@@ -104,9 +72,9 @@ impl<'a> Tokens<'a> {
         // Finding out whether there is one is much quicker than looking for it.
         let bad = match self.data {
             _ if self.peaks()[0].is_finite() => None,
-            TokenData::Float32(data) => data.iter().position(|v| !v.is_finite()).map(|i| (i, data[i])),
-            TokenData::Float16(data) => data.iter().position(|v| !v.is_finite()).map(|i| (i, data[i].to_f32())),
-            TokenData::Int8 { .. } | TokenData::Binary(_) => None,
+            RowData::Float32(data) => data.iter().position(|v| !v.is_finite()).map(|i| (i, data[i])),
+            RowData::Float16(data) => data.iter().position(|v| !v.is_finite()).map(|i| (i, data[i].to_f32())),
+            RowData::Int8 { .. } | RowData::Binary(_) => None,
         };
         let Some((at, value)) = bad else { return Ok(()) };
         let (token, dimension) = (at / self.dim, at % self.dim);
@@ -120,14 +88,8 @@ impl<'a> Tokens<'a> {
 
     /// Vector `t`, appended to `into`: exact, but that a product with a scale or a factor of `normalize` is rounded.
     pub(crate) fn widen(&self, t: usize, normalize: bool, into: &mut Vec<f32>) {
-        let row = t * self.row_len()..(t + 1) * self.row_len();
         let start = into.len();
-        match self.data {
-            TokenData::Float32(data) => into.extend_from_slice(&data[row]),
-            TokenData::Float16(data) => into.extend(data[row].iter().map(|v| v.to_f32())),
-            TokenData::Int8 { codes, .. } => into.extend(codes[row].iter().map(|&v| f32::from(v))),
-            TokenData::Binary(data) => into.extend(bits(&data[row], self.dim)),
-        }
+        self.data.widen_row(t, self.dim, into);
         if let Some(factor) = self.factor(t, normalize) {
             into[start..].iter_mut().for_each(|v| *v *= factor);
         }
@@ -147,28 +109,19 @@ impl<'a> Tokens<'a> {
             f64::from(f32::from_bits(bits as u32))
         };
         match self.data {
-            TokenData::Float32(data) => [highest(data), 1.0],
-            TokenData::Float16(data) => {
+            RowData::Float32(data) => [highest(data), 1.0],
+            RowData::Float16(data) => {
                 let bits = data.iter().fold(0, |m: i16, v| m.max((v.to_bits() & 0x7fff) as i16));
                 [f16::from_bits(bits as u16).to_f64(), 1.0]
             }
-            TokenData::Int8 { scales, .. } => [128.0, scales.map_or(1.0, highest)],
-            TokenData::Binary(_) => [1.0, 1.0],
+            RowData::Int8 { scales, .. } => [128.0, scales.map_or(1.0, highest)],
+            RowData::Binary(_) => [1.0, 1.0],
         }
     }
 
     /// The vectors `first..first + count` as items of one vector each, whose `offsets` are `[0, 1, .., count]`.
     pub(crate) fn apart(self, first: usize, offsets: &'a [u64]) -> Self {
-        let end = first + offsets.len() - 1;
-        let numbers = first * self.row_len()..end * self.row_len();
-        let data = match self.data {
-            TokenData::Float32(data) => TokenData::Float32(&data[numbers]),
-            TokenData::Float16(data) => TokenData::Float16(&data[numbers]),
-            TokenData::Int8 { codes, scales } => {
-                TokenData::Int8 { codes: &codes[numbers], scales: scales.map(|s| &s[first..end]) }
-            }
-            TokenData::Binary(data) => TokenData::Binary(&data[numbers]),
-        };
+        let data = self.data.rows(first..first + offsets.len() - 1, self.dim);
         Self { data, offsets, dim: self.dim }
     }
 
@@ -176,20 +129,16 @@ impl<'a> Tokens<'a> {
     /// the vector unit length, and 0 for a vector of zeros (or of a length below 2^-126, which GPUs may take for zero).
     /// `None` where every factor is 1.
     pub(crate) fn factor(&self, t: usize, normalize: bool) -> Option<f32> {
-        let scale = match self.data {
-            TokenData::Int8 { scales: Some(scales), .. } => Some(scales[t]),
-            _ => None,
-        };
+        let scale = self.data.scales().map(|scales| scales[t]);
         if !normalize {
             return scale;
         }
-        let row = t * self.row_len()..(t + 1) * self.row_len();
         let square = |v: f64| v * v;
-        let length = match self.data {
-            TokenData::Float32(data) => data[row].iter().map(|&v| square(v.into())).sum::<f64>().sqrt(),
-            TokenData::Float16(data) => data[row].iter().map(|v| square(v.to_f64())).sum::<f64>().sqrt(),
-            TokenData::Int8 { codes, .. } => codes[row].iter().map(|&v| square(v.into())).sum::<f64>().sqrt(),
-            TokenData::Binary(_) => (self.dim as f64).sqrt(),
+        let length = match self.data.rows(t..t + 1, self.dim) {
+            RowData::Float32(data) => data.iter().map(|&v| square(v.into())).sum::<f64>().sqrt(),
+            RowData::Float16(data) => data.iter().map(|v| square(v.to_f64())).sum::<f64>().sqrt(),
+            RowData::Int8 { codes, .. } => codes.iter().map(|&v| square(v.into())).sum::<f64>().sqrt(),
+            RowData::Binary(_) => (self.dim as f64).sqrt(),
         };
         // The size of a scale cancels out; its sign turns the vector around, and 0 makes it nothing.
         let sign = scale.map_or(1.0, |s| if s == 0.0 { 0.0 } else { f64::from(s.signum()) });
@@ -197,34 +146,14 @@ impl<'a> Tokens<'a> {
     }
 }
 
-impl Tokens<'_> {
-    /// The form in which kernels read them.
-    pub fn form(&self) -> TokenForm {
-        match self.data {
-            TokenData::Float32(_) => TokenForm::F32,
-            TokenData::Float16(_) => TokenForm::F16,
-            TokenData::Int8 { .. } => TokenForm::I8,
-            TokenData::Binary(_) => TokenForm::B1,
-        }
-    }
-
-    /// The data as it is stored, rows of [`TokenForm::host_bytes`].
-    pub fn bytes(&self) -> &[u8] {
-        match self.data {
-            TokenData::Float32(data) => bytemuck::cast_slice(data),
-            TokenData::Float16(data) => bytemuck::cast_slice(data),
-            TokenData::Int8 { codes, .. } => bytemuck::cast_slice(codes),
-            TokenData::Binary(data) => data,
-        }
+impl TokenVectors<'_> {
+    /// What the rows are made of.
+    pub fn format(&self) -> RowFormat {
+        self.data.format()
     }
 
     /// Whether any token has a factor.
     pub(super) fn factor_of_any(&self, normalize: bool) -> bool {
-        normalize || matches!(self.data, TokenData::Int8 { scales: Some(_), .. })
+        normalize || self.data.scales().is_some()
     }
-}
-
-/// `dim` numbers, +1 and -1, from bits.
-fn bits(row: &[u8], dim: usize) -> impl Iterator<Item = f32> {
-    (0..dim).map(|d| if row[d / 8] >> (7 - d % 8) & 1 == 1 { 1.0 } else { -1.0 })
 }

@@ -2,7 +2,7 @@
 
 use super::Model;
 use crate::error::{Error, Result};
-use crate::gpu::{Form, Recorder};
+use crate::numbers::Dtype;
 use crate::watch::Watch;
 
 /// Vectors that go to the device together.
@@ -27,23 +27,20 @@ impl Model {
             let message = format!("has {} numbers, allowed are vectors of {dimensions}", vectors.len());
             return Err(Error::argument("vectors", message));
         }
-        let gpu = &self.gpu;
-        let stride = Form::Int8.row_words(dimensions) as usize * 4;
+        let stride = Dtype::Int8.row_words(dimensions) as usize * 4;
         let mut codes = Vec::with_capacity(vectors.len());
         for part in vectors.chunks(ROWS * width) {
             let rows = (part.len() / width) as u32;
             // A mean over one token, in the two parts of a sum: the number itself, and nothing.
             let sums: Vec<[f32; 2]> = part.iter().map(|&x| [x, 0.0]).collect();
-            let counts = gpu.storage_of("counts", &vec![1u32; rows as usize])?;
-            let state = gpu.storage_of("vectors", &sums)?;
-            let y = gpu.storage("codes", u64::from(rows) * stride as u64)?;
-            let mut run = Recorder::new(gpu, &self.kernels, watch);
-            run.quantise([&counts, &state, &y], rows, [dimensions; 2], Form::Int8, false);
+            let counts = self.backend.buffer_of("counts", &vec![1u32; rows as usize])?;
+            let sums = self.backend.buffer_of("sums", &sums)?;
+            let y = self.backend.buffer("codes", u64::from(rows) * stride as u64)?;
+            let mut run = self.backend.run(&self.kernels, watch)?;
+            run.quantize([&counts, &sums, &y], rows, [dimensions; 2], Dtype::Int8, false)?;
             run.finish().await?;
-            let bytes = gpu.read(&y, u64::from(rows) * stride as u64).await?;
-            let words = bytes.chunks_exact(stride).flat_map(|row| &row[..width]);
-            codes.extend(words.map(|&byte| byte as i8));
-            [counts, state, y].iter().for_each(wgpu::Buffer::destroy);
+            let bytes = y.read(0, u64::from(rows) * stride as u64).await?;
+            codes.extend(bytes.chunks_exact(stride).flat_map(|row| &row[..width]).map(|&byte| byte as i8));
         }
         Ok(codes)
     }

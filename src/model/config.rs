@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::late::LateConfig;
 use crate::checkpoint::Scheme;
 use crate::error::{Error, Result};
-use crate::gpu::Heads;
+use crate::backend::Heads;
 use crate::hub::{self, Source};
 
 /// Largest configuration file accepted, in bytes.
@@ -14,7 +14,7 @@ const MAX_JSON: usize = 4 << 20;
 /// What a model makes of its input, which decides what it can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum ModelKind {
     /// One vector a text.
     Embed,
     /// One vector for each chunk of a document, made with the whole document in view (late chunking).
@@ -37,7 +37,7 @@ pub enum Pooling {
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What it makes of its input.
-    pub kind: Kind,
+    pub kind: ModelKind,
     /// H, a multiple of four.
     pub hidden: u32,
     /// L.
@@ -68,7 +68,7 @@ pub struct Config {
     pub tanh_int8: bool,
     /// How its weights are quantised.
     pub scheme: Scheme,
-    /// The settings of a late interaction model; there for [`Kind::Late`] only.
+    /// The settings of a late interaction model; there for [`ModelKind::Late`] only.
     pub late: Option<LateConfig>,
 }
 
@@ -171,7 +171,7 @@ impl Config {
             }
             if modules.iter().any(|m| m.is("Dense") || m.is("MultiVectorMask")) {
                 config.late = Some(LateConfig::load(source, &modules, &config).await?);
-                (config.kind, config.tanh_int8) = (Kind::Late, false);
+                (config.kind, config.tanh_int8) = (ModelKind::Late, false);
             }
         }
         Ok(config)
@@ -219,7 +219,7 @@ impl Config {
         }
         let contextual = raw.auto_map.as_ref().is_some_and(AutoMap::is_contextual);
         Ok(Self {
-            kind: if contextual { Kind::Context } else { Kind::Embed },
+            kind: if contextual { ModelKind::Context } else { ModelKind::Embed },
             hidden,
             layers: count("num_hidden_layers", raw.num_hidden_layers, 1 << 10)?,
             query_heads,

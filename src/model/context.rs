@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::encoder::Sequence;
-use super::{EmbedOptions, Embeddings, Kind, Model, Tokenizer, Usage};
+use super::{EmbedOptions, Embeddings, ModelKind, Model, Tokenizer, Usage};
 use crate::error::{Error, Result};
 use crate::watch::Watch;
 
@@ -47,7 +47,7 @@ impl Model {
         options: ContextOptions,
         watch: &dyn Watch,
     ) -> Result<Vec<Embeddings>> {
-        if self.config.kind != Kind::Context {
+        if self.config.kind != ModelKind::Context {
             let message = "allowed is a context model, such as perplexity-ai/pplx-embed-context-v1-0.6b";
             return Err(Error::unsupported("embedContext with this model", message));
         }
@@ -71,7 +71,7 @@ impl Model {
         let bytes = self.run(&sequences, output, "documents", watch).await?;
 
         let dtype = options.embed.dtype.unwrap_or(self.default_dtype());
-        let row = dtype.form().row_words(output.dimensions) as usize * 4;
+        let row = dtype.row_words(output.dimensions) as usize * 4;
         let mut rest = bytes.as_slice();
         let unpacked = sizes.into_iter().map(|(rows, tokens)| {
             let (own, others) = rest.split_at((rows * row).min(rest.len()));

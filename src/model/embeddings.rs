@@ -1,48 +1,6 @@
 //! What `embed` takes and gives.
 
-use std::str::FromStr;
-
-use crate::error::{Error, Result};
-use crate::gpu::Form;
-
-/// The form of embeddings, with the names sentence-transformers uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Dtype {
-    /// `round(127 tanh x)` in -127..=127. Compare with cosine.
-    Int8,
-    /// The pooled vector itself.
-    Float32,
-    /// +1 where `x >= 0`, else -1. Compare with Hamming distance.
-    Binary,
-    /// The bits `x >= 0`, eight a byte, most significant first.
-    Ubinary,
-}
-
-impl Dtype {
-    pub(super) fn form(self) -> Form {
-        match self {
-            Self::Int8 => Form::Int8,
-            Self::Float32 => Form::Float32,
-            Self::Binary => Form::Binary,
-            Self::Ubinary => Form::Ubinary,
-        }
-    }
-}
-
-impl FromStr for Dtype {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "int8" => Ok(Self::Int8),
-            "float32" => Ok(Self::Float32),
-            "binary" => Ok(Self::Binary),
-            "ubinary" => Ok(Self::Ubinary),
-            _ => Err(Error::argument("dtype", format!("{name:?}, allowed are int8, float32, binary, ubinary"))),
-        }
-    }
-}
+use crate::numbers::Dtype;
 
 /// How texts are to be embedded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,10 +49,9 @@ pub struct Embeddings {
 }
 
 impl Embeddings {
-    /// From the bytes of `rows` rows as the GPU packs them: each padded to whole words.
+    /// From the bytes of `rows` rows as a backend returns them: each padded to whole words.
     pub(super) fn unpack(bytes: &[u8], rows: usize, dimensions: u32, dtype: Dtype, usage: Usage) -> Self {
-        let form = dtype.form();
-        let (stride, width) = (form.row_words(dimensions) as usize * 4, form.row_bytes(dimensions) as usize);
+        let (stride, width) = (dtype.row_words(dimensions) as usize * 4, dtype.row_bytes(dimensions) as usize);
         let packed: Vec<u8> = bytes.chunks_exact(stride).flat_map(|row| &row[..width]).copied().collect();
         let data = match dtype {
             Dtype::Int8 => Data::Int8(bytemuck::pod_collect_to_vec(&packed)),

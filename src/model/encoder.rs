@@ -3,16 +3,17 @@
 use std::ops::Range;
 
 use super::Config;
-use super::arena::{Arena, Slab};
+use super::arena::{Arena, BlockBuffers};
 use super::weights::{Layer, Weights};
+use crate::backend::{Backend, Buffer, HeadRows, Kernels, Run, Segment, Tile, Weight};
 use crate::error::Result;
-use crate::gpu::{AttentionBuffers, Form, Gpu, HeadRows, Kernels, Linear, Recorder, Rope, Segment, Tile};
+use crate::numbers::Dtype;
 use crate::watch::Watch;
 
-/// What leaves the encoder.
+/// The form in which vectors leave the encoder.
 #[derive(Clone, Copy)]
-pub(super) struct Output {
-    pub(super) form: Form,
+pub(super) struct OutputForm {
+    pub(super) dtype: Dtype,
     pub(super) dimensions: u32,
     pub(super) normalize: bool,
 }
@@ -30,17 +31,17 @@ pub(super) struct Sequence {
 
 /// All that a forward pass reads.
 pub(super) struct Encoder<'a> {
-    pub(super) gpu: &'a Gpu,
+    pub(super) backend: &'a Backend,
     pub(super) kernels: &'a Kernels,
     pub(super) config: &'a Config,
     pub(super) weights: &'a Weights,
     /// From H to D dimensions, for each token before the mean is taken.
-    pub(super) projection: Option<&'a Linear>,
+    pub(super) projection: Option<&'a Weight>,
 }
 
-/// A slab's share of the batch.
-struct Part {
-    /// Row of the batch where the slab starts.
+/// The share of the batch that one block of tokens has.
+struct TokenBlock {
+    /// Row of the batch where the block starts.
     first: u32,
     rows: u32,
     tiles: Vec<Tile>,
@@ -49,7 +50,7 @@ struct Part {
 
 impl Encoder<'_> {
     /// Leaves the vectors of `sequences` in `arena.vectors`, one for each of their spans: `[spans,
-    /// output.form.row_words]`. Gives how many they are. `passed` hears how many layers are done.
+    /// row_words]`. Gives how many they are. `passed` hears how many layers are done.
     ///
     /// # Errors
     /// [`crate::Error::Aborted`], [`crate::Error::OutOfMemory`], or a fault of the device.
@@ -57,7 +58,7 @@ impl Encoder<'_> {
         &self,
         arena: &mut Arena,
         sequences: &[Sequence],
-        output: Output,
+        output: OutputForm,
         watch: &dyn Watch,
         passed: impl Fn(u32),
     ) -> Result<u32> {
@@ -65,27 +66,27 @@ impl Encoder<'_> {
         if count == 0 {
             return Ok(0);
         }
-        let parts = self.lay_out(arena, sequences)?;
+        let blocks = self.lay_out(arena, sequences)?;
         let full = self.config.dimensions();
-        let mut run = Recorder::new(self.gpu, self.kernels, watch);
+        let mut run = self.backend.run(self.kernels, watch)?;
         for (i, layer) in self.weights.layers.iter().enumerate() {
-            self.layer(&mut run, arena, &parts, layer);
+            self.layer(&mut run, arena, &blocks, layer)?;
             run.pump().await?;
             passed(i as u32 + 1);
         }
-        let pooled = parts.iter().zip(&arena.slabs).filter(|(part, _)| !part.segments.is_empty());
-        for (part, slab) in pooled {
-            self.norm(&mut run, arena, slab, &self.weights.norm, part.rows);
+        let pooled = blocks.iter().zip(&arena.blocks).filter(|(block, _)| !block.segments.is_empty());
+        for (block, buffers) in pooled {
+            self.norm(&mut run, arena, buffers, &self.weights.norm, block.rows)?;
             let mut rows = &arena.h;
             if let Some(projection) = self.projection {
-                run.matmul(&arena.h, projection, &arena.p, part.rows, 0);
+                run.matmul(&arena.h, projection, &arena.p, block.rows, 0)?;
                 rows = &arena.p;
             }
-            run.pool(&part.segments, &slab.segments, rows, &arena.sums, full);
+            run.pool(&block.segments, &buffers.segments, rows, &arena.sums, full)?;
             run.pump().await?;
         }
         let size = [output.dimensions, full];
-        run.quantise([&arena.counts, &arena.sums, &arena.vectors], count, size, output.form, output.normalize);
+        run.quantize([&arena.counts, &arena.sums, &arena.vectors], count, size, output.dtype, output.normalize)?;
         run.finish().await?;
         Ok(count)
     }
@@ -95,56 +96,54 @@ impl Encoder<'_> {
     /// # Errors
     /// As [`Encoder::embed`].
     pub(super) async fn states(&self, arena: &mut Arena, text: &Sequence, layers: usize) -> Result<Vec<f32>> {
-        let parts = self.lay_out(arena, std::slice::from_ref(text))?;
+        let blocks = self.lay_out(arena, std::slice::from_ref(text))?;
         let mut states = Vec::new();
-        let mut run = Recorder::new(self.gpu, self.kernels, &());
+        let mut run = self.backend.run(self.kernels, &())?;
         for layer in self.weights.layers.iter().take(layers) {
-            self.layer(&mut run, arena, &parts, layer);
+            self.layer(&mut run, arena, &blocks, layer)?;
         }
         run.finish().await?;
-        for (part, slab) in parts.iter().zip(&arena.slabs) {
-            let mut buffer = &slab.x;
+        for (block, buffers) in blocks.iter().zip(&arena.blocks) {
+            let mut buffer = &buffers.x;
             if layers > self.weights.layers.len() {
-                let mut run = Recorder::new(self.gpu, self.kernels, &());
-                self.norm(&mut run, arena, slab, &self.weights.norm, part.rows);
+                let mut run = self.backend.run(self.kernels, &())?;
+                self.norm(&mut run, arena, buffers, &self.weights.norm, block.rows)?;
                 run.finish().await?;
                 buffer = &arena.h;
             }
-            let bytes = self.gpu.read(buffer, u64::from(part.rows) * u64::from(self.config.hidden) * 4).await?;
+            let bytes = buffer.read(0, u64::from(block.rows) * u64::from(self.config.hidden) * 4).await?;
             states.extend(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes));
         }
         Ok(states)
     }
 
     /// Writes the batch to the arena: embeddings, positions, and which rows attend and pool together.
-    fn lay_out(&self, arena: &mut Arena, sequences: &[Sequence]) -> Result<Vec<Part>> {
+    fn lay_out(&self, arena: &mut Arena, sequences: &[Sequence]) -> Result<Vec<TokenBlock>> {
         let lengths: Vec<u32> = sequences.iter().map(|s| s.ids.len() as u32).collect();
         let tokens: u32 = lengths.iter().sum();
         let longest = lengths.iter().copied().max().unwrap_or(0);
         let counts: Vec<u32> = sequences.iter().flat_map(|s| &s.spans).map(|span| span.end - span.start).collect();
-        arena.reserve(self.gpu, self.config, tokens, counts.len() as u32, longest)?;
+        arena.reserve(self.backend, self.config, tokens, counts.len() as u32, longest)?;
 
         let positions: Vec<u32> = lengths.iter().flat_map(|&n| 0..n).collect();
         let ids: Vec<u32> = sequences.iter().flat_map(|s| &s.ids).copied().collect();
-        let queue = &self.gpu.queue;
-        queue.write_buffer(&arena.counts, 0, bytemuck::cast_slice(&counts));
-        queue.write_buffer(&arena.positions, 0, bytemuck::cast_slice(&positions));
+        arena.counts.write(0, &counts);
+        arena.positions.write(0, &positions);
 
-        let mut parts = Vec::new();
-        for (first, slab) in (0..tokens).step_by(arena.slab as usize).zip(&arena.slabs) {
-            let rows = arena.slab.min(tokens - first);
-            let part = self.part(first, rows, sequences);
-            let embedded = self.weights.embedded(&ids[first as usize..(first + rows) as usize]);
-            queue.write_buffer(&slab.x, 0, bytemuck::cast_slice(&embedded));
-            queue.write_buffer(&slab.tiles, 0, bytemuck::cast_slice(&part.tiles));
-            queue.write_buffer(&slab.segments, 0, bytemuck::cast_slice(&part.segments));
-            parts.push(part);
+        let mut blocks = Vec::new();
+        for (first, buffers) in (0..tokens).step_by(arena.block as usize).zip(&arena.blocks) {
+            let rows = arena.block.min(tokens - first);
+            let block = self.token_block(first, rows, sequences);
+            buffers.x.write(0, &self.weights.embedded(&ids[first as usize..(first + rows) as usize]));
+            buffers.tiles.write(0, &block.tiles);
+            buffers.segments.write(0, &block.segments);
+            blocks.push(block);
         }
-        Ok(parts)
+        Ok(blocks)
     }
 
     /// The share of rows `first..first + rows` of a batch.
-    fn part(&self, first: u32, rows: u32, sequences: &[Sequence]) -> Part {
+    fn token_block(&self, first: u32, rows: u32, sequences: &[Sequence]) -> TokenBlock {
         let (mut tiles, mut segments) = (Vec::new(), Vec::new());
         let (mut key, mut vector) = (0, 0);
         for sequence in sequences {
@@ -155,11 +154,11 @@ impl Encoder<'_> {
                 tiles.extend(Tile::cover(row, key, start, count, sequence.attended, self.config.causal));
                 let here = start..start + count;
                 let before = sequence.spans.partition_point(|span| span.end <= here.start);
-                for (text, span) in (vector..).zip(&sequence.spans).skip(before) {
+                for (vector, span) in (vector..).zip(&sequence.spans).skip(before) {
                     let (from, to) = (span.start.max(here.start), span.end.min(here.end));
                     if from < to {
                         let (row, start) = (row + from - here.start, from - span.start);
-                        segments.push(Segment { row, count: to - from, start, text });
+                        segments.push(Segment { row, count: to - from, start, vector });
                     } else if span.start >= here.end {
                         break;
                     }
@@ -168,60 +167,52 @@ impl Encoder<'_> {
             key += length;
             vector += sequence.spans.len() as u32;
         }
-        Part { first, rows, tiles, segments }
+        TokenBlock { first, rows, tiles, segments }
     }
 
-    fn norm(&self, run: &mut Recorder<'_>, arena: &Arena, slab: &Slab, weight: &wgpu::Buffer, rows: u32) {
-        run.rms_norm(&slab.x, weight, &arena.h, rows, self.config.hidden, self.config.norm_eps);
+    fn norm(
+        &self,
+        run: &mut Run<'_>,
+        arena: &Arena,
+        buffers: &BlockBuffers,
+        weight: &Buffer,
+        rows: u32,
+    ) -> Result<()> {
+        run.rms_norm(&buffers.x, weight, &arena.h, rows, self.config.hidden, self.config.norm_eps)
     }
 
-    fn layer(&self, run: &mut Recorder<'_>, arena: &Arena, parts: &[Part], layer: &Layer) {
+    fn layer(&self, run: &mut Run<'_>, arena: &Arena, blocks: &[TokenBlock], layer: &Layer) -> Result<()> {
         let c = self.config;
-        let rope = Rope { table: &arena.rope, positions: &arena.positions };
-        // Attention reads the keys and values of the whole batch, so they come first, for every slab.
-        for (part, slab) in parts.iter().zip(&arena.slabs) {
-            self.norm(run, arena, slab, &layer.input_norm, part.rows);
-            run.matmul(&arena.h, &layer.k, &arena.k, part.rows, part.first);
-            run.matmul(&arena.h, &layer.v, &arena.v, part.rows, part.first);
-            let keys = HeadRows {
-                rows: part.rows,
-                heads: c.key_heads,
-                dim: c.head_dim,
-                x_row: part.first,
-                position_row: part.first,
-                eps: c.norm_eps,
-            };
-            run.head_norm_rope(&arena.k, &layer.k_norm, rope, keys);
+        let rope = [&arena.rope, &arena.positions];
+        let rows_of = |block: &TokenBlock, heads: u32, x_row: u32| HeadRows {
+            rows: block.rows,
+            heads,
+            dim: c.head_dim,
+            x_row,
+            position_row: block.first,
+            eps: c.norm_eps,
+        };
+        // Attention reads the keys and values of the whole batch, so they come first, for every block.
+        for (block, buffers) in blocks.iter().zip(&arena.blocks) {
+            self.norm(run, arena, buffers, &layer.input_norm, block.rows)?;
+            run.matmul(&arena.h, &layer.k, &arena.k, block.rows, block.first)?;
+            run.matmul(&arena.h, &layer.v, &arena.v, block.rows, block.first)?;
+            run.head_norm_rope(&arena.k, &layer.k_norm, rope, rows_of(block, c.key_heads, block.first))?;
         }
-        for (part, slab) in parts.iter().zip(&arena.slabs) {
-            if parts.len() > 1 {
-                self.norm(run, arena, slab, &layer.input_norm, part.rows);
+        for (block, buffers) in blocks.iter().zip(&arena.blocks) {
+            if blocks.len() > 1 {
+                self.norm(run, arena, buffers, &layer.input_norm, block.rows)?;
             }
-            run.matmul(&arena.h, &layer.q, &arena.q, part.rows, 0);
-            let queries = HeadRows {
-                rows: part.rows,
-                heads: c.query_heads,
-                dim: c.head_dim,
-                x_row: 0,
-                position_row: part.first,
-                eps: c.norm_eps,
-            };
-            run.head_norm_rope(&arena.q, &layer.q_norm, rope, queries);
-            let heads = c.heads();
-            let buffers = AttentionBuffers {
-                tiles: &slab.tiles,
-                q: &arena.q,
-                k: &arena.k,
-                v: &arena.v,
-                y: &arena.a,
-                state: &arena.softmax,
-            };
-            run.attention(&part.tiles, buffers, heads);
-            run.matmul_add(&arena.a, &layer.o, &slab.x, part.rows);
+            run.matmul(&arena.h, &layer.q, &arena.q, block.rows, 0)?;
+            run.head_norm_rope(&arena.q, &layer.q_norm, rope, rows_of(block, c.query_heads, 0))?;
+            let attended = [&arena.q, &arena.k, &arena.v, &arena.a];
+            run.attention(&block.tiles, &buffers.tiles, attended, &arena.softmax, c.heads())?;
+            run.matmul_add(&arena.a, &layer.o, &buffers.x, block.rows)?;
 
-            self.norm(run, arena, slab, &layer.mlp_norm, part.rows);
-            run.swiglu(&arena.h, &layer.mlp, &arena.m, part.rows);
-            run.matmul_add(&arena.m, &layer.down, &slab.x, part.rows);
+            self.norm(run, arena, buffers, &layer.mlp_norm, block.rows)?;
+            run.swiglu(&arena.h, &layer.mlp, &arena.m, block.rows)?;
+            run.matmul_add(&arena.m, &layer.down, &buffers.x, block.rows)?;
         }
+        Ok(())
     }
 }

@@ -14,29 +14,27 @@ mod tokenizer;
 mod weights;
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use arena::Arena;
 use async_lock::Mutex;
-pub use config::{Config, Kind, Pooling};
+pub use config::{Config, ModelKind, Pooling};
 pub use context::{ContextOptions, LongDocuments};
-pub use embeddings::{Data, Dtype, EmbedOptions, Embeddings, Usage};
-use encoder::{Encoder, Output, Sequence};
+pub use embeddings::{Data, EmbedOptions, Embeddings, Usage};
+use encoder::{Encoder, OutputForm, Sequence};
 use late::{Late, LateInfo};
 pub use split::{SplitOptions, TextChunk};
 pub use tokenizer::{Separator, Tokenizer, Tokens};
-pub use weights::Held;
-use weights::{Choice, Weights};
+pub use weights::WeightChoice;
+use weights::{WeightRequest, Weights};
 
+use crate::backend::{AdapterInfo, Backend, Buffer, Kernels};
 use crate::error::{Error, Result};
-use crate::gpu::{AdapterSummary, Gpu, Kernels, WeightType};
 use crate::hub::Source;
+use crate::numbers::{Dtype, MatrixFormat, parse_name};
 use crate::watch::{Progress, Watch};
 
 /// Vectors that a batch gives, unless a single document gives more.
-const MOST_VECTORS: usize = 512;
-/// Workgroups of a dispatch in one direction, as WebGPU guarantees; quantising takes one a vector.
-const MOST_WORKGROUPS: u64 = 65_535;
+const MAX_VECTORS: usize = 512;
 
 /// How a model is to be loaded.
 #[derive(Clone, Debug, Default)]
@@ -45,11 +43,40 @@ pub struct LoadOptions {
     pub id: String,
     /// Its revision, for [`ModelInfo`].
     pub revision: Option<String>,
+    /// What the model runs on.
+    pub device: Device,
     /// How weights are held.
-    pub weights: Held,
-    /// Bytes that weights may take on the device, for [`Held::Auto`]; by default an estimate from what is known of the
+    pub weights: WeightChoice,
+    /// Bytes that weights may take on the device, for [`WeightChoice::Auto`]; by default an estimate from what is known of the
     /// machine. Whatever this says, a form that the device has no room for is not taken.
     pub memory: Option<u64>,
+}
+
+/// What a model runs on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Device {
+    /// The GPU that the platform prefers.
+    #[default]
+    Gpu,
+    /// The processor.
+    Cpu,
+}
+
+impl Device {
+    const NAMES: [(&str, Self); 4] = [
+        ("auto", Self::Gpu),
+        ("gpu", Self::Gpu),
+        ("webgpu", Self::Gpu),
+        ("cpu", Self::Cpu),
+    ];
+}
+
+impl std::str::FromStr for Device {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        parse_name("device", name, &Self::NAMES)
+    }
 }
 
 /// What is known of a loaded model.
@@ -61,7 +88,7 @@ pub struct ModelInfo {
     /// Its revision, where the source has such.
     pub revision: Option<String>,
     /// What it makes of its input.
-    pub kind: Kind,
+    pub kind: ModelKind,
     /// D, dimensions of a full vector.
     pub dimensions: u32,
     /// Most tokens of a text; longer ones are cut.
@@ -80,16 +107,16 @@ pub struct ModelInfo {
     pub default_dtype: Dtype,
     /// Whether `embed` scales float32 vectors to unit length by default.
     pub default_normalize: bool,
-    /// `gpu`.
+    /// `gpu` or `cpu`.
     pub device: &'static str,
-    /// The adapter it runs on.
-    pub adapter: AdapterSummary,
+    /// What it runs on.
+    pub adapter: AdapterInfo,
     /// How linear weights are held; where there are several ways, the one with most bytes.
-    pub weights: WeightType,
-    /// Why they are not held as they are stored, where [`Held::Auto`] had to choose.
+    pub weights: MatrixFormat,
+    /// Why they are not held as they are stored, where [`WeightChoice::Auto`] had to choose.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights_note: Option<String>,
-    /// The shader modules in use, each checked on this adapter.
+    /// The kernels in use, `<operation>.<family>.<format>`, each compared with the reference on this device.
     pub kernels: Vec<String>,
     /// Bytes of the weights.
     pub bytes: WeightBytes,
@@ -107,7 +134,7 @@ pub struct WeightBytes {
 /// A model on a device.
 pub struct Model {
     /// Shared with what works on the model's vectors where they are made.
-    gpu: Arc<Gpu>,
+    backend: Backend,
     kernels: Kernels,
     config: Config,
     tokenizer: Tokenizer,
@@ -126,20 +153,19 @@ impl Model {
     pub async fn load(source: &impl Source, options: LoadOptions, watch: &dyn Watch) -> Result<Self> {
         let config = Config::load(source).await?;
         let tokenizer = Tokenizer::load(source, &config).await?;
-        let gpu = Gpu::open_shared().await?;
-        let memory = options.memory.or_else(|| gpu.memory_for_weights());
-        let choice = Choice { held: options.weights, memory };
-        let weights = Weights::load(source, &config, &gpu, choice, watch).await?;
+        let backend = match options.device {
+            Device::Gpu => Backend::gpu().await?,
+            Device::Cpu => Backend::cpu(),
+        };
+        let memory = options.memory.or_else(|| backend.memory_for_weights());
+        let request = WeightRequest { choice: options.weights, memory };
+        let (weights, kernels) = Weights::load(source, &config, &backend, request, watch).await?;
         let late = match &config.late {
-            Some(settings) => Some(Late::load(source, settings, &tokenizer, &gpu).await?),
+            Some(settings) => Some(Late::load(source, settings, &tokenizer, &backend).await?),
             None => None,
         };
-        watch.progress(Progress::Compile);
-        let mut types = weights.types();
-        types.extend(late.iter().map(|_| WeightType::F32));
-        let kernels = Kernels::new(&gpu, &types).await?;
-        let arena = Mutex::new(Arena::new(&gpu, &config)?);
-        Ok(Self { gpu, kernels, config, tokenizer, weights, late, arena, options })
+        let arena = Mutex::new(Arena::new(&backend, &config)?);
+        Ok(Self { backend, kernels, config, tokenizer, weights, late, arena, options })
     }
 
     /// What is known of the model.
@@ -158,11 +184,11 @@ impl Model {
             pooling: self.config.pooling,
             default_dtype: self.default_dtype(),
             default_normalize: self.config.normalize,
-            device: "gpu",
-            adapter: self.gpu.adapter().clone(),
-            weights: self.weights.types().first().copied().unwrap_or(WeightType::F32),
+            device: self.backend.name(),
+            adapter: self.backend.adapter().clone(),
+            weights: self.weights.main_format(),
             weights_note: self.weights.note.clone(),
-            kernels: self.kernels.names(),
+            kernels: self.kernels.choices().into_iter().map(|(name, _)| name).collect(),
             bytes: WeightBytes { host, device: device + projection },
         }
     }
@@ -171,9 +197,9 @@ impl Model {
         if self.config.tanh_int8 { Dtype::Int8 } else { Dtype::Float32 }
     }
 
-    /// The device that the model is on.
-    pub fn gpu(&self) -> &Arc<Gpu> {
-        &self.gpu
+    /// What the model runs on.
+    pub fn backend(&self) -> &Backend {
+        &self.backend
     }
 
     /// The tokenizer.
@@ -213,12 +239,12 @@ impl Model {
     }
 
     /// The vectors of `sequences`, one for each span, as bytes. `items` is what the caller calls them, for errors.
-    async fn run(&self, sequences: &[Sequence], output: Output, items: &str, watch: &dyn Watch) -> Result<Vec<u8>> {
-        let row = u64::from(output.form.row_words(output.dimensions)) * 4;
+    async fn run(&self, sequences: &[Sequence], output: OutputForm, items: &str, watch: &dyn Watch) -> Result<Vec<u8>> {
+        let row = u64::from(output.dtype.row_words(output.dimensions)) * 4;
         let mut bytes = Vec::new();
-        let read = async |_, vectors: &wgpu::Buffer, count: u32| {
+        let read = async |_, vectors: &Buffer, count: u32| {
             if count > 0 {
-                bytes.extend(self.gpu.read(vectors, u64::from(count) * row).await?);
+                bytes.extend(vectors.read(0, u64::from(count) * row).await?);
             }
             Ok(())
         };
@@ -231,21 +257,21 @@ impl Model {
     async fn run_batches(
         &self,
         sequences: &[Sequence],
-        output: Output,
+        output: OutputForm,
         items: &str,
-        mut take: impl AsyncFnMut(Range<usize>, &wgpu::Buffer, u32) -> Result<()>,
+        mut take: impl AsyncFnMut(Range<usize>, &Buffer, u32) -> Result<()>,
         watch: &dyn Watch,
     ) -> Result<()> {
         self.check_sizes(sequences, items)?;
         let total: usize = sequences.iter().map(|s| s.ids.len()).sum();
         let sizes: Vec<_> = sequences.iter().map(|s| (s.ids.len(), s.spans.len())).collect();
         // A late model's vectors are short, and as many as tokens.
-        let most_vectors = if self.late.is_some() { usize::MAX } else { MOST_VECTORS };
+        let max_vectors = if self.late.is_some() { usize::MAX } else { MAX_VECTORS };
 
         let mut arena = self.arena.lock().await;
         let encoder = self.encoder();
         let mut done = 0;
-        for range in packer::pack(&sizes, most_vectors) {
+        for range in packer::pack(&sizes, max_vectors) {
             let batch = &sequences[range.clone()];
             let size: usize = batch.iter().map(|s| s.ids.len()).sum();
             let passed = |layers: u32| {
@@ -264,8 +290,8 @@ impl Model {
 
     fn encoder(&self) -> Encoder<'_> {
         let projection = self.late.as_ref().and_then(Late::projection);
-        let Self { gpu, kernels, config, weights, .. } = self;
-        Encoder { gpu, kernels, config, weights, projection }
+        let Self { backend, kernels, config, weights, .. } = self;
+        Encoder { backend, kernels, config, weights, projection }
     }
 
     /// The residual stream of a text after each layer, `[L + 2][T, H]`: the embeddings first, the final norm last.
@@ -287,15 +313,16 @@ impl Model {
         Ok(states)
     }
 
-    /// The keys of the longest text fit one binding, and so do the sums of its vectors.
+    /// The keys of the longest text fit one buffer, and so do the sums of its vectors.
     fn check_sizes(&self, sequences: &[Sequence], items: &str) -> Result<()> {
         let too_small = |item: usize, message: String| {
             let message = format!("{items}[{item}] has {message}");
-            Err(Error::AdapterTooSmall { adapter: self.gpu.adapter().name.clone(), message })
+            Err(Error::AdapterTooSmall { adapter: self.backend.adapter().name.clone(), message })
         };
-        let tokens = self.gpu.max_binding() / (u64::from(self.config.key_heads * self.config.head_dim) * 4);
-        let sums = self.gpu.max_binding() / (u64::from(self.config.dimensions()) * 8);
-        let vectors = sums.min(MOST_WORKGROUPS);
+        let limits = self.backend.limits();
+        let tokens = limits.buffer_bytes / (u64::from(self.config.key_heads * self.config.head_dim) * 4);
+        let sums = limits.buffer_bytes / (u64::from(self.config.dimensions()) * 8);
+        let vectors = sums.min(limits.vectors);
         for Sequence { item, ids, spans, .. } in sequences {
             if ids.len() as u64 > tokens {
                 let message = format!("{} tokens, one binding holds the keys of {tokens}", ids.len());
@@ -308,7 +335,7 @@ impl Model {
         Ok(())
     }
 
-    fn output(&self, options: EmbedOptions) -> Result<Output> {
+    fn output(&self, options: EmbedOptions) -> Result<OutputForm> {
         let all = self.config.dimensions();
         let dimensions = options.dimensions.unwrap_or(all);
         if !(1..=all).contains(&dimensions) {
@@ -324,6 +351,6 @@ impl Model {
             return Err(Error::argument("normalize", message));
         }
         let normalize = dtype == Dtype::Float32 && options.normalize.unwrap_or(self.config.normalize);
-        Ok(Output { form: dtype.form(), dimensions, normalize })
+        Ok(OutputForm { dtype, dimensions, normalize })
     }
 }

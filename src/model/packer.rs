@@ -8,11 +8,11 @@ const TOKENS: usize = 4096;
 /// Ranges of consecutive texts, given by how many tokens they have and vectors they give: each of at most [`TOKENS`]
 /// tokens and `vectors` vectors, or one large text. Nothing is padded, so there is nothing to gain from sorting by
 /// length.
-pub(super) fn pack(sizes: &[(usize, usize)], most_vectors: usize) -> Vec<Range<usize>> {
+pub(super) fn pack(sizes: &[(usize, usize)], max_vectors: usize) -> Vec<Range<usize>> {
     let mut batches = Vec::new();
     let (mut first, mut tokens, mut vectors) = (0, 0, 0);
     for (i, &(more_tokens, more_vectors)) in sizes.iter().enumerate() {
-        if i > first && (tokens + more_tokens > TOKENS || vectors + more_vectors > most_vectors) {
+        if i > first && (tokens + more_tokens > TOKENS || vectors + more_vectors > max_vectors) {
             batches.push(first..i);
             (first, tokens, vectors) = (i, 0, 0);
         }

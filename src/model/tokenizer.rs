@@ -8,7 +8,7 @@ use tokenizers::utils::truncation::TruncationDirection;
 use tokenizers::{AddedToken, AddedVocabulary, Encoding, PostProcessor, Tokenizer as Inner};
 
 use super::special::SpecialTokens;
-use super::{Config, Kind};
+use super::{Config, ModelKind};
 use crate::error::{Error, Result};
 use crate::hub::{self, Source};
 
@@ -77,7 +77,7 @@ impl Tokenizer {
             return Err(Error::config("tokenizer_config.json", format!("the length limit is {limit}, at least 1")));
         }
         let mut tokenizer = Self::parse(&json, config.vocabulary, limit as u32)?;
-        if config.kind == Kind::Context {
+        if config.kind == ModelKind::Context {
             let special = SpecialTokens::load(source).await?;
             let separator = special.separator.or(special.end).ok_or_else(|| {
                 Error::config(

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::kernel::GpuKernel;
+use super::kernel::KnownKernel;
 use crate::backend::ops::{AdapterInfo, Limits};
 use crate::error::{Error, Result};
 
@@ -26,7 +26,7 @@ pub struct Gpu {
     /// Uniform buffers that no recorder holds at the moment.
     pub(super) parameters: Mutex<Vec<wgpu::Buffer>>,
     /// Kernels that were compiled and checked on this device, each for one operation.
-    kernels: async_lock::Mutex<Vec<Arc<GpuKernel>>>,
+    kernels: async_lock::Mutex<Vec<KnownKernel>>,
 }
 
 /// A submission that may still be running.
@@ -116,7 +116,7 @@ impl Gpu {
     }
 
     /// The kernels that were chosen on this device so far; locked while more are being chosen.
-    pub async fn known_kernels(&self) -> async_lock::MutexGuard<'_, Vec<Arc<GpuKernel>>> {
+    pub async fn known_kernels(&self) -> async_lock::MutexGuard<'_, Vec<KnownKernel>> {
         self.kernels.lock().await
     }
 

@@ -90,6 +90,14 @@ impl GpuKernel {
     }
 }
 
+/// A kernel that was chosen on a device.
+pub struct KnownKernel {
+    /// The family, where the caller asked for one by name.
+    pub family: Option<String>,
+    /// The kernel.
+    pub kernel: Arc<GpuKernel>,
+}
+
 /// The kernels of one model, index or scorer.
 #[derive(Clone, Debug, Default)]
 pub struct GpuKernels(pub(super) Vec<Arc<GpuKernel>>);

@@ -13,7 +13,7 @@ mod weight;
 pub use buffer::GpuBuffer;
 pub use device::Gpu;
 pub use families::candidates;
-pub use kernel::{GpuKernel, GpuKernels, Packing};
+pub use kernel::{GpuKernel, GpuKernels, KnownKernel, Packing};
 pub(super) use kernels::widen_queries;
 pub use recorder::Recorder;
 pub use weight::GpuWeight;

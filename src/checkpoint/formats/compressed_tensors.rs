@@ -160,7 +160,7 @@ fn fitting(
     settings: &CompressedTensorsSettings,
     module: &StoredModule<'_>,
     fits: impl Fn(&WeightArgs) -> bool,
-) -> Result<(WeightArgs, Spread, Group)> {
+) -> Result<(WeightArgs, Spread, GroupSize)> {
     let shape = &module.need("weight_scale")?.shape;
     let fitting = settings.groups.iter().filter(|weights| fits(weights));
     let mut fitting = fitting.filter_map(|w| w.sharing.spread(module.shape, shape).map(|(s, g)| (w.clone(), s, g)));

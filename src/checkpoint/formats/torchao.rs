@@ -13,7 +13,7 @@ use super::affine::{AffineCodes, Offset, Order};
 use super::bits::Codes;
 use super::grid::{Cell, Grid, Spread};
 use super::module::StoredModule;
-use super::settings::Group;
+use super::settings::GroupSize;
 use crate::error::{Error, Result};
 
 const QDATA: &str = "_weight_qdata";

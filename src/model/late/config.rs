@@ -17,7 +17,7 @@ const TRANSFORMER_FILE: &str = "sentence_bert_config.json";
 #[derive(Clone, Debug, PartialEq)]
 pub struct LateConfig {
     /// The projection of each token's vector; `None` keeps all H dimensions.
-    pub dense: Option<Dense>,
+    pub dense: Option<DenseLayer>,
     /// Put before a query.
     pub query_prompt: String,
     /// Put before a document.
@@ -40,7 +40,7 @@ pub struct LateConfig {
 
 /// A linear layer without bias.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dense {
+pub struct DenseLayer {
     /// Its folder in the repository.
     pub path: String,
     /// H, dimensions that go in.
@@ -146,7 +146,7 @@ impl LateConfig {
         if pylate && model.model_type.as_deref() != Some("ColBERT") && model.query_prefix.is_none() {
             let message = "allowed are Transformer, Pooling, Normalize and FlexibleQuantizer, or a late interaction \
                            model of sentence-transformers or PyLate";
-            return Err(Error::unsupported("module Dense of a model with one vector a text", message));
+            return Err(Error::unsupported("module DenseLayer of a model with one vector a text", message));
         }
         if let Some(module) = modules.iter().find(|m| m.is("Pooling")) {
             return Err(Error::unsupported(
@@ -235,12 +235,12 @@ impl RawTransformer {
     }
 }
 
-async fn dense(source: &impl Source, modules: &[Module], config: &Config) -> Result<Option<Dense>> {
-    let found: Vec<usize> = (0..modules.len()).filter(|&i| modules[i].is("Dense")).collect();
+async fn dense(source: &impl Source, modules: &[Module], config: &Config) -> Result<Option<DenseLayer>> {
+    let found: Vec<usize> = (0..modules.len()).filter(|&i| modules[i].is("DenseLayer")).collect();
     let (module, file) = match found[..] {
         [] => return Ok(None),
         [at] if !modules[..at].iter().any(|m| m.is("Normalize")) => (&modules[at], file(&modules[at])),
-        _ => return Err(Error::unsupported("more than one Dense, or one after Normalize", "allowed is one before it")),
+        _ => return Err(Error::unsupported("more than one DenseLayer, or one after Normalize", "allowed is one before it")),
     };
     let Some(raw) = parsed::<RawDense>(source, &file).await? else {
         return Err(Error::config(file, "is not there, though modules.json lists it"));
@@ -267,7 +267,7 @@ async fn dense(source: &impl Source, modules: &[Module], config: &Config) -> Res
     if !token_level(&raw.module_input_name) || !token_level(&raw.module_output_name) {
         return unsupported("an input or output other than token_embeddings", "allowed is token_embeddings");
     }
-    Ok(Some(Dense { path: module.path.clone(), inputs: config.hidden, outputs: raw.out_features as u32 }))
+    Ok(Some(DenseLayer { path: module.path.clone(), inputs: config.hidden, outputs: raw.out_features as u32 }))
 }
 
 /// A Normalize module that works on tokens.

@@ -4,25 +4,26 @@ use std::ops::Range;
 
 use super::sequence::{Marked, Marking};
 use super::{
-    EncodeOptions, Late, MOST_POOLED, MarkerPosition, Role, TokenData, TokenDtype, TokenEmbeddings, TokenRows,
+    EncodeOptions, Late, MAX_POOLED, MarkerPosition, Role, TokenEmbeddings, TokenRows,
 };
+use crate::backend::Buffer;
 use crate::error::{Error, Result};
-use crate::gpu::Form;
 use crate::model::Model;
-use crate::model::encoder::{Output, Sequence};
+use crate::model::encoder::{OutputForm, Sequence};
+use crate::numbers::{Dtype, RowBuf, RowFormat};
 use crate::watch::Watch;
 
 /// Texts whose vectors have just been made, and are still on the device.
-#[derive(Clone, Debug)]
-pub struct Batch<'a> {
+#[derive(Clone)]
+pub struct EncodedBatch<'a> {
     /// Which texts.
     pub texts: Range<usize>,
-    /// Which rows of [`Batch::tokens`]; none if the texts have no tokens.
+    /// Which rows of [`EncodedBatch::tokens`]; none if the texts have no tokens.
     pub rows: Range<usize>,
     /// The tokens of all texts of the call.
     pub tokens: &'a TokenRows,
     /// `[rows, D]` float32, without padding, in a buffer that may be larger. The next batch overwrites it.
-    pub vectors: &'a wgpu::Buffer,
+    pub vectors: &'a Buffer,
 }
 
 impl Model {
@@ -47,32 +48,30 @@ impl Model {
         let late = self.late(role)?;
         let pooled = options.check(role)?;
         let (sequences, mut tokens) = self.mark(late, role, texts, options.marker_position, watch)?;
-        if let Some(sequence) = sequences.iter().find(|s| pooled.is_some() && s.spans.len() > MOST_POOLED) {
+        if let Some(sequence) = sequences.iter().find(|s| pooled.is_some() && s.spans.len() > MAX_POOLED) {
             let (item, count) = (sequence.item, sequence.spans.len());
-            let message = format!("texts[{item}] has {count} vectors, allowed are {MOST_POOLED}");
+            let message = format!("texts[{item}] has {count} vectors, allowed are {MAX_POOLED}");
             return Err(Error::argument("poolFactor", message));
         }
-        let packs = options.dtype == TokenDtype::Binary && pooled.is_none();
-        let output = self.token_output(late, if packs { Form::Ubinary } else { Form::Float32 });
+        let packs = options.dtype == RowFormat::Binary && pooled.is_none();
+        let output = self.token_output(late, if packs { Dtype::Ubinary } else { Dtype::Float32 });
         let bytes = self.run(&sequences, output, "texts", watch).await?;
         let dim = tokens.dim;
         if packs {
-            return Ok(tokens.with(TokenData::of_bits(
-                &bytes,
-                dim,
-                output.form.row_words(output.dimensions) as usize * 4,
-            )));
+            let (stride, width) = (output.dtype.row_words(output.dimensions) as usize * 4, dim.div_ceil(8));
+            let bits = bytes.chunks_exact(stride).flat_map(|row| &row[..width]).copied().collect();
+            return Ok(TokenEmbeddings { data: RowBuf::Binary(bits), tokens });
         }
         let mut vectors: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
         drop(bytes);
         if let Some(factor) = pooled {
             vectors = tokens.pool(&vectors, factor, watch)?;
         }
-        Ok(tokens.with(TokenData::of(vectors, dim, options.dtype)))
+        Ok(TokenEmbeddings { data: RowBuf::from_floats(vectors, dim, options.dtype), tokens })
     }
 
     /// Hands the token vectors of `texts` over while they are on the device: `take` gets them batch by batch, in the
-    /// order of the texts, with the bits that [`Model::encode`] gives as float32. What reads [`Batch::vectors`] has to be
+    /// order of the texts, with the bits that [`Model::encode`] gives as float32. What reads [`EncodedBatch::vectors`] has to be
     /// handed to the device before `take` is done; nobody needs to wait for it. Gives the tokens. An error of `take` ends
     /// the call. Until it is done, other calls of the model wait.
     ///
@@ -83,16 +82,16 @@ impl Model {
         role: Role,
         texts: &[&str],
         position: MarkerPosition,
-        mut take: impl AsyncFnMut(Batch<'_>) -> Result<()>,
+        mut take: impl AsyncFnMut(EncodedBatch<'_>) -> Result<()>,
         watch: &dyn Watch,
     ) -> Result<TokenRows> {
         let late = self.late(role)?;
         let (sequences, tokens) = self.mark(late, role, texts, position, watch)?;
-        let take = async |texts: Range<usize>, vectors: &wgpu::Buffer, _| {
+        let take = async |texts: Range<usize>, vectors: &Buffer, _| {
             let rows = tokens.offsets[texts.start]..tokens.offsets[texts.end];
-            take(Batch { texts, rows, tokens: &tokens, vectors }).await
+            take(EncodedBatch { texts, rows, tokens: &tokens, vectors }).await
         };
-        self.run_batches(&sequences, self.token_output(late, Form::Float32), "texts", take, watch).await?;
+        self.run_batches(&sequences, self.token_output(late, Dtype::Float32), "texts", take, watch).await?;
         Ok(tokens)
     }
 
@@ -105,8 +104,8 @@ impl Model {
         })
     }
 
-    fn token_output(&self, late: &Late, form: Form) -> Output {
-        Output { form, dimensions: self.config.dimensions(), normalize: late.marking.normalizes() }
+    fn token_output(&self, late: &Late, dtype: Dtype) -> OutputForm {
+        OutputForm { dtype, dimensions: self.config.dimensions(), normalize: late.marking.normalizes() }
     }
 
     /// What goes through the model, one sequence a text, and the tokens that vectors come from.

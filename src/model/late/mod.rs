@@ -6,18 +6,19 @@ mod pooling;
 mod sequence;
 mod tokens;
 
-pub use config::{Dense, Expansion, LateConfig};
-pub use encode::Batch;
-pub use pooling::{MOST_POOLED, pool};
+pub use config::{DenseLayer, Expansion, LateConfig};
+pub use encode::EncodedBatch;
+pub use pooling::{MAX_POOLED, pool};
 pub use sequence::{Marked, Marking};
-pub use tokens::{EncodeOptions, MarkerPosition, Role, TokenData, TokenDtype, TokenEmbeddings, TokenRows};
+pub use tokens::{EncodeOptions, MarkerPosition, Role, TokenEmbeddings, TokenRows};
 
 use super::Tokenizer;
 use super::special::SpecialTokens;
-use crate::checkpoint::{Header, Number};
+use crate::backend::{Backend, Weight};
+use crate::checkpoint::Header;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Linear, Storage, WeightType};
 use crate::hub::{self, Source};
+use crate::numbers::{Float, MatrixFormat};
 
 /// Largest file of a projection accepted, in bytes.
 const MAX_DENSE: usize = 1 << 28;
@@ -25,7 +26,7 @@ const MAX_DENSE: usize = 1 << 28;
 /// A late interaction model's way with tokens, and its projection.
 pub(super) struct Late {
     marking: Marking,
-    projection: Option<Linear>,
+    projection: Option<Weight>,
 }
 
 /// What is known of a late interaction model.
@@ -70,26 +71,26 @@ impl Late {
         source: &impl Source,
         config: &LateConfig,
         tokenizer: &Tokenizer,
-        gpu: &Gpu,
+        backend: &Backend,
     ) -> Result<Self> {
         let filling = match &config.expansion {
             Some(expansion) => Some(filling(source, expansion, tokenizer).await?),
             None => None,
         };
         let projection = match &config.dense {
-            Some(dense) => Some(projection(source, dense, gpu).await?),
+            Some(dense) => Some(projection(source, dense, backend).await?),
             None => None,
         };
         Ok(Self { marking: Marking::new(config, tokenizer, filling)?, projection })
     }
 
-    pub(super) fn projection(&self) -> Option<&Linear> {
+    pub(super) fn projection(&self) -> Option<&Weight> {
         self.projection.as_ref()
     }
 
     /// Bytes on the device.
     pub(super) fn bytes(&self) -> u64 {
-        self.projection.as_ref().map_or(0, Linear::bytes)
+        self.projection.as_ref().map_or(0, Weight::bytes)
     }
 
     pub(super) fn info(&self) -> LateInfo {
@@ -116,7 +117,7 @@ async fn filling(source: &impl Source, expansion: &Expansion, tokenizer: &Tokeni
 }
 
 /// The weight `[D, H]` of a Dense module.
-async fn projection(source: &impl Source, dense: &Dense, gpu: &Gpu) -> Result<Linear> {
+async fn projection(source: &impl Source, dense: &DenseLayer, backend: &Backend) -> Result<Weight> {
     const NAME: &str = "linear.weight";
     let file = format!("{}/model.safetensors", dense.path);
     let invalid = |message: String| Error::checkpoint(&file, message);
@@ -146,9 +147,9 @@ async fn projection(source: &impl Source, dense: &Dense, gpu: &Gpu) -> Result<Li
         }
         let mut values = Vec::new();
         number.widen(own, &mut values);
-        let linear = Linear::zeros(gpu, NAME, dense.outputs, dense.inputs, Storage::dense(WeightType::F32))?;
-        linear.write(gpu, 0, 0, bytemuck::cast_slice(&values));
-        return Ok(linear);
+        let weight = backend.weight(NAME, [1, dense.outputs, dense.inputs], MatrixFormat::F32)?;
+        weight.write(0, 0, bytemuck::cast_slice(&values));
+        return Ok(weight);
     }
     Err(invalid(format!("tensor {NAME} is missing")))
 }

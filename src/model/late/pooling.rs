@@ -5,7 +5,7 @@
 //! `linkage` and `fcluster`. The first vector, the marker's, stays as it is, and means are not scaled to unit length.
 
 /// Most vectors of a document that can be pooled: the distances between them take 8 bytes for each pair.
-pub const MOST_POOLED: usize = 4096;
+pub const MAX_POOLED: usize = 4096;
 
 /// Leading vectors that stay as they are.
 const PROTECTED: usize = 1;

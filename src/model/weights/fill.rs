@@ -3,31 +3,32 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Weights;
-use super::plan::{Norm, Place, Plan};
-use crate::checkpoint::{MatrixFormat, Loss, Number, Rewrite, Rows, Sink, Tensor};
+use super::plan::{MatrixPlace, NormPlace, Plan};
+use crate::backend::Backend;
+use crate::checkpoint::{Loss, MatrixRows, Rewrite, Tensor, WeightSink};
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
 use crate::meter::Meter;
+use crate::numbers::{Float, MatrixFormat};
 
 /// Bytes written before staging memory is given back.
 const FLUSH: u64 = 16 << 20;
 
 /// Fills weights that have room but no values.
 pub(super) struct Fill<'a> {
-    gpu: &'a Gpu,
+    backend: &'a Backend,
     weights: &'a mut Weights,
-    places: BTreeMap<String, Place>,
-    norms: BTreeMap<String, Norm>,
+    places: BTreeMap<String, MatrixPlace>,
+    norms: BTreeMap<String, NormPlace>,
     filled: BTreeSet<String>,
     pub(super) meter: Meter<'a>,
     unflushed: u64,
 }
 
 impl<'a> Fill<'a> {
-    pub(super) fn new(gpu: &'a Gpu, plan: &Plan, weights: &'a mut Weights, meter: Meter<'a>) -> Self {
+    pub(super) fn new(backend: &'a Backend, plan: &Plan, weights: &'a mut Weights, meter: Meter<'a>) -> Self {
         let places = plan.matrices.iter().map(|m| (m.name.clone(), m.place)).collect();
         let norms = plan.norms.iter().map(|(name, norm, _)| (name.clone(), *norm)).collect();
-        Self { gpu, weights, places, norms, filled: BTreeSet::new(), meter, unflushed: 0 }
+        Self { backend, weights, places, norms, filled: BTreeSet::new(), meter, unflushed: 0 }
     }
 
     /// Everything of the plan has come.
@@ -47,24 +48,24 @@ impl Fill<'_> {
         let (Some(&norm), Some(number)) = (self.norms.get(name), Float::parse(&tensor.dtype)) else { return };
         let mut values = Vec::new();
         number.widen(bytes, &mut values);
-        self.gpu.queue.write_buffer(self.weights.norm(norm), 0, bytemuck::cast_slice(&values));
+        self.weights.norm(norm).write(0, &values);
         self.filled.insert(name.into());
     }
 
-    async fn rows(&mut self, name: &str, first: u64, rows: &Rows) -> Result<()> {
+    async fn rows(&mut self, name: &str, first: u64, rows: &MatrixRows) -> Result<()> {
         let Some(&place) = self.places.get(name) else { return Ok(()) };
-        let Some((linear, matrix)) = self.weights.linear(place) else {
+        let Some((weight, matrix)) = self.weights.matrix(place) else {
             self.weights.table.push(rows);
             return Ok(());
         };
-        linear.write(self.gpu, matrix, first as u32, &rows.values);
+        weight.write(matrix, first as u32, &rows.values);
         if !rows.groups.is_empty() {
-            linear.write_groups(self.gpu, matrix, first as u32, &rows.groups);
+            weight.write_groups(matrix, first as u32, &rows.groups);
         }
         self.unflushed += (rows.values.len() + 8 * rows.groups.len()) as u64;
         if self.unflushed >= FLUSH {
             self.unflushed = 0;
-            self.gpu.flush_writes().await?;
+            self.backend.flush_writes().await?;
         }
         Ok(())
     }
@@ -111,14 +112,14 @@ impl<'f, 'a, A: AsyncFnMut(&[u8]) -> Result<()>> Tee<'f, 'a, A> {
     }
 }
 
-impl<A: AsyncFnMut(&[u8]) -> Result<()>> Sink for Tee<'_, '_, A> {
+impl<A: AsyncFnMut(&[u8]) -> Result<()>> WeightSink for Tee<'_, '_, A> {
     async fn plain(&mut self, name: &str, tensor: &Tensor, bytes: &[u8]) -> Result<()> {
         self.fill.plain(name, tensor, bytes);
         self.write(async |rewrite| rewrite.plain(name, tensor, bytes).await).await;
         Ok(())
     }
 
-    async fn rows(&mut self, name: &str, first: u64, rows: &Rows) -> Result<()> {
+    async fn rows(&mut self, name: &str, first: u64, rows: &MatrixRows) -> Result<()> {
         self.write(async |rewrite| rewrite.rows(name, first, rows).await).await;
         self.fill.rows(name, first, rows).await
     }

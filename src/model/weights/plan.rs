@@ -4,7 +4,7 @@ use super::Config;
 
 /// A matrix's place in the model; those of a layer say which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum MatrixPlace {
     Embedding,
     Query(usize),
     Key(usize),
@@ -17,7 +17,7 @@ pub(super) enum Place {
 
 /// A norm's place in the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Norm {
+pub(super) enum NormPlace {
     Final,
     Input(usize),
     Query(usize),
@@ -26,19 +26,19 @@ pub(super) enum Norm {
 }
 
 /// One of the model's matrices.
-pub(super) struct Matrix {
+pub(super) struct PlannedMatrix {
     /// Without `model.` and `.weight`, such as `layers.0.mlp.up_proj`.
     pub(super) name: String,
-    pub(super) place: Place,
+    pub(super) place: MatrixPlace,
     /// `[N, K]`
     pub(super) shape: [u64; 2],
 }
 
 /// Everything the model consists of.
 pub(super) struct Plan {
-    pub(super) matrices: Vec<Matrix>,
+    pub(super) matrices: Vec<PlannedMatrix>,
     /// Tensor name without `model.`, place, length.
-    pub(super) norms: Vec<(String, Norm, u64)>,
+    pub(super) norms: Vec<(String, NormPlace, u64)>,
 }
 
 impl Plan {
@@ -46,27 +46,27 @@ impl Plan {
         let of = |n: u32| u64::from(n);
         let (h, i, dh) = (of(config.hidden), of(config.intermediate), of(config.head_dim));
         let (q, kv) = (of(config.query_heads) * dh, of(config.key_heads) * dh);
-        let table = Matrix { name: "embed_tokens".into(), place: Place::Embedding, shape: [of(config.vocabulary), h] };
-        let mut plan = Self { matrices: vec![table], norms: vec![("norm.weight".into(), Norm::Final, h)] };
+        let table = PlannedMatrix { name: "embed_tokens".into(), place: MatrixPlace::Embedding, shape: [of(config.vocabulary), h] };
+        let mut plan = Self { matrices: vec![table], norms: vec![("norm.weight".into(), NormPlace::Final, h)] };
         for l in 0..config.layers as usize {
             for (name, norm, length) in [
-                ("input_layernorm", Norm::Input(l), h),
-                ("post_attention_layernorm", Norm::Mlp(l), h),
-                ("self_attn.q_norm", Norm::Query(l), dh),
-                ("self_attn.k_norm", Norm::Key(l), dh),
+                ("input_layernorm", NormPlace::Input(l), h),
+                ("post_attention_layernorm", NormPlace::Mlp(l), h),
+                ("self_attn.q_norm", NormPlace::Query(l), dh),
+                ("self_attn.k_norm", NormPlace::Key(l), dh),
             ] {
                 plan.norms.push((format!("layers.{l}.{name}.weight"), norm, length));
             }
             for (name, place, shape) in [
-                ("self_attn.q_proj", Place::Query(l), [q, h]),
-                ("self_attn.k_proj", Place::Key(l), [kv, h]),
-                ("self_attn.v_proj", Place::Value(l), [kv, h]),
-                ("self_attn.o_proj", Place::Output(l), [h, q]),
-                ("mlp.gate_proj", Place::Gate(l), [i, h]),
-                ("mlp.up_proj", Place::Up(l), [i, h]),
-                ("mlp.down_proj", Place::Down(l), [h, i]),
+                ("self_attn.q_proj", MatrixPlace::Query(l), [q, h]),
+                ("self_attn.k_proj", MatrixPlace::Key(l), [kv, h]),
+                ("self_attn.v_proj", MatrixPlace::Value(l), [kv, h]),
+                ("self_attn.o_proj", MatrixPlace::Output(l), [h, q]),
+                ("mlp.gate_proj", MatrixPlace::Gate(l), [i, h]),
+                ("mlp.up_proj", MatrixPlace::Up(l), [i, h]),
+                ("mlp.down_proj", MatrixPlace::Down(l), [h, i]),
             ] {
-                plan.matrices.push(Matrix { name: format!("layers.{l}.{name}"), place, shape });
+                plan.matrices.push(PlannedMatrix { name: format!("layers.{l}.{name}"), place, shape });
             }
         }
         plan

@@ -1,133 +1,129 @@
-//! Room for a model's weights on the device, in the first form that fits.
+//! Room for a model's weights on the device, in the first formats that fit.
 
-use super::form::Form;
-use super::plan::{Place, Plan};
-use super::{Choice, Layer, Table, Weights};
-use crate::checkpoint::{MatrixFormat, Matrix, Number};
+use super::choice::FormatRule;
+use super::plan::{MatrixPlace, Plan, PlannedMatrix};
+use super::{Layer, Table, WeightRequest, Weights};
+use crate::backend::{Backend, Kernels, Operation};
+use crate::checkpoint::StoredMatrix;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Linear, Storage, WeightType};
 use crate::model::Config;
+use crate::numbers::MatrixFormat;
 
-/// Empty weights, and the form they are to have.
+/// Empty weights, the formats they are to have, and the kernels that read them.
 pub(super) struct Room {
-    pub(super) form: Form,
+    pub(super) form: FormatRule,
     /// Of each of the plan's matrices.
-    pub(super) kept: Vec<MatrixFormat>,
+    pub(super) formats: Vec<MatrixFormat>,
+    pub(super) kernels: Kernels,
     pub(super) weights: Weights,
 }
 
 struct Candidate {
-    form: Form,
-    kept: Vec<MatrixFormat>,
+    form: FormatRule,
+    formats: Vec<MatrixFormat>,
     /// On the device.
     bytes: u64,
 }
 
 impl Room {
-    /// Takes the first form that `choice` allows and that fits: whose bytes are within `choice.memory`, and which the
-    /// device then really has room for. All of it is there before the first weight is downloaded.
+    /// Takes the first formats that `request` allows and that fit: whose bytes are within `request.memory`, and which the
+    /// device then has room for. All of it is there before the first weight is downloaded. Kernels are chosen before,
+    /// because a kernel's family decides how weights lie.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`] if even the smallest form does not fit, [`Error::AdapterTooSmall`].
+    /// [`Error::OutOfMemory`] if even the smallest format does not fit, [`Error::AdapterTooSmall`],
+    /// [`Error::WrongKernel`].
     pub(super) async fn make(
-        gpu: &Gpu,
+        backend: &Backend,
         config: &Config,
         plan: &Plan,
-        stored: &[Matrix],
-        choice: Choice,
+        stored: &[StoredMatrix],
+        request: WeightRequest,
     ) -> Result<Self> {
-        let candidates = candidates(plan, stored, choice);
+        let candidates = candidates(plan, stored, request);
         let last = candidates.len().saturating_sub(1);
         let mut refused: Option<String> = None;
-        for (i, Candidate { form, kept, bytes }) in candidates.into_iter().enumerate() {
-            let why = match choice.memory {
+        for (i, Candidate { form, formats, bytes }) in candidates.into_iter().enumerate() {
+            let why = match request.memory {
                 Some(memory) if i < last && bytes > memory => {
                     format!("{} would take {}, of about {}", form.name(), gigabytes(bytes), gigabytes(memory))
                 }
-                _ => match gpu.allocate(|| buffers(gpu, config, plan, &kept), Weights::destroy).await {
-                    Ok(mut weights) => {
-                        weights.note = refused.map(|why| format!("{}: {why}", form.name()));
-                        return Ok(Self { form, kept, weights });
+                _ => {
+                    // The projection of a late model is held as float32.
+                    let mut read = formats[1..].to_vec();
+                    read.extend(config.late.iter().map(|_| MatrixFormat::F32));
+                    let kernels = backend.kernels(&Operation::of_encoder(&read)).await?;
+                    match backend.allocate(|| buffers(backend, config, plan, &formats)).await {
+                        Ok(mut weights) => {
+                            weights.note = refused.map(|why| format!("{}: {why}", form.name()));
+                            return Ok(Self { form, formats, kernels, weights });
+                        }
+                        Err(Error::OutOfMemory { .. }) if i < last => {
+                            format!("the device has no room for the {} of {}", gigabytes(bytes), form.name())
+                        }
+                        Err(error) => return Err(error),
                     }
-                    Err(Error::OutOfMemory { .. }) if i < last => {
-                        format!("the device has no room for the {} of {}", gigabytes(bytes), form.name())
-                    }
-                    Err(error) => return Err(error),
-                },
+                }
             };
             refused.get_or_insert(why);
         }
-        Err(Error::OutOfMemory { message: "no form of the weights fits".into() })
+        Err(Error::OutOfMemory { message: "the weights fit in no format".into() })
     }
 }
 
-/// The forms to try, each smaller than the one before.
-fn candidates(plan: &Plan, stored: &[Matrix], choice: Choice) -> Vec<Candidate> {
+/// The formats to try, each smaller than the one before.
+fn candidates(plan: &Plan, stored: &[StoredMatrix], request: WeightRequest) -> Vec<Candidate> {
     let mut candidates: Vec<Candidate> = Vec::new();
-    for &form in Form::candidates(choice.held) {
-        let kept = forms(form, plan, stored);
-        let on_device = plan.matrices.iter().zip(&kept).filter(|(m, _)| m.place != Place::Embedding);
-        let bytes = on_device.map(|(m, kept)| m.shape[0] * kept.row_bytes(m.shape[1])).sum();
+    for &form in FormatRule::candidates(request.choice) {
+        let formats = formats(form, plan, stored);
+        let on_device = plan.matrices.iter().zip(&formats).filter(|(m, _)| m.place != MatrixPlace::Embedding);
+        let bytes = on_device.map(|(m, format)| m.shape[0] * format.row_bytes(m.shape[1])).sum();
         if candidates.last().is_none_or(|before| bytes < before.bytes) {
-            candidates.push(Candidate { form, kept, bytes });
+            candidates.push(Candidate { form, formats, bytes });
         }
     }
     candidates
 }
 
-/// The form of each matrix. Gate and up share their buffers, and so their form.
-fn forms(form: Form, plan: &Plan, stored: &[Matrix]) -> Vec<MatrixFormat> {
-    let of = |(m, s): (&super::plan::Matrix, &Matrix)| form.of(m.place, s.kept(), m.shape[1]);
-    let mut kept: Vec<MatrixFormat> = plan.matrices.iter().zip(stored).map(of).collect();
-    for i in 1..kept.len() {
-        if matches!(plan.matrices[i].place, Place::Up(_)) && kept[i - 1] != kept[i] {
-            kept[i - 1] = MatrixFormat::Dense(Float::F32);
-            kept[i] = MatrixFormat::Dense(Float::F32);
+/// The format of each matrix. Gate and up share their buffers, and so their format.
+fn formats(form: FormatRule, plan: &Plan, stored: &[StoredMatrix]) -> Vec<MatrixFormat> {
+    let of = |(m, s): (&PlannedMatrix, &StoredMatrix)| form.format(m.place, s.format(), m.shape[1]);
+    let mut formats: Vec<MatrixFormat> = plan.matrices.iter().zip(stored).map(of).collect();
+    for i in 1..formats.len() {
+        if matches!(plan.matrices[i].place, MatrixPlace::Up(_)) && formats[i - 1] != formats[i] {
+            formats[i - 1] = MatrixFormat::F32;
+            formats[i] = MatrixFormat::F32;
         }
     }
-    kept
+    formats
 }
 
 /// Buffers for everything.
-fn buffers(gpu: &Gpu, config: &Config, plan: &Plan, kept: &[MatrixFormat]) -> Result<Weights> {
-    let norm = |length: u32| gpu.storage("norm", u64::from(length) * 4);
+fn buffers(backend: &Backend, config: &Config, plan: &Plan, formats: &[MatrixFormat]) -> Result<Weights> {
+    let norm = |length: u32| backend.buffer("norm", u64::from(length) * 4);
     // The plan begins with the embedding table; seven matrices a layer follow.
-    let table = Table::new(kept[0], plan.matrices[0].shape[0], plan.matrices[0].shape[1])?;
+    let table = Table::new(formats[0], plan.matrices[0].shape[0], plan.matrices[0].shape[1])?;
     let mut layers = Vec::with_capacity(config.layers as usize);
-    for first in (1..kept.len()).step_by(7) {
-        let make = |i: usize, pair: bool| {
-            let (matrix, storage) = (&plan.matrices[first + i], storage(kept[first + i]));
+    for first in (1..formats.len()).step_by(7) {
+        let make = |i: usize, matrices: u32| {
+            let matrix = &plan.matrices[first + i];
             let [n, k] = matrix.shape.map(|axis| axis as u32);
-            if pair {
-                Linear::pair(gpu, &matrix.name, n, k, storage)
-            } else {
-                Linear::zeros(gpu, &matrix.name, n, k, storage)
-            }
+            backend.weight(&matrix.name, [matrices, n, k], formats[first + i])
         };
         layers.push(Layer {
             input_norm: norm(config.hidden)?,
-            q: make(0, false)?,
-            k: make(1, false)?,
-            v: make(2, false)?,
+            q: make(0, 1)?,
+            k: make(1, 1)?,
+            v: make(2, 1)?,
             q_norm: norm(config.head_dim)?,
             k_norm: norm(config.head_dim)?,
-            o: make(3, false)?,
+            o: make(3, 1)?,
             mlp_norm: norm(config.hidden)?,
-            mlp: make(4, true)?,
-            down: make(6, false)?,
+            mlp: make(4, 2)?,
+            down: make(6, 1)?,
         });
     }
     Ok(Weights { table, layers, norm: norm(config.hidden)?, note: None })
-}
-
-fn storage(kept: MatrixFormat) -> Storage {
-    match kept {
-        MatrixFormat::Dense(Float::F32) => Storage { weight_type: WeightType::F32, group: 0 },
-        MatrixFormat::Dense(Float::F16) => Storage { weight_type: WeightType::F16, group: 0 },
-        MatrixFormat::Dense(Float::Bf16) => Storage { weight_type: WeightType::Bf16, group: 0 },
-        MatrixFormat::Affine { bits: 4, group } => Storage { weight_type: WeightType::Q4, group },
-        MatrixFormat::Affine { group, .. } => Storage { weight_type: WeightType::Q8, group },
-    }
 }
 
 fn gigabytes(bytes: u64) -> String {

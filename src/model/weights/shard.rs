@@ -6,26 +6,27 @@ use std::future::Ready;
 use super::fill::{Fill, Tee, Unheard};
 use super::plan::Plan;
 use crate::checkpoint::{
-    Files, Header, MatrixFormat, Matrix, Number, Pass, Rewrite, Scheme, Tensor, Wanted, plain_name, rewritten,
+    Files, Header, Rewrite, Scheme, StoredMatrix, Tensor, WantedMatrix, WeightPass, plain_name, rewritten,
 };
 use crate::error::{Error, Result};
 use crate::hub::{Cursor, Form as _, NoStream, Reader, Source, Stream};
+use crate::numbers::{Float, MatrixFormat};
 
 /// Bytes of unfinished matrices that reading a file in order may hold back; beyond that it is read matrix by matrix.
-const MOST_HELD: u64 = 40 << 20;
+const MAX_HELD: u64 = 40 << 20;
 /// What a file's header is kept as, once the file itself is not.
 const HEADER: &str = "header";
 /// Longest header kept, in bytes.
 const MAX_HEADER: u64 = 100_000_000;
 
 /// A checkpoint's weight files.
-pub(super) struct Shards<S> {
+pub(super) struct WeightFiles<S> {
     files: Files,
-    list: Vec<Shard<S>>,
+    list: Vec<WeightFile<S>>,
 }
 
 /// One of them.
-struct Shard<S> {
+struct WeightFile<S> {
     path: String,
     header: Header,
     /// The file itself, behind its header, where there is only this one: it need not be asked for twice.
@@ -34,14 +35,14 @@ struct Shard<S> {
     ready: Option<(&'static str, Header)>,
 }
 
-impl<S> Shard<S> {
+impl<S> WeightFile<S> {
     /// The header of what will be read.
     fn header(&self) -> &Header {
         self.ready.as_ref().map_or(&self.header, |(_, header)| header)
     }
 }
 
-impl<S: Stream> Shards<S> {
+impl<S: Stream> WeightFiles<S> {
     /// Reads the headers of all weight files of `source`.
     ///
     /// # Errors
@@ -65,7 +66,7 @@ impl<S: Stream> Shards<S> {
             if let Files::Sharded(index) = &files {
                 index.check(path, &header)?;
             }
-            list.push(Shard { path: path.into(), header, opened, ready: None });
+            list.push(WeightFile { path: path.into(), header, opened, ready: None });
         }
         Ok(Self { files, list })
     }
@@ -94,7 +95,7 @@ impl<S: Stream> Shards<S> {
     /// # Errors
     /// [`Error::InvalidCheckpoint`] naming a tensor that is missing, twice there or of the wrong shape,
     /// [`Error::Unsupported`] naming one whose format this does not read.
-    pub(super) fn locate(&self, plan: &Plan, scheme: &Scheme) -> Result<Vec<Matrix>> {
+    pub(super) fn locate(&self, plan: &Plan, scheme: &Scheme) -> Result<Vec<StoredMatrix>> {
         let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
         let mut metadata = BTreeMap::new();
         for shard in &self.list {
@@ -128,7 +129,7 @@ impl<S: Stream> Shards<S> {
         plan.matrices.iter().map(|m| scheme.find(&m.name, m.shape, &tensors, &metadata)).collect()
     }
 
-    /// Reads all files into `fill`, which gets the matrices of `plan`, stored as `stored`, as `kept`. What is changed
+    /// Reads all files into `fill`, which gets the matrices of `plan`, stored as `stored`, as `formats`. What is changed
     /// on the way is kept by the source under `name`, if there is one and the source can.
     ///
     /// # Errors
@@ -137,16 +138,16 @@ impl<S: Stream> Shards<S> {
         self,
         source: &impl Source<Stream = S>,
         plan: &Plan,
-        stored: Vec<Matrix>,
-        kept: &[MatrixFormat],
+        stored: Vec<StoredMatrix>,
+        formats: &[MatrixFormat],
         name: Option<&str>,
         fill: &mut Fill<'_>,
     ) -> Result<()> {
         let forms: BTreeMap<String, MatrixFormat> =
-            plan.matrices.iter().map(|m| m.name.clone()).zip(kept.iter().copied()).collect();
-        let wanted = plan.matrices.iter().zip(stored).zip(kept);
-        let wanted = wanted.map(|((m, matrix), &to)| Wanted { name: m.name.clone(), matrix, to }).collect();
-        let mut pass = Pass::new(wanted, plan.norms.iter().map(|(name, _, _)| name.clone()));
+            plan.matrices.iter().map(|m| m.name.clone()).zip(formats.iter().copied()).collect();
+        let wanted = plan.matrices.iter().zip(stored).zip(formats);
+        let wanted = wanted.map(|((m, matrix), &to)| WantedMatrix { name: m.name.clone(), matrix, to }).collect();
+        let mut pass = WeightPass::new(wanted, plan.norms.iter().map(|(name, _, _)| name.clone()));
         for shard in self.list {
             match name.filter(|_| shard.ready.is_none()) {
                 Some(name) => shard.read_and_keep(source, name, &forms, &mut pass, fill).await?,
@@ -163,14 +164,14 @@ impl<S: Stream> Shards<S> {
 /// What writes nothing.
 type Nothing = fn(&[u8]) -> Ready<Result<()>>;
 
-impl<S: Stream> Shard<S> {
+impl<S: Stream> WeightFile<S> {
     /// Reads the file into `fill`, and what it becomes into the source's keeping, where it has room for it.
     async fn read_and_keep(
         mut self,
         source: &impl Source<Stream = S>,
         name: &str,
         forms: &BTreeMap<String, MatrixFormat>,
-        pass: &mut Pass,
+        pass: &mut WeightPass,
         fill: &mut Fill<'_>,
     ) -> Result<()> {
         let Some(mut form) = source.begin_form(&self.path, name).await? else {
@@ -207,10 +208,10 @@ impl<S: Stream> Shard<S> {
     async fn read<A: AsyncFnMut(&[u8]) -> Result<()>>(
         &mut self,
         source: &impl Source<Stream = S>,
-        pass: &mut Pass,
+        pass: &mut WeightPass,
         sink: &mut Tee<'_, '_, A>,
     ) -> Result<()> {
-        let by_matrix = pass.most_held(self.header()) > MOST_HELD;
+        let by_matrix = pass.max_held(self.header()) > MAX_HELD;
         if by_matrix {
             self.opened = None;
         }

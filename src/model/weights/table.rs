@@ -1,11 +1,12 @@
-use crate::checkpoint::{MatrixFormat, Rows, widen_row};
+use crate::checkpoint::MatrixRows;
 use crate::error::{Error, Result};
+use crate::numbers::MatrixFormat;
 
 /// The embedding table `[V, H]`, in host memory in the form it is held in. Rows are gathered on the CPU; it is never a
 /// GPU buffer.
 pub(super) struct Table {
-    kept: MatrixFormat,
-    rows: Rows,
+    format: MatrixFormat,
+    rows: MatrixRows,
     /// H
     hidden: usize,
 }
@@ -15,9 +16,9 @@ impl Table {
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] if there is none.
-    pub(super) fn new(kept: MatrixFormat, vocabulary: u64, hidden: u64) -> Result<Self> {
-        let mut rows = Rows::default();
-        let (values, groups) = kept.row_size(hidden);
+    pub(super) fn new(format: MatrixFormat, vocabulary: u64, hidden: u64) -> Result<Self> {
+        let mut rows = MatrixRows::default();
+        let (values, groups) = (format.value_bytes(hidden), format.row_groups(hidden));
         let room = |count: u64| usize::try_from(count * vocabulary).ok();
         room(values)
             .and_then(|n| rows.values.try_reserve_exact(n).ok())
@@ -25,29 +26,25 @@ impl Table {
             .ok_or_else(|| Error::OutOfMemory {
                 message: format!("{} bytes of host memory for the embedding table", vocabulary * (values + 8 * groups)),
             })?;
-        Ok(Self { kept, rows, hidden: hidden as usize })
+        Ok(Self { format, rows, hidden: hidden as usize })
     }
 
     /// Appends rows.
-    pub(super) fn push(&mut self, rows: &Rows) {
+    pub(super) fn push(&mut self, rows: &MatrixRows) {
         self.rows.values.extend_from_slice(&rows.values);
         self.rows.groups.extend_from_slice(&rows.groups);
     }
 
     /// The rows of `ids` as f32, `[ids, H]`.
     pub(super) fn gather(&self, ids: &[u32]) -> Vec<f32> {
-        let (values, groups) = self.kept.row_size(self.hidden as u64);
-        let (values, groups) = (values as usize, groups as usize);
+        let hidden = self.hidden as u64;
+        let (values, groups) =
+            (self.format.value_bytes(hidden) as usize, self.format.row_groups(hidden) as usize);
         let mut out = Vec::with_capacity(ids.len() * self.hidden);
         for &id in ids {
             let row = &self.rows.values[id as usize * values..][..values];
-            match self.kept {
-                MatrixFormat::Dense(number) => number.widen(row, &mut out),
-                MatrixFormat::Affine { bits, group } => {
-                    let pairs = &self.rows.groups[id as usize * groups..][..groups];
-                    widen_row(row, pairs, bits, group as usize, self.hidden, &mut out);
-                }
-            }
+            let pairs = &self.rows.groups[id as usize * groups..][..groups];
+            self.format.widen_row(row, pairs, self.hidden, &mut out);
         }
         out
     }
