@@ -1,42 +1,42 @@
-//! Every kernel against its CPU twin, over the edges of its tile, on the adapter that `VK_ICD_FILENAMES` chooses.
+//! Every operation of every backend against its twin, over the edges of each kernel's tile: on the processor, and on the
+//! adapter that `VK_ICD_FILENAMES` chooses.
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
-use pplx_embed::gpu::{Form, Gpu, Heads, Kernels, Linear, Recorder, Storage, WeightType, probe};
+use pollster::block_on;
+use pplx_embed::backend::probe::{self, Probe};
+use pplx_embed::backend::{Backend, Heads, Operation};
+use pplx_embed::numbers::{Dtype, MatrixFormat};
 
-/// One device for the whole file: opening one takes longer than most tests.
-fn gpu() -> &'static Gpu {
-    static GPU: OnceLock<Gpu> = OnceLock::new();
-    GPU.get_or_init(|| pollster::block_on(Gpu::open()).unwrap())
+const Q8_IN_8: MatrixFormat = MatrixFormat::Q8 { group: 8 };
+const Q4_IN_8: MatrixFormat = MatrixFormat::Q4 { group: 8 };
+/// Each format; those with groups in groups of 8.
+const FORMATS: [MatrixFormat; 5] =
+    [MatrixFormat::F32, MatrixFormat::F16, MatrixFormat::Bf16, Q8_IN_8, Q4_IN_8];
+
+/// One device of each kind for the whole file: opening one takes longer than most tests.
+fn backends() -> &'static [Backend; 2] {
+    static BACKENDS: OnceLock<[Backend; 2]> = OnceLock::new();
+    BACKENDS.get_or_init(|| [block_on(Backend::gpu()).unwrap(), Backend::cpu()])
 }
 
-/// Kernels that read weights of every type, compiled and checked once for the whole file. One test at a time has
-/// them, because they have one buffer for parameters.
-fn with_kernels(test: impl AsyncFn(&Gpu, &Kernels)) {
-    static KERNELS: OnceLock<Mutex<Kernels>> = OnceLock::new();
-    let all = [WeightType::F32, WeightType::F16, WeightType::Bf16, WeightType::Q8, WeightType::Q4];
-    let kernels = KERNELS.get_or_init(|| Mutex::new(pollster::block_on(Kernels::new(gpu(), &all)).unwrap()));
-    pollster::block_on(test(gpu(), &kernels.lock().unwrap_or_else(PoisonError::into_inner)));
-}
-
-const Q8_IN_8: Storage = Storage { weight_type: WeightType::Q8, group: 8 };
-const Q4_IN_8: Storage = Storage { weight_type: WeightType::Q4, group: 8 };
-
-/// Each type; affine ones in groups of 8.
-fn storages() -> [Storage; 5] {
-    let [f32, f16, bf16] = [WeightType::F32, WeightType::F16, WeightType::Bf16].map(Storage::dense);
-    [f32, f16, bf16, Q8_IN_8, Q4_IN_8]
+/// Runs `test` on each backend with all kernels of an encoder.
+fn on_each(test: impl AsyncFn(&Probe<'_>)) {
+    for backend in backends() {
+        let kernels = block_on(backend.kernels(&Operation::of_encoder(&FORMATS))).unwrap();
+        block_on(test(&Probe { backend, kernels: &kernels, tolerance: 2e-5 }));
+    }
 }
 
 #[test]
 fn rms_norm_at_the_edges_of_64_lanes() {
-    with_kernels(async |gpu, kernels| {
+    on_each(async |probe| {
         // Below, at and past one vec4 for each of 64 lanes; a prime number of vec4s; the real sizes.
         for h in [4, 8, 252, 256, 260, 1028, 1024, 2560] {
             for rows in [1, 2, 65] {
-                probe::rms_norm(gpu, kernels, rows, h).await.unwrap();
+                probe::rms_norm(probe, rows, h).await.unwrap();
             }
         }
     });
@@ -44,19 +44,19 @@ fn rms_norm_at_the_edges_of_64_lanes() {
 
 #[test]
 fn matmul_at_the_edges_of_the_4x8_tile_and_the_32x64_workgroup() {
-    with_kernels(async |gpu, kernels| {
-        for storage in storages() {
+    on_each(async |probe| {
+        for format in FORMATS {
             for rows in [1, 3, 4, 5, 31, 32, 33] {
                 for n in [1, 7, 8, 9, 63, 64, 65] {
-                    probe::matmul(gpu, kernels, storage, [rows, n, 24], u64::MAX).await.unwrap();
+                    probe::matmul(probe, format, [rows, n, 24], u64::MAX).await.unwrap();
                 }
             }
             for k in [8, 16, 1024, 3072] {
-                probe::matmul(gpu, kernels, storage, [5, 13, k], u64::MAX).await.unwrap();
+                probe::matmul(probe, format, [5, 13, k], u64::MAX).await.unwrap();
             }
-            if storage != Q4_IN_8 {
-                probe::matmul(gpu, kernels, storage, [5, 13, 4], u64::MAX).await.unwrap();
-                probe::matmul(gpu, kernels, storage, [5, 13, 20], u64::MAX).await.unwrap();
+            if format != Q4_IN_8 {
+                probe::matmul(probe, format, [5, 13, 4], u64::MAX).await.unwrap();
+                probe::matmul(probe, format, [5, 13, 20], u64::MAX).await.unwrap();
             }
         }
     });
@@ -64,11 +64,11 @@ fn matmul_at_the_edges_of_the_4x8_tile_and_the_32x64_workgroup() {
 
 #[test]
 fn swiglu_at_the_edges_of_the_4x4_tile_and_the_32x32_workgroup() {
-    with_kernels(async |gpu, kernels| {
-        for storage in storages() {
+    on_each(async |probe| {
+        for format in FORMATS {
             for rows in [1, 3, 4, 5, 31, 32, 33] {
                 for n in [1, 3, 4, 5, 31, 32, 33] {
-                    probe::swiglu(gpu, kernels, storage, [rows, n, 24], u64::MAX).await.unwrap();
+                    probe::swiglu(probe, format, [rows, n, 24], u64::MAX).await.unwrap();
                 }
             }
         }
@@ -77,36 +77,34 @@ fn swiglu_at_the_edges_of_the_4x4_tile_and_the_32x32_workgroup() {
 
 #[test]
 fn every_size_of_group_with_a_shorter_last_one() {
-    with_kernels(async |gpu, kernels| {
-        for weight_type in [WeightType::Q8, WeightType::Q4] {
-            for group in [4, 12, 32, 64, 128, 1024, u32::MAX] {
-                let storage = Storage { weight_type, group };
+    on_each(async |probe| {
+        for group in [4, 12, 32, 64, 128, 1024, u32::MAX] {
+            for format in [MatrixFormat::Q8 { group }, MatrixFormat::Q4 { group }] {
                 // Below, at and past one, two and four groups of 32 or 64, one of 128 and one of 1024.
                 for k in [8, 24, 32, 40, 64, 72, 128, 136, 256, 264, 1024] {
-                    probe::matmul(gpu, kernels, storage, [5, 9, k], u64::MAX).await.unwrap();
+                    probe::matmul(probe, format, [5, 9, k], u64::MAX).await.unwrap();
                     // A product of two long sums is too ill-conditioned for the probes' tolerance.
                     if k <= 136 {
-                        probe::swiglu(gpu, kernels, storage, [5, 5, k], u64::MAX).await.unwrap();
+                        probe::swiglu(probe, format, [5, 5, k], u64::MAX).await.unwrap();
                     }
                 }
             }
         }
         // One group a row that is no multiple of four, as K = 36 in groups of 37.
-        let storage = Storage { weight_type: WeightType::Q8, group: 37 };
-        probe::matmul(gpu, kernels, storage, [5, 9, 36], u64::MAX).await.unwrap();
+        probe::matmul(probe, MatrixFormat::Q8 { group: 37 }, [5, 9, 36], u64::MAX).await.unwrap();
     });
 }
 
 #[test]
 fn matmul_and_swiglu_with_weights_cut_into_parts() {
-    with_kernels(async |gpu, kernels| {
-        for storage in storages() {
-            // Affine rows of 24 in groups of 8 have as many bytes of groups as of q8 codes.
-            let row = storage.row_bytes(24).max(u64::from(storage.row_groups(24)) * 8);
+    on_each(async |probe| {
+        for format in FORMATS {
+            // Rows of 24 in groups of 8 have as many bytes of groups as of q8 codes.
+            let row = format.value_bytes(24).max(format.row_groups(24) * 8);
             for rows_a_part in [1, 8, 9, 29, 30] {
-                probe::matmul(gpu, kernels, storage, [5, 30, 24], row * rows_a_part).await.unwrap();
+                probe::matmul(probe, format, [5, 30, 24], row * rows_a_part).await.unwrap();
                 // A part of a pair has its rows twice.
-                probe::swiglu(gpu, kernels, storage, [5, 30, 24], 2 * row * rows_a_part).await.unwrap();
+                probe::swiglu(probe, format, [5, 30, 24], 2 * row * rows_a_part).await.unwrap();
             }
         }
     });
@@ -114,62 +112,75 @@ fn matmul_and_swiglu_with_weights_cut_into_parts() {
 
 #[test]
 fn bytes_of_a_matrix_and_of_a_pair() {
-    let storage = Storage { weight_type: WeightType::Q4, group: 32 };
-    let (one, two) =
-        (Linear::zeros(gpu(), "w", 3, 80, storage).unwrap(), Linear::pair(gpu(), "w", 3, 80, storage).unwrap());
-    // 40 bytes of codes and 3 groups of 8 bytes a row.
-    assert_eq!((one.bytes(), two.bytes(), one.storage()), (3 * 64, 6 * 64, storage));
-    assert_eq!(Linear::zeros(gpu(), "w", 3, 80, Storage::dense(WeightType::Bf16)).unwrap().bytes(), 480);
-    one.destroy();
-    two.destroy();
-}
-
-#[test]
-fn rows_that_no_kernel_reads_are_refused_by_the_name_of_the_weight() {
-    for (weight_type, group, k) in [(WeightType::Q4, 64, 60), (WeightType::Q8, 0, 64), (WeightType::F16, 64, 64)] {
-        let refused = Linear::pair(gpu(), "layers.0.mlp", 2, k, Storage { weight_type, group }).err().unwrap();
-        assert_eq!(refused.code(), "unsupported");
-        assert!(refused.to_string().starts_with("layers.0.mlp with K ="), "{refused}");
+    for backend in backends() {
+        let format = MatrixFormat::Q4 { group: 32 };
+        let [one, two] = [1, 2].map(|matrices| backend.weight("w", [matrices, 3, 80], format).unwrap());
+        // 40 bytes of codes and 3 groups of 8 bytes a row.
+        assert_eq!((one.bytes(), two.bytes(), one.format()), (3 * 64, 6 * 64, format));
+        assert_eq!(backend.weight("w", [1, 3, 80], MatrixFormat::Bf16).unwrap().bytes(), 480);
     }
 }
 
 #[test]
-fn a_type_without_kernels_and_a_pair_in_the_place_of_a_matrix_fail_the_run() {
-    pollster::block_on(async {
-        let kernels = Kernels::new(gpu(), &[WeightType::Q8, WeightType::Q8]).await.unwrap();
-        let names = kernels.names();
-        assert_eq!(names.iter().filter(|n| n.contains("matmul") || n.contains("swiglu")).count(), 2, "{names:?}");
-        let (x, y) = (gpu().storage("x", 1024).unwrap(), gpu().storage("y", 1024).unwrap());
-        let pair = Linear::pair(gpu(), "w", 8, 8, Q8_IN_8).unwrap();
-        let dense = Linear::zeros(gpu(), "w", 8, 8, Storage::dense(WeightType::F32)).unwrap();
-        for wrong in [&pair, &dense] {
-            let mut run = Recorder::new(gpu(), &kernels, &());
-            run.matmul(&x, wrong, &y, 1, 0);
-            let error = run.finish().await.err().unwrap();
-            assert!(error.code() == "gpu" && error.to_string().contains("no kernel for"), "{error}");
+fn rows_that_no_kernel_reads_are_refused_by_the_name_of_the_weight() {
+    for backend in backends() {
+        for format in [MatrixFormat::Q4 { group: 64 }, MatrixFormat::Q8 { group: 0 }] {
+            let refused = backend.weight("layers.0.mlp", [2, 2, 60], format).err().unwrap();
+            assert_eq!(refused.code(), "unsupported");
+            assert!(refused.to_string().starts_with("layers.0.mlp with K = 60"), "{refused}");
         }
-        let mut run = Recorder::new(gpu(), &kernels, &());
-        run.swiglu(&x, &pair, &y, 1);
+    }
+}
+
+#[test]
+fn a_format_without_kernels_and_a_pair_in_the_place_of_a_matrix_fail() {
+    block_on(async {
+        let backend = &backends()[0];
+        let kernels = backend.kernels(&Operation::of_encoder(&[Q8_IN_8, Q8_IN_8])).await.unwrap();
+        let names: Vec<String> = kernels.choices().into_iter().map(|(name, _)| name).collect();
+        let products: Vec<_> = names.iter().filter(|n| n.contains("matmul") || n.contains("swiglu")).collect();
+        assert_eq!(products, ["matmul.register.q8", "swiglu.register.q8"], "{names:?}");
+        let (x, y) = (backend.buffer("x", 1024).unwrap(), backend.buffer("y", 1024).unwrap());
+        let pair = backend.weight("w", [2, 8, 8], Q8_IN_8).unwrap();
+        let plain = backend.weight("w", [1, 8, 8], MatrixFormat::F32).unwrap();
+        let mut run = backend.run(&kernels, &()).unwrap();
+        for (wrong, why) in [(&pair, "reads 1 matrices"), (&plain, "no kernel for matmul f32")] {
+            let error = run.matmul(&x, wrong, &y, 1, 0).err().unwrap();
+            assert!(error.code() == "gpu" && error.to_string().contains(why), "{error}");
+        }
+        run.swiglu(&x, &pair, &y, 1).unwrap();
         run.finish().await.unwrap();
     });
 }
 
 #[test]
+fn what_belongs_to_the_other_engine_is_refused() {
+    let [gpu, cpu] = backends();
+    let kernels = block_on(gpu.kernels(&[Operation::RmsNorm])).unwrap();
+    assert_eq!(cpu.run(&kernels, &()).err().map(|e| e.code()), None, "the processor compiles nothing");
+    let own = block_on(cpu.kernels(&[Operation::RmsNorm])).unwrap();
+    assert_eq!(gpu.run(&own, &()).err().unwrap().code(), "gpu");
+    let (here, there) = (gpu.buffer("here", 64).unwrap(), cpu.buffer("there", 64).unwrap());
+    let mut run = gpu.run(&kernels, &()).unwrap();
+    assert_eq!(run.rms_norm(&here, &there, &here, 1, 4, 1e-6).err().unwrap().code(), "gpu");
+    assert_eq!(here.copy_from(&there, std::iter::empty()).err().unwrap().code(), "gpu");
+}
+
+#[test]
 fn allocating_gives_what_was_made_and_keeps_its_error() {
-    pollster::block_on(async {
-        let make = |k| move || Linear::zeros(gpu(), "w", 8, k, Q4_IN_8);
-        let made = gpu().allocate(make(64), Linear::destroy).await.unwrap();
-        assert_eq!((made.n, made.k), (8, 64));
-        assert_eq!(gpu().allocate(make(63), Linear::destroy).await.err().unwrap().code(), "unsupported");
-    });
+    for backend in backends() {
+        let make = |k| move || backend.weight("w", [1, 8, k], Q4_IN_8);
+        assert_eq!(block_on(backend.allocate(make(64))).unwrap().format(), Q4_IN_8);
+        assert_eq!(block_on(backend.allocate(make(63))).err().unwrap().code(), "unsupported");
+    }
 }
 
 #[test]
 fn head_norm_rope_for_every_kind_of_head() {
-    with_kernels(async |gpu, kernels| {
+    on_each(async |probe| {
         for dh in [4, 20, 64, 100, 128, 256] {
             for [rows, heads] in [[1, 1], [7, 3], [31, 2], [9, 16]] {
-                probe::head_norm_rope(gpu, kernels, rows, [heads, dh]).await.unwrap();
+                probe::head_norm_rope(probe, rows, [heads, dh]).await.unwrap();
             }
         }
     });
@@ -177,11 +188,11 @@ fn head_norm_rope_for_every_kind_of_head() {
 
 #[test]
 fn attention_at_the_edges_of_four_queries_and_eight_keys() {
-    with_kernels(async |gpu, kernels| {
+    on_each(async |probe| {
         for causal in [false, true] {
             for length in [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 67] {
                 let heads = Heads { query: 2, key: 1, dim: 16, causal };
-                probe::attention(gpu, kernels, &[length], heads).await.unwrap();
+                probe::attention(probe, &[length], heads).await.unwrap();
             }
         }
     });
@@ -189,29 +200,15 @@ fn attention_at_the_edges_of_four_queries_and_eight_keys() {
 
 #[test]
 fn attention_of_ragged_batches_with_every_grouping_and_head_dim() {
-    with_kernels(async |gpu, kernels| {
+    on_each(async |probe| {
         for causal in [false, true] {
             for (query, key) in [(1, 1), (2, 2), (3, 3), (4, 2), (6, 2), (8, 2), (4, 1)] {
                 let heads = Heads { query, key, dim: 8, causal };
-                probe::attention(gpu, kernels, &[5, 1, 8, 13, 4], heads).await.unwrap();
+                probe::attention(probe, &[5, 1, 8, 13, 4], heads).await.unwrap();
             }
             for dim in [4, 20, 64, 100, 128, 256] {
                 let heads = Heads { query: 4, key: 2, dim, causal };
-                probe::attention(gpu, kernels, &[3, 9, 1], heads).await.unwrap();
-            }
-        }
-    });
-}
-
-#[test]
-fn pooling_and_every_form_at_the_edges_of_a_word_and_a_block() {
-    with_kernels(async |gpu, kernels| {
-        for lengths in [&[1][..], &[0], &[0, 3, 0], &[63, 64, 65], &[1, 200, 7]] {
-            for d in [1, 3, 4, 5, 31, 32, 33, 64, 100] {
-                for form in [Form::Float32, Form::Int8, Form::Binary, Form::Ubinary] {
-                    probe::pool_quantise(gpu, kernels, lengths, [100, d], form, false).await.unwrap();
-                }
-                probe::pool_quantise(gpu, kernels, lengths, [100, d], Form::Float32, true).await.unwrap();
+                probe::attention(probe, &[3, 9, 1], heads).await.unwrap();
             }
         }
     });
@@ -219,12 +216,35 @@ fn pooling_and_every_form_at_the_edges_of_a_word_and_a_block() {
 
 #[test]
 fn attention_at_the_edges_of_a_range_of_2048_keys() {
-    with_kernels(async |gpu, kernels| {
+    on_each(async |probe| {
         for causal in [false, true] {
             let heads = Heads { query: 2, key: 1, dim: 4, causal };
             for lengths in [&[2047][..], &[2048], &[2049], &[3, 4097, 5]] {
-                probe::attention(gpu, kernels, lengths, heads).await.unwrap();
+                probe::attention(probe, lengths, heads).await.unwrap();
             }
+        }
+    });
+}
+
+#[test]
+fn pooling_at_the_edges_of_a_block_of_64_tokens() {
+    on_each(async |probe| {
+        for lengths in [&[1][..], &[0], &[0, 3, 0], &[63, 64, 65], &[1, 200, 7]] {
+            for h in [1, 3, 64, 100] {
+                probe::pool(probe, lengths, h).await.unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn every_form_of_vectors_at_the_edges_of_a_word() {
+    on_each(async |probe| {
+        for d in [1, 3, 4, 5, 31, 32, 33, 64, 100] {
+            for dtype in [Dtype::Float32, Dtype::Int8, Dtype::Binary, Dtype::Ubinary] {
+                probe::quantize(probe, 5, [100, d], dtype, false).await.unwrap();
+            }
+            probe::quantize(probe, 5, [100, d], Dtype::Float32, true).await.unwrap();
         }
     });
 }

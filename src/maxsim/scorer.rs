@@ -5,7 +5,7 @@ use super::plan::PieceSizes;
 use super::scoring::Scoring;
 use super::{Match, Options, Resident, TokenVectors, check};
 use crate::backend::{Backend, Kernels, Operation};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::numbers::RowFormat;
 use crate::watch::Watch;
 
