@@ -7,7 +7,7 @@ STEPS := vulkan browser rust wasm32 wasm-bindgen wasm-pack lint npm
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo build web test test-native test-web test-js test-full lint fmt clean
+.PHONY: help setup demo build web docs test test-native test-web test-js test-full lint fmt clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,9 @@ build: setup-rust ## Build the command line, target/release/pplx-embed
 
 web: setup-rust setup-wasm32 setup-wasm-bindgen setup-npm ## Build what a browser needs, dist/
 	scripts/build-web.sh
+
+docs: setup-rust setup-docs ## Build the documentation as a site, target/site
+	scripts/build-docs.sh
 
 test: setup lint test-native test-web test-js ## Everything a change must pass
 

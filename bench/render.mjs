@@ -1,12 +1,62 @@
-// Renders the tables of README.md from bench/results, between <!-- bench:NAME --> and <!-- /bench -->.
+// Renders from committed measurements: the tables of README.md and docs/*.md, between <!-- bench:NAME --> and
+// <!-- /bench -->, and docs/quality.svg.
 //   node bench/render.mjs            writes them
-//   node bench/render.mjs --check    fails if they are not what the results say
-import { readFileSync, writeFileSync } from "node:fs";
+//   node bench/render.mjs --check    fails if they are not what the results say, or if docs/errors.md lacks a code
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 
+import { qualityChart } from "./chart.mjs";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const text = (path) => (existsSync(ROOT + path) ? readFileSync(ROOT + path, "utf8") : "");
+const scores = () => JSON.parse(text("models/mini/eval/scores.json"));
+/** The English sets come first, as models/train/card.py orders them. */
+const ENGLISH = 6;
 const read = (name) => JSON.parse(readFileSync(new URL(`results/${name}.json`, import.meta.url)));
 const table = (head, rows) => [head, head.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
 const size = (bytes) => (bytes < 2 ** 29 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`);
 const SHAPES = { long: "2 layers, hidden 64" };
+
+/** Parameters of the published models: all of them, and those of the embedding table. */
+const PUBLISHED = [
+  { name: "0.6B (v1, context, late)", parameters: 596_049_920, embedding: 151_936 * 1024 },
+  { name: "4B (v1, context)", parameters: 4_022_468_096, embedding: 151_936 * 2560 },
+];
+const FORMS = ["f32", "f16", "q8", "q4"];
+/** Groups of 64 weights have a scale and a bias: f32 in memory, f16 in the cache. q4 leaves the table at 8 bits. */
+const bytesOf = ({ parameters, embedding }, [table, layers]) => (embedding * table + (parameters - embedding) * layers) / 8;
+const MEMORY_BITS = { f32: [32, 32], f16: [16, 16], q8: [9, 9], q4: [9, 5] };
+const KEPT_BITS = { q8: [8.5, 8.5], q4: [8.5, 4.5] };
+
+function modelSizes() {
+  const all = (model, bits) => Object.fromEntries(Object.entries(bits).map(([form, b]) => [form, bytesOf(model, b)]));
+  const sizes = PUBLISHED.map((model) => {
+    const memory = all(model, MEMORY_BITS);
+    return { name: model.name, download: memory.f32, kept: all(model, KEPT_BITS), memory };
+  });
+  // What was measured has to agree, but for norms and files that are not weights.
+  const [small, large] = sizes;
+  const measured = [
+    ...read("load-chromium").results.flatMap(({ held, bytes, raw }) => [
+      [small.memory[held], bytes.host + bytes.device], [small.kept[held] ?? small.download, raw.bytes],
+    ]),
+    ...read("load-native").results.map(({ held, bytes }) => [large.memory[held], bytes.host + bytes.device]),
+  ];
+  for (const [computed, real] of measured) {
+    if (Math.abs(computed / real - 1) > 0.01) throw new Error(`computed ${computed} bytes, measured ${real}`);
+  }
+  return [miniSizes(), ...sizes];
+}
+
+/** mini is stored in MLX's layout: its codes stay as they are, its scales and biases are f32 in memory. */
+function miniSizes() {
+  const file = readFileSync(`${ROOT}models/mini/model.safetensors`);
+  const header = JSON.parse(file.subarray(8, 8 + Number(file.readBigUInt64LE(0))));
+  const held = Object.values(header).filter((tensor) => tensor.dtype);
+  const memory = held.reduce((sum, { dtype, data_offsets: [from, to] }) => sum + (to - from) * (dtype === "F16" ? 2 : 1), 0);
+  const download = file.length + statSync(`${ROOT}models/mini/tokenizer.json`).size;
+  return { name: "mini (all kinds)", download, memory: { q4: memory } };
+}
 
 const tables = {
   large() {
@@ -61,17 +111,25 @@ const tables = {
     return table(["rows", ...head], rows);
   },
   mini() {
-    const scores = JSON.parse(readFileSync(new URL("../models/mini/eval/scores.json", import.meta.url)));
-    const english = Object.keys(scores).slice(0, 6); // as models/train/card.py orders them
+    const sets = scores();
+    const english = Object.keys(sets).slice(0, ENGLISH);
     const rows = [
       "bm25", "teacher", "random", "float 256", "int8 256", "int8 128", "int8 64", "binary 256", "binary 64", "late float 128",
     ];
     const percent = (x) => (100 * x).toFixed(1);
     const cells = (row) => {
-      const values = english.map((set) => scores[set][row]["ndcg@10"]);
+      const values = english.map((set) => sets[set][row]["ndcg@10"]);
       return [...values.map(percent), percent(values.reduce((a, b) => a + b) / values.length)];
     };
     return table(["nDCG@10, %", ...english, "mean"], rows.map((row) => [row, ...cells(row)]));
+  },
+  models() {
+    const gigabytes = (bytes) => (bytes ? (bytes / 1e9).toFixed(bytes < 1e8 ? 4 : 2) : "-");
+    const rows = modelSizes().map(({ name, download, kept, memory }) => [
+      name, gigabytes(download), kept ? `${gigabytes(kept.q8)}, ${gigabytes(kept.q4)}` : "-",
+      ...FORMS.map((form) => gigabytes(memory[form])),
+    ]);
+    return table(["model", "download, GB", "kept as q8, q4", ...FORMS.map((form) => `memory, ${form}`)], rows);
   },
   prefilter() {
     const { late, dense } = read("prefilter-recall");
@@ -87,7 +145,7 @@ const tables = {
     const number = (n) => n.toLocaleString("en-US");
     return table(["vectors", "first pass", ...counts, `for 0.99 of ${sizes.map(number).join(", ")}`], rows);
   },
-  quantise() {
+  quantize() {
     const { quantise } = read("quantise");
     const distributions = [...new Set(quantise.map((r) => r.distribution))];
     const settings = [...new Set(quantise.map((r) => `${r.bits} ${r.group}`))];
@@ -104,17 +162,41 @@ const tables = {
   },
 };
 
-const readme = new URL("../README.md", import.meta.url);
-const before = readFileSync(readme, "utf8");
-const after = before.replace(/(<!-- bench:(\w+) -->\n)[^]*?(<!-- \/bench -->)/g, (_, open, name, close) => {
-  if (!tables[name]) throw new Error(`README.md asks for table ${name}, bench/render.mjs has ${Object.keys(tables)}`);
-  return `${open}${tables[name]()}\n${close}`;
-});
-if (process.argv.includes("--check")) {
-  if (after !== before) {
-    console.error("README.md is not what bench/results say: node bench/render.mjs");
-    process.exit(1);
+/** What is to be rendered: each file's path, and its text as the results have it. */
+function* rendered() {
+  for (const file of ["README.md", ...readdirSync(`${ROOT}docs`).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)]) {
+    const fill = (_, open, name, close) => {
+      if (!tables[name]) throw new Error(`${file} asks for table ${name}, bench/render.mjs has ${Object.keys(tables)}`);
+      return `${open}${tables[name]()}\n${close}`;
+    };
+    yield [file, text(file).replace(/(<!-- bench:(\w+) -->\n)[^]*?(<!-- \/bench -->)/g, fill)];
   }
-} else {
-  writeFileSync(readme, after);
+  yield ["docs/quality.svg", qualityChart(scores(), ENGLISH)];
+}
+
+/** Differences between the codes that Rust and TypeScript have and those that docs/errors.md explains. */
+function errorCodes() {
+  const codesIn = (source, pattern) => Array.from(source.matchAll(pattern), ([, code]) => code);
+  const wanted = new Set([
+    ...codesIn(text("src/error.rs"), /=> "([a-z-]+)",/g),
+    ...codesIn(/ErrorCode =(.+?)export class/s.exec(text("js/errors.ts"))[1], /^  \| "([a-z-]+)"/gm),
+  ]);
+  const explained = new Set(codesIn(text("docs/errors.md"), /^\| `([a-z-]+)` \|/gm));
+  if (wanted.size < 20) throw new Error(`only ${wanted.size} codes found: the patterns no longer fit src/error.rs or js/errors.ts`);
+  return [
+    ...[...wanted].filter((code) => !explained.has(code)).map((code) => `docs/errors.md lacks the code ${code}`),
+    ...[...explained].filter((code) => !wanted.has(code)).map((code) => `docs/errors.md: no error has the code ${code}`),
+  ];
+}
+
+const check = process.argv.includes("--check");
+const problems = errorCodes();
+for (const [file, after] of rendered()) {
+  if (after === text(file)) continue;
+  if (check) problems.push(`${file} is not what the measurements say: node bench/render.mjs`);
+  else writeFileSync(ROOT + file, after);
+}
+if (problems.length > 0) {
+  console.error(problems.join("\n"));
+  process.exit(1);
 }

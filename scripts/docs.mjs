@@ -1,5 +1,5 @@
-// Writes what the demo searches in: a JSON line for each paragraph, list item and row of a table of this repository's
-// documentation. Code, and tables of numbers, are left out.
+// Writes what the demo searches in: a JSON line for each paragraph, list item and table row of the documentation for
+// users. Code and tables of measurements are left out: a row of numbers says nothing on its own.
 //   node scripts/docs.mjs > docs.jsonl
 //
 //   {"id", "file", "anchor": of the heading on GitHub, "headings": from the file's title down, "text": without marks}
@@ -7,7 +7,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const FEWEST_WORDS = 6;
+/** Shorter ones say too little to be a hit. */
+const FEWEST_WORDS = 13;
 
 const FRONT_MATTER = /^---\n.*?\n---\n/s;
 const CODE = /^( *)```.*?^\1```$|^ {4}.*?$/gms;
@@ -24,7 +25,7 @@ function plain(text) {
   return text
     .replace(/<!--.*?-->/gs, "")
     .replace(/!?\[([^\]]*)\]\([^)]*\)/g, "$1")
-    .replace(/`|\*\*|(?<!\w)_|_(?!\w)/g, "")
+    .replace(/`|\*\*/g, "")
     .replace(/\s+/g, " ")
     .trim();
 }
@@ -55,8 +56,8 @@ function blocksOf(markdown) {
   return blocks;
 }
 
-const cards = readdirSync(`${ROOT}/models`, { recursive: true }).filter((path) => /(^|\/)README\.md$/.test(path)).sort();
-for (const file of ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", ...cards.map((path) => `models/${path}`)]) {
+const pages = readdirSync(`${ROOT}/docs`).filter((name) => name.endsWith(".md")).sort();
+for (const file of ["README.md", ...pages.map((name) => `docs/${name}`), "models/mini/README.md"]) {
   const blocks = blocksOf(readFileSync(`${ROOT}/${file}`, "utf8"));
   const kept = blocks.filter(({ text }) => text.split(" ").length >= FEWEST_WORDS);
   for (const [i, block] of kept.entries()) console.log(JSON.stringify({ id: `${file}:${i + 1}`, file, ...block }));

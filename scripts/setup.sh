@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what builds and tests need. A step that has nothing to do says "ok"; one that has says what it does.
 #
-#   scripts/setup.sh              every step
-#   scripts/setup.sh STEP...      of: vulkan browser system rust wasm32 wasm-bindgen wasm-pack lint npm
+#   scripts/setup.sh              every step but docs
+#   scripts/setup.sh STEP...      of: vulkan browser system rust wasm32 wasm-bindgen wasm-pack lint npm docs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
@@ -46,33 +46,37 @@ logged() {
 # stamp FILE...: one word that changes when any of these files does.
 stamp() { cat "$@" 2>/dev/null | cksum | tr ' ' -; }
 
-step_npm() {
-  local files="package.json package-lock.json" seen=node_modules/.setup-stamp
-  [ -f package.json ] || fail "there is no package.json"
+# npm_ci FOLDER: installs what the package.json there names.
+npm_ci() {
+  local files="$1/package.json $1/package-lock.json" seen=$1/node_modules/.setup-stamp
+  [ -f "$1/package.json" ] || fail "there is no $1/package.json"
   have npm || fail "node and npm are missing" "install Node 20 or newer, with npm: https://nodejs.org"
   # shellcheck disable=SC2086
-  if [ -f $seen ] && [ "$(cat $seen)" = "$(stamp $files)" ]; then ok; return; fi
+  if [ -f "$seen" ] && [ "$(cat "$seen")" = "$(stamp $files)" ]; then ok; return; fi
   # Install scripts only fetch prebuilt binaries, which nothing here uses and closed networks refuse.
-  if [ -f package-lock.json ]; then
+  if [ -f "$1/package-lock.json" ]; then
     say "npm ci"
-    logged npm ci --ignore-scripts --no-audit --no-fund
+    logged npm --prefix "$1" ci --ignore-scripts --no-audit --no-fund
   else
     say "npm install (there is no package-lock.json yet)"
-    logged npm install --ignore-scripts --no-audit --no-fund --omit-lockfile-registry-resolved
+    logged npm --prefix "$1" install --ignore-scripts --no-audit --no-fund --omit-lockfile-registry-resolved
   fi
-  mkdir -p node_modules
+  mkdir -p "$1/node_modules"
   # shellcheck disable=SC2086
-  stamp $files >$seen
+  stamp $files >"$seen"
 }
+
+step_npm() { npm_ci .; }
+step_docs() { npm_ci docs; }
 
 run_step() {
   step=$1
   case $step in
     system) run_step vulkan; run_step browser ;;
-    vulkan | browser | rust | wasm32 | lint | npm) "step_$step" ;;
+    vulkan | browser | rust | wasm32 | lint | npm | docs) "step_$step" ;;
     wasm-bindgen) step_wasm_bindgen ;;
     wasm-pack) step_wasm_pack ;;
-    *) fail "unknown step; the steps are: vulkan browser $ALL_STEPS" ;;
+    *) fail "unknown step; the steps are: vulkan browser $ALL_STEPS docs" ;;
   esac
 }
 
