@@ -139,7 +139,7 @@ fn a_file_is_read_from_any_byte_on() {
             }
         }
         hub.faults(&[]);
-        fails(pollster::block_on(remote.open_at(WEIGHTS, size + 1)), "integrity", "reading was to start at byte 304273");
+        fails(pollster::block_on(remote.open_at(WEIGHTS, size + 1)), "integrity", "was to be read from byte 304273");
     }
 }
 

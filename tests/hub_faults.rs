@@ -156,7 +156,7 @@ fn a_file_that_changes_while_it_is_read_is_an_error() {
     let cut = json!({ "kind": "cut", "at": 70_000, "path": WEIGHTS });
     for (fault, words) in [
         (json!({ "kind": "etag", "path": WEIGHTS }), "changed while"),
-        (json!({ "kind": "status", "status": 416, "path": WEIGHTS }), "reading was to start at byte 70000"),
+        (json!({ "kind": "status", "status": 416, "path": WEIGHTS }), "was to be read from byte 70000"),
     ] {
         let (result, _) = with_faults(&hub, &hub.plain(SMALL), WEIGHTS, &[cut.clone(), fault]);
         fails(result, "integrity", words);
