@@ -1,4 +1,4 @@
-use super::{LocalFile, Reader, Stream};
+use super::{ByteStream, LocalFile, Reader};
 use crate::error::{Error, Result};
 
 /// A place in a file: of one that streams in, or of one that lies on this machine and can be read anywhere.
@@ -16,7 +16,7 @@ pub enum Cursor<S> {
     },
 }
 
-impl<S: Stream> Cursor<S> {
+impl<S: ByteStream> Cursor<S> {
     /// The start of `file`, named `name` in errors.
     pub fn local(name: impl Into<String>, file: LocalFile) -> Self {
         Self::Local { name: name.into(), file, position: 0 }

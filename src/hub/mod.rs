@@ -1,8 +1,10 @@
 //! Where a model's bytes come from. Knows files and bytes, not what is in them.
 
+mod api;
 #[cfg(target_arch = "wasm32")]
-mod alarm;
+mod browser_file;
 pub mod cache;
+mod client;
 mod cursor;
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
@@ -11,13 +13,14 @@ pub mod headers;
 mod http;
 #[cfg(not(target_arch = "wasm32"))]
 mod local;
-#[cfg(not(target_arch = "wasm32"))]
 mod local_file;
 mod manifest;
 mod reader;
 mod remote;
 mod repository;
 mod retry;
+#[cfg(target_arch = "wasm32")]
+mod timeout;
 mod transfer;
 mod transport;
 mod verified;
@@ -25,7 +28,7 @@ mod verified;
 mod web;
 
 #[cfg(target_arch = "wasm32")]
-pub use cache::{LocalFile, Lock};
+pub(crate) use browser_file::settled;
 pub use cursor::Cursor;
 #[cfg(not(target_arch = "wasm32"))]
 pub use folder::Folder;
@@ -33,15 +36,14 @@ pub use folder::Folder;
 pub use http::Http;
 #[cfg(not(target_arch = "wasm32"))]
 pub use local::{local_copy, token};
-#[cfg(not(target_arch = "wasm32"))]
-pub use local_file::{LocalFile, Lock};
-pub use manifest::{Digest, Entry, Manifest};
+pub use local_file::{LocalFile, StoreLock};
+pub use manifest::{Digest, FileInfo, Manifest};
 pub use reader::Reader;
-pub use remote::{MOST_BODIES, Remote};
+pub use remote::{MAX_BODIES, Remote};
 pub use repository::Repository;
 pub use retry::Retry;
 pub use transfer::RemoteStream;
-pub use transport::{Answer, Transport};
+pub use transport::{HttpResponse, Transport};
 pub use verified::{Hasher, Verified};
 #[cfg(target_arch = "wasm32")]
 pub use web::Web;
@@ -52,9 +54,9 @@ use crate::error::{Error, Result};
 #[expect(async_fn_in_trait, reason = "used generically inside this crate; browser futures are not Send")]
 pub trait Source {
     /// One file being read from its start.
-    type Stream: Stream;
-    /// A file's other form being kept; [`NoForm`] where there is nowhere to keep it.
-    type Form<'a>: Form
+    type ByteStream: ByteStream;
+    /// A file's other form being kept; [`NoDerivedFile`] where there is nowhere to keep it.
+    type DerivedFile<'a>: DerivedFile
     where
         Self: 'a;
 
@@ -62,13 +64,13 @@ pub trait Source {
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no such file; otherwise what kept it from being opened.
-    async fn open(&self, file: &str) -> Result<Self::Stream>;
+    async fn open(&self, file: &str) -> Result<Self::ByteStream>;
 
     /// As [`Source::open`], for who wants its beginning only: nothing of it is kept, and it is not verified.
     ///
     /// # Errors
     /// As [`Source::open`].
-    async fn peek(&self, file: &str) -> Result<Self::Stream> {
+    async fn peek(&self, file: &str) -> Result<Self::ByteStream> {
         self.open(file).await
     }
 
@@ -92,7 +94,7 @@ pub trait Source {
     ///
     /// # Errors
     /// What kept it from being opened.
-    async fn form(&self, _file: &str, _form: &str) -> Result<Option<LocalFile>> {
+    async fn derived_file(&self, _file: &str, _form: &str) -> Result<Option<LocalFile>> {
         Ok(None)
     }
 
@@ -100,7 +102,7 @@ pub trait Source {
     ///
     /// # Errors
     /// What kept it from being begun.
-    async fn begin_form(&self, _file: &str, _form: &str) -> Result<Option<Self::Form<'_>>> {
+    async fn begin_derived_file(&self, _file: &str, _form: &str) -> Result<Option<Self::DerivedFile<'_>>> {
         Ok(None)
     }
 
@@ -108,14 +110,14 @@ pub trait Source {
     ///
     /// # Errors
     /// What kept it from being removed.
-    async fn forget(&self, _file: &str) -> Result<()> {
+    async fn discard_original(&self, _file: &str) -> Result<()> {
         Ok(())
     }
 }
 
 /// A file's other form, being written from front to back. Dropped before it is finished, nothing of it is kept.
 #[expect(async_fn_in_trait, reason = "used generically inside this crate; browser futures are not Send")]
-pub trait Form {
+pub trait DerivedFile {
     /// Adds `bytes`.
     ///
     /// # Errors
@@ -125,14 +127,14 @@ pub trait Form {
     /// Publishes it, all at once.
     ///
     /// # Errors
-    /// As [`Form::append`].
+    /// As [`DerivedFile::append`].
     async fn finish(self) -> Result<()>;
 }
 
 /// The form that is never made.
-pub enum NoForm {}
+pub enum NoDerivedFile {}
 
-impl Form for NoForm {
+impl DerivedFile for NoDerivedFile {
     async fn append(&mut self, _bytes: &[u8]) -> Result<()> {
         match *self {}
     }
@@ -144,7 +146,7 @@ impl Form for NoForm {
 
 /// A file's bytes in order.
 #[expect(async_fn_in_trait, reason = "used generically inside this crate; browser futures are not Send")]
-pub trait Stream {
+pub trait ByteStream {
     /// The file's size in bytes, where it is known.
     fn size(&self) -> Option<u64>;
 
@@ -158,7 +160,7 @@ pub trait Stream {
 /// The stream of what lies on this machine and is never streamed.
 pub enum NoStream {}
 
-impl Stream for NoStream {
+impl ByteStream for NoStream {
     fn size(&self) -> Option<u64> {
         match *self {}
     }

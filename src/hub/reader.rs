@@ -1,17 +1,17 @@
-use super::Stream;
+use super::ByteStream;
 use crate::error::{Error, Result};
 
-/// Reads a [`Stream`] in pieces of the size asked for.
+/// Reads a [`ByteStream`] in pieces of the size asked for.
 pub struct Reader<S> {
     file: String,
     stream: S,
-    /// Bytes that came and were not yet asked for, from `taken` on.
+    /// CachedBytes that came and were not yet asked for, from `taken` on.
     chunk: Vec<u8>,
     taken: usize,
     position: u64,
 }
 
-impl<S: Stream> Reader<S> {
+impl<S: ByteStream> Reader<S> {
     /// A reader at the start of `stream`; `file` is named in errors.
     pub fn new(file: impl Into<String>, stream: S) -> Self {
         Self { file: file.into(), stream, chunk: Vec::new(), taken: 0, position: 0 }
@@ -27,7 +27,7 @@ impl<S: Stream> Reader<S> {
         self.stream.size()
     }
 
-    /// Bytes handed out so far.
+    /// CachedBytes handed out so far.
     pub fn position(&self) -> u64 {
         self.position
     }

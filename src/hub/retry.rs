@@ -24,7 +24,7 @@ impl Default for Retry {
 }
 
 /// A try that failed.
-pub(super) struct Fault {
+pub(super) struct FailedTry {
     error: Error,
     /// Whether it may pass.
     passing: bool,
@@ -32,7 +32,7 @@ pub(super) struct Fault {
     asked: Option<Duration>,
 }
 
-impl Fault {
+impl FailedTry {
     /// One that trying again will not mend.
     pub(super) fn lasting(error: Error) -> Self {
         Self { error, passing: false, asked: None }
@@ -55,7 +55,7 @@ impl Fault {
 }
 
 /// A connection that could not be made or broke may be whole the next time; nothing else that a transport says may.
-impl From<Error> for Fault {
+impl From<Error> for FailedTry {
     fn from(error: Error) -> Self {
         if matches!(error, Error::Network { .. }) { Self::passing(error) } else { Self::lasting(error) }
     }
@@ -81,7 +81,7 @@ impl Tries {
     ///
     /// # Errors
     /// Its error, if there is no point in trying again, or no patience left.
-    pub(super) fn failed(&mut self, fault: Fault) -> Result<Duration> {
+    pub(super) fn failed(&mut self, fault: FailedTry) -> Result<Duration> {
         self.failed = self.failed.saturating_add(1);
         let asked = fault.asked.unwrap_or_default();
         if !fault.passing || self.failed >= self.retry.attempts || asked > self.retry.most {
@@ -107,7 +107,7 @@ fn chance() -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Duration, Fault, Retry, Tries};
+    use super::{Duration, FailedTry, Retry, Tries};
     use crate::error::Error;
 
     fn network() -> Error {
@@ -134,13 +134,13 @@ mod tests {
             tries.progress();
         }
         assert!(tries.failed(Error::Aborted.into()).is_err());
-        assert!(tries.failed(Fault::lasting(network())).is_err());
+        assert!(tries.failed(FailedTry::lasting(network())).is_err());
     }
 
     #[test]
     fn a_server_is_left_alone_as_long_as_it_asks_but_no_longer_than_there_is_patience() {
         let mut tries = Tries::new(Retry { base: Duration::ZERO, ..Retry::default() });
-        let asking = |seconds| Fault::passing(network()).asking(Some(Duration::from_secs(seconds)));
+        let asking = |seconds| FailedTry::passing(network()).asking(Some(Duration::from_secs(seconds)));
         assert_eq!(tries.failed(asking(300)).unwrap(), Duration::from_secs(300));
         assert!(tries.failed(asking(301)).is_err());
     }

@@ -2,8 +2,8 @@
 
 use sha2::Digest as _;
 
-use super::Stream;
-use super::manifest::{Digest, Entry};
+use super::ByteStream;
+use super::manifest::{Digest, FileInfo};
 use crate::error::{Error, Result};
 
 /// A stream from byte 0 that is checked against what the file must be. The chunk that completes a file is handed out
@@ -18,11 +18,11 @@ pub struct Verified<S> {
     failed: Option<String>,
 }
 
-impl<S: Stream> Verified<S> {
-    /// Checks `stream` against the size and digest of `entry`, where it has them; `file` is named in errors.
-    pub fn new(file: impl Into<String>, stream: S, entry: &Entry) -> Self {
-        let size = entry.size.or_else(|| stream.size());
-        let hasher = entry.digest.and_then(|digest| Hasher::new(digest, size));
+impl<S: ByteStream> Verified<S> {
+    /// Checks `stream` against the size and digest of `info`, where it has them; `file` is named in errors.
+    pub fn new(file: impl Into<String>, stream: S, info: &FileInfo) -> Self {
+        let size = info.size.or_else(|| stream.size());
+        let hasher = info.digest.and_then(|digest| Hasher::new(digest, size));
         Self { file: file.into(), stream, size, hasher, read: 0, failed: None }
     }
 
@@ -41,7 +41,7 @@ impl<S: Stream> Verified<S> {
     }
 }
 
-impl<S: Stream> Stream for Verified<S> {
+impl<S: ByteStream> ByteStream for Verified<S> {
     fn size(&self) -> Option<u64> {
         self.size
     }
@@ -67,11 +67,11 @@ impl<S: Stream> Stream for Verified<S> {
 
 /// A digest in the making, and what it must become.
 pub struct Hasher {
-    state: State,
+    state: HashState,
     want: Digest,
 }
 
-enum State {
+enum HashState {
     Sha256(sha2::Sha256),
     GitSha1(sha1::Sha1),
 }
@@ -80,8 +80,8 @@ impl Hasher {
     /// Of a file of `size` bytes; `None` if that is not known but part of what is hashed.
     pub fn new(want: Digest, size: Option<u64>) -> Option<Self> {
         let state = match want {
-            Digest::Sha256(_) => State::Sha256(sha2::Sha256::new()),
-            Digest::GitSha1(_) => State::GitSha1(sha1::Sha1::new_with_prefix(format!("blob {}\0", size?))),
+            Digest::Sha256(_) => HashState::Sha256(sha2::Sha256::new()),
+            Digest::GitSha1(_) => HashState::GitSha1(sha1::Sha1::new_with_prefix(format!("blob {}\0", size?))),
         };
         Some(Self { state, want })
     }
@@ -89,8 +89,8 @@ impl Hasher {
     /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.state {
-            State::Sha256(hasher) => hasher.update(bytes),
-            State::GitSha1(hasher) => hasher.update(bytes),
+            HashState::Sha256(hasher) => hasher.update(bytes),
+            HashState::GitSha1(hasher) => hasher.update(bytes),
         }
     }
 
@@ -100,8 +100,8 @@ impl Hasher {
     /// What came and what was expected, in words.
     pub fn finish(self) -> Result<(), String> {
         let got = match self.state {
-            State::Sha256(hasher) => Digest::Sha256(hasher.finalize().into()),
-            State::GitSha1(hasher) => Digest::GitSha1(hasher.finalize().into()),
+            HashState::Sha256(hasher) => Digest::Sha256(hasher.finalize().into()),
+            HashState::GitSha1(hasher) => Digest::GitSha1(hasher.finalize().into()),
         };
         if got == self.want { Ok(()) } else { Err(format!("is {got}, expected {}", self.want)) }
     }
@@ -109,12 +109,12 @@ impl Hasher {
 
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
-    use super::{Digest, Entry, Hasher, Stream, Verified};
+    use super::{ByteStream, Digest, FileInfo, Hasher, Verified};
     use crate::error::Result;
 
     struct Chunks(Vec<Vec<u8>>);
 
-    impl Stream for Chunks {
+    impl ByteStream for Chunks {
         fn size(&self) -> Option<u64> {
             None
         }
@@ -138,7 +138,7 @@ mod tests {
 
     fn verified(digest: Digest, size: Option<u64>, chunks: &[&str]) -> Verified<Chunks> {
         let chunks = Chunks(chunks.iter().map(|c| c.as_bytes().to_vec()).collect());
-        Verified::new("a.txt", chunks, &Entry { size, digest: Some(digest), tag: None })
+        Verified::new("a.txt", chunks, &FileInfo { size, digest: Some(digest), tag: None })
     }
 
     #[test]

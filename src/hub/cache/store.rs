@@ -1,14 +1,14 @@
 //! What the cache needs of a place that keeps files.
 
 use crate::error::{Error, Result};
-use crate::hub::{LocalFile, Lock};
+use crate::hub::{LocalFile, StoreLock};
 
 /// Files that are written from front to back and then only read, each named `folder/name`. Several threads, tabs or
-/// processes may use one place at a time; [`Store::lock`] keeps them apart.
+/// processes may use one place at a time; [`FileStore::lock`] keeps them apart.
 #[expect(async_fn_in_trait, reason = "used generically inside this crate; browser futures are not Send")]
-pub trait Store {
+pub trait FileStore {
     /// A file being written.
-    type Writer: Writer;
+    type FileWriter: FileWriter;
 
     /// The file `name` for reading at any place; `None` if there is none.
     ///
@@ -20,7 +20,7 @@ pub trait Store {
     ///
     /// # Errors
     /// [`Error::StorageFull`], or what kept it from being opened.
-    async fn append(&self, name: &str) -> Result<Self::Writer>;
+    async fn append(&self, name: &str) -> Result<Self::FileWriter>;
 
     /// Makes `bytes` the content of `name`, all at once: whoever opens it sees either the old content or the new.
     ///
@@ -51,7 +51,7 @@ pub trait Store {
     ///
     /// # Errors
     /// [`Error::Aborted`] once `wait` says that the caller has cancelled.
-    async fn lock(&self, name: &str, mode: Mode, wait: Option<&dyn Fn() -> bool>) -> Result<Option<Lock>>;
+    async fn lock(&self, name: &str, mode: LockMode, wait: Option<&dyn Fn() -> bool>) -> Result<Option<StoreLock>>;
 
     /// How many more bytes fit; `None` where nobody knows.
     ///
@@ -65,7 +65,7 @@ pub trait Store {
 
 /// How a lock is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum LockMode {
     /// Beside others that hold it shared.
     Shared,
     /// Alone.
@@ -74,8 +74,8 @@ pub enum Mode {
 
 /// A file being written at its end.
 #[expect(async_fn_in_trait, reason = "used generically inside this crate; browser futures are not Send")]
-pub trait Writer {
-    /// Bytes in the file.
+pub trait FileWriter {
+    /// CachedBytes in the file.
     fn size(&self) -> u64;
 
     /// Adds `bytes`.
@@ -87,13 +87,13 @@ pub trait Writer {
     /// Makes sure that what was added outlives this process.
     ///
     /// # Errors
-    /// As [`Writer::append`].
+    /// As [`FileWriter::append`].
     async fn flush(&mut self) -> Result<()>;
 
     /// Ends writing: what was added outlives this process, and the file may be renamed.
     ///
     /// # Errors
-    /// As [`Writer::append`].
+    /// As [`FileWriter::append`].
     async fn close(self) -> Result<()>;
 
     /// Ends writing and removes the file, or tries to.
