@@ -13,17 +13,17 @@ use crate::error::{Error, Result};
 const MAX_PAGES: usize = 100;
 const MAX_PAGE: usize = 16 << 20;
 
-/// An answer of the API, as far as it may be one.
+/// A response of the API.
 enum ApiPage {
     /// JSON, and the address of the next page.
     Json(Vec<u8>, Option<String>),
-    /// Something that no Hub answers.
+    /// A response that no Hub sends.
     Other,
 }
 
 impl<T: Transport> Client<T> {
-    /// The commit and its files; `None` if the server is no Hub. That it is none takes an answer that no Hub gives: if
-    /// a failure passed for one, it would switch the checks off.
+    /// The commit and its files; `None` if the server is not a Hub. Only a response that no Hub sends counts as proof of
+    /// that: if a failed request did, it would turn verification off.
     pub(super) async fn manifest(&self) -> Result<Option<Manifest>> {
         let url = self.address.revision_api();
         let odd = |url: &str, message: String| Error::Network { url: url.into(), status: None, message };
@@ -47,14 +47,14 @@ impl<T: Transport> Client<T> {
             };
             manifest.add_page(&json).map_err(|e| odd(&url, e))?;
             let Some(next) = next else { return Ok(Some(manifest)) };
-            // The token goes along.
+            // The token is sent too, so the next page has to be on the same server.
             let near = join(&url, &next).filter(|next| origin(next) == origin(&self.address.endpoint));
             url = near.ok_or_else(|| odd(&url, "its next page is not on the same server".into()))?;
         }
         Err(odd(&url, format!("has more than {MAX_PAGES} pages")))
     }
 
-    /// Reads a page of the API. While `probing` it is not known whether there is one.
+    /// Reads a page of the API. With `probing`, the server may turn out to have no API.
     async fn page(&self, url: &str, probing: bool) -> Result<ApiPage> {
         let mut tries = Tries::new(self.retry);
         loop {
@@ -96,7 +96,7 @@ impl<T: Transport> Client<T> {
         if answer.body.size().is_some_and(|size| size != json.len() as u64) {
             return Err(broken(format!("the answer broke off after {} bytes", json.len())));
         }
-        // Half an answer may look whole where nobody said how long it is.
+        // Without a length, a truncated response may look complete.
         match serde_json::from_slice::<serde::de::IgnoredAny>(&json) {
             Ok(_) => Ok(ApiPage::Json(json, next)),
             Err(e) => Err(broken(format!("the answer is not JSON: {e}"))),

@@ -21,7 +21,7 @@ pub(super) struct Client<T> {
 }
 
 impl<T: Transport> Client<T> {
-    /// Asks once. The token goes along: `url` must be on the endpoint.
+    /// Sends one request with the token, so `url` must be on the endpoint.
     pub(super) async fn ask(&self, url: &str, headers: &[(&str, &str)]) -> Result<HttpResponse<T::Body>, FailedTry> {
         let bearer = self.token.as_ref().map(|token| format!("Bearer {token}"));
         let authorization = bearer.as_deref().map(|bearer| ("Authorization", bearer));
@@ -34,12 +34,12 @@ impl<T: Transport> Client<T> {
         Ok(answer)
     }
 
-    /// The error for an answer that is none of those wanted.
+    /// The error for a response with an unexpected status.
     pub(super) fn refused(&self, url: &str, answer: &HttpResponse<T::Body>) -> Error {
         self.without_token(refused(url, answer.status, answer.header("x-error-message").unwrap_or_default()))
     }
 
-    /// A server, or a fetch of the caller's own, may repeat what it was sent.
+    /// Removes the token from an error: a server, or the caller's own fetch, may repeat it.
     fn without_token(&self, mut error: Error) -> Error {
         if let (Some(token), Error::Network { message, .. }) = (&self.token, &mut error) {
             *message = message.replace(token.as_str(), "[token]");

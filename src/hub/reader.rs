@@ -48,7 +48,7 @@ impl<S: ByteStream> Reader<S> {
         Ok(bytes)
     }
 
-    /// Passes over `count` bytes.
+    /// Skips `count` bytes.
     ///
     /// # Errors
     /// As [`Reader::exact`].
@@ -61,10 +61,10 @@ impl<S: ByteStream> Reader<S> {
         Ok(())
     }
 
-    /// Reads on to the end, where a stream that verifies its bytes does so. What is there beyond is too much.
+    /// Expects the end of the file, which is where a verifying stream checks its bytes.
     ///
     /// # Errors
-    /// [`Error::Io`] if there is more; what kept the end from being reached.
+    /// [`Error::Io`] if there are more bytes; otherwise the reason the end could not be reached.
     pub async fn finish(&mut self) -> Result<()> {
         match self.more().await? {
             false => Ok(()),
@@ -72,7 +72,7 @@ impl<S: ByteStream> Reader<S> {
         }
     }
 
-    /// Everything that is left.
+    /// All remaining bytes.
     ///
     /// # Errors
     /// [`Error::Io`] if that is more than `cap` bytes.

@@ -1,4 +1,4 @@
-//! A model's files on a server, whatever goes wrong on the way.
+//! A model's files on a server.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::verified::Verified;
 use super::{NoDerivedFile, Source};
 use crate::error::{Error, Result};
 
-/// Most bodies of one [`Remote`] that are read at once. Whoever opens one more waits until another ends or is dropped.
+/// Most response bodies of one [`Remote`] that are open at once. Opening another waits until one ends or is dropped.
 pub const MAX_BODIES: usize = 4;
 
 /// A model's files on a server laid out like the Hugging Face Hub.
@@ -38,7 +38,7 @@ impl<T: Transport> Remote<T> {
         Ok(Self { client, manifest })
     }
 
-    /// The same, with other `retry` from now on.
+    /// Uses `retry` from now on.
     pub(super) fn retrying(mut self, retry: Retry) -> Self {
         if let Some(client) = Arc::get_mut(&mut self.client) {
             client.retry = retry;
@@ -76,10 +76,10 @@ impl<T: Transport> Remote<T> {
         self.manifest.as_ref()?.files.get(file)
     }
 
-    /// Opens `file` at byte `from`. What the stream gives is as long as it should be, but not verified.
+    /// Opens `file` at byte `from`. The stream checks the length of the file, but not its digest.
     ///
     /// # Errors
-    /// [`Error::NotFound`], at once if the manifest lacks the file; [`Error::Integrity`] if `from` lies behind its
+    /// [`Error::NotFound`], at once if the manifest lacks the file; [`Error::Integrity`] if `from` is past its
     /// end; [`Error::Network`]; [`Error::Aborted`].
     pub async fn open_at(&self, file: &str, from: u64) -> Result<RemoteStream<T>> {
         let address = &self.client.address;

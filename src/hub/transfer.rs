@@ -1,4 +1,4 @@
-//! One file on its way.
+//! The download of one file.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::retry::{FailedTry, Tries};
 use super::transport::{HttpResponse, Transport};
 use crate::error::{Error, Result};
 
-/// A file on its way; where the connection breaks it is taken up again. Dropping it ends the transfer.
+/// A file being downloaded. If the connection breaks, the download resumes where it stopped. Dropping it ends it.
 pub struct RemoteStream<T: Transport> {
     client: Arc<Client<T>>,
     file: String,
@@ -22,14 +22,14 @@ pub struct RemoteStream<T: Transport> {
     listed: bool,
     /// The next byte to hand out.
     position: u64,
-    /// Whether the server is asked to begin there; else what comes before is passed over.
+    /// Whether the server is asked for a range that starts there. If not, the bytes before it are skipped.
     ranged: bool,
     body: Option<OpenBody<T::Body>>,
     tries: Tries,
     ended: bool,
 }
 
-/// An open body, and its place among those that may be open.
+/// An open response body, and its permit to be open.
 struct OpenBody<B> {
     stream: B,
     /// CachedBytes to pass over.
@@ -69,7 +69,7 @@ impl<T: Transport> RemoteStream<T> {
         Ok(stream)
     }
 
-    /// Size, digest and tag of the whole file, as the manifest and the answer's headers told.
+    /// Size, digest and tag of the whole file, from the manifest and the response headers.
     pub fn info(&self) -> &FileInfo {
         &self.info
     }
@@ -83,10 +83,10 @@ impl<T: Transport> RemoteStream<T> {
         self.ended || self.info.size == Some(self.position)
     }
 
-    /// Waits as long as is fit after `fault`, or gives up.
+    /// Waits before the next try, or gives up.
     async fn pause(&mut self, fault: FailedTry) -> Result<()> {
         self.body = None;
-        // A transport knows addresses only.
+        // A transport only knows the address; name the file instead.
         let wait = self.tries.failed(fault.told(|error| match error {
             Error::Io { message, .. } => Error::io(&self.file, message),
             error => error,
@@ -94,7 +94,7 @@ impl<T: Transport> RemoteStream<T> {
         self.client.transport.wait(wait).await
     }
 
-    /// Asks for what is left.
+    /// Requests the rest of the file.
     async fn connect(&mut self) -> Result<(), FailedTry> {
         let slot = self.client.slots.acquire_arc().await;
         let range = format!("bytes={}-", self.position);
@@ -112,7 +112,7 @@ impl<T: Transport> RemoteStream<T> {
             404 if !self.listed => return Err(FailedTry::lasting(self.not_found())),
             _ => return Err(FailedTry::lasting(self.client.refused(&self.url, &answer))),
         };
-        // Development servers answer with their start page where there is no file. No file of a model is HTML.
+        // Development servers send their start page for a file that does not exist. No file of a model is HTML.
         if answer.header("content-type").is_some_and(|t| t.to_ascii_lowercase().starts_with("text/html")) {
             if !self.listed {
                 return Err(FailedTry::lasting(self.not_found()));
@@ -121,7 +121,7 @@ impl<T: Transport> RemoteStream<T> {
             return Err(FailedTry::passing(Error::Network { url: self.url.clone(), status: Some(200), message }));
         }
         if !self.listed && answer.header("x-repo-commit").is_some() {
-            // An answer that went wrong must not pass for a host that has no manifest.
+            // A failed API request must not make a Hub look like a host without a manifest.
             let message = "the server is a Hub, but did not say so when it was asked what the model consists of".into();
             return Err(FailedTry::lasting(Error::Network { url: self.url.clone(), status: None, message }));
         }
@@ -130,7 +130,7 @@ impl<T: Transport> RemoteStream<T> {
         Ok(())
     }
 
-    /// The size of the whole file in a 206, if it is the part asked for.
+    /// The size of the whole file in a 206 response, if it has the requested range.
     fn part(&mut self, answer: &HttpResponse<T::Body>) -> Result<Option<u64>, FailedTry> {
         let length = answer.header("content-length").and_then(number);
         let encoded = answer.header("content-encoding").is_some_and(|e| !e.eq_ignore_ascii_case("identity"));
@@ -149,7 +149,7 @@ impl<T: Transport> RemoteStream<T> {
             }
         };
         whole.ok_or_else(|| {
-            // Perhaps it can at least do the whole.
+            // The server may at least be able to send the whole file.
             self.ranged = false;
             let came = answer.header("content-range").unwrap_or("no Content-Range");
             let asked = format!("asked for bytes {} on, {came:.100} came", self.position);
@@ -157,7 +157,7 @@ impl<T: Transport> RemoteStream<T> {
         })
     }
 
-    /// There is nothing at the position, which may be because it is the end.
+    /// Handles a 416: nothing is at the position, which may be the end of the file.
     fn no_such_range(&mut self, answer: &HttpResponse<T::Body>) -> Result<(), FailedTry> {
         let range = answer.header("content-range").and_then(ContentRange::parse);
         if self.info.size.is_none() && range.and_then(|r| r.total) == Some(self.position) {
@@ -165,14 +165,14 @@ impl<T: Transport> RemoteStream<T> {
             return Ok(());
         }
         if self.listed {
-            // The manifest says that there is.
+            // The manifest says that there are more bytes.
             self.ranged = false;
             return Err(FailedTry::passing(self.client.refused(&self.url, answer)));
         }
         Err(FailedTry::lasting(self.behind_the_end()))
     }
 
-    /// Whether an answer is about the file that it was before.
+    /// Checks that a response has the same size and version as the ones before.
     fn same_file(&mut self, answer: &HttpResponse<T::Body>, size: Option<u64>) -> Result<(), FailedTry> {
         if let Some(came) = size {
             let expected = *self.info.size.get_or_insert(came);
@@ -215,7 +215,7 @@ impl<T: Transport> RemoteStream<T> {
         Ok(None)
     }
 
-    /// A body that broke off for good.
+    /// The error for a download that broke off for good.
     fn broke_off(&self, error: Error) -> Error {
         let Error::Network { message, .. } = error else { return error };
         let of = self.info.size.map_or(String::new(), |size| format!(" of {size}"));

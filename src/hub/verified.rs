@@ -1,4 +1,4 @@
-//! The check that a file's bytes are the file's bytes.
+//! Verification of a file's size and digest.
 
 use sha2::Digest as _;
 
@@ -14,7 +14,7 @@ pub struct Verified<S> {
     size: Option<u64>,
     hasher: Option<Hasher>,
     read: u64,
-    /// What was wrong, once something was: it is said again to whoever asks again.
+    /// The first error, which every later call repeats.
     failed: Option<String>,
 }
 
@@ -31,7 +31,7 @@ impl<S: ByteStream> Verified<S> {
         Error::Integrity { file: self.file.clone(), message }
     }
 
-    /// Whether what came is the file.
+    /// Checks the size and digest of what arrived.
     fn check(&mut self) -> Result<()> {
         if let Some(size) = self.size.filter(|&size| size != self.read) {
             return Err(self.wrong(format!("has {} bytes, expected {size}", self.read)));
@@ -57,7 +57,7 @@ impl<S: ByteStream> ByteStream for Verified<S> {
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&chunk);
         }
-        // Not only at the end of the stream: a reader that has all it wants does not ask again.
+        // Not only at the end of the stream: a reader that has all it needs does not call again.
         if self.size.is_some_and(|size| self.read >= size) {
             self.check()?;
         }
@@ -65,7 +65,7 @@ impl<S: ByteStream> ByteStream for Verified<S> {
     }
 }
 
-/// A digest in the making, and what it must become.
+/// Computes a digest and compares it with the expected one.
 pub struct Hasher {
     state: HashState,
     want: Digest,
@@ -77,7 +77,7 @@ enum HashState {
 }
 
 impl Hasher {
-    /// Of a file of `size` bytes; `None` if that is not known but part of what is hashed.
+    /// For a file of `size` bytes; `None` if the digest covers the size and the size is unknown.
     pub fn new(want: Digest, size: Option<u64>) -> Option<Self> {
         let state = match want {
             Digest::Sha256(_) => HashState::Sha256(sha2::Sha256::new()),
@@ -94,10 +94,10 @@ impl Hasher {
         }
     }
 
-    /// Whether the digest is what it must be.
+    /// Compares the digest with the expected one.
     ///
     /// # Errors
-    /// What came and what was expected, in words.
+    /// A message with the computed and the expected digest.
     pub fn finish(self) -> Result<(), String> {
         let got = match self.state {
             HashState::Sha256(hasher) => Digest::Sha256(hasher.finalize().into()),

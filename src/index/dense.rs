@@ -6,12 +6,13 @@ use super::rows::{Batch, Rows, Stream};
 use super::segment::{Home, Segment};
 use super::store::Store;
 use super::sweep::{QUERIES, Sweep, dense_form};
-use super::top::{Fold, Span, Top};
+use super::top::{Span, TopKByItem};
 use super::{Hit, Index, SearchOptions};
 use crate::cpu;
 use crate::error::{Error, Result};
 use crate::gpu::{Dense, DenseForm, Gpu};
 use crate::maxsim::Tokens;
+use crate::top_k::TopK;
 use crate::watch::{Progress, Watch};
 
 /// Fewest items that the Hamming distance leaves to be scored: what it loses of the best ten with fewer is in
@@ -37,8 +38,8 @@ impl Index {
         let candidates = options.k.saturating_mul(options.rescore.max(1) as usize).max(FEWEST);
         let near = self.best(signs, &queries, spans, candidates, watch).await?;
         let found = near.iter().enumerate().map(|(query, near)| {
-            let mut top = Top::new(options.k);
-            near.iter().filter_map(|hit| self.cosine(&queries, query, hit.position)).for_each(|hit| top.push(hit));
+            let mut top = TopK::new(options.k);
+            near.iter().filter_map(|hit| self.cosine(&queries, query, hit.position)).for_each(|hit| top.push_hit(hit));
             top.hits()
         });
         Ok(found.collect())
@@ -73,12 +74,12 @@ impl Index {
         let place = self.items.get(position)?.place;
         let segment = &self.store.segments()[self.store.at(place)?];
         let Home::Host(own) = &segment.rows else { return None };
-        let mut top = Top::new(1);
+        let mut top = TopK::new(1);
         for chunk in 0..place.rows {
             let row = place.first + chunk;
             let score = similarity(&queries.rows, query, own, row as usize).score(queries, query, segment, row);
             // Of equal rows the first, so the row takes the item's place.
-            top.push(Hit { position: chunk as usize, score, chunk });
+            top.push_hit(Hit { position: chunk as usize, score, chunk });
         }
         top.hits().first().map(|best| Hit { position, ..*best })
     }
@@ -113,7 +114,7 @@ impl Job<'_> {
     }
 
     fn on_cpu(&self) -> Result<Vec<Vec<Hit>>> {
-        let mut fold = Fold::new(self.queries.len(), self.k);
+        let mut fold = TopKByItem::new(self.queries.len(), self.k);
         let mut done = 0;
         for (segment, home, spans, all) in self.segments() {
             let Home::Host(own) = home else { continue };
@@ -138,7 +139,7 @@ impl Job<'_> {
             let block = first..self.queries.len().min(first + QUERIES);
             let queries = (self.rows, block.clone());
             let mut sweep = Sweep::new(gpu, kernel, self.stream(), &self.store.limits, queries, self.watch)?;
-            let mut fold = Fold::new(block.len(), self.k);
+            let mut fold = TopKByItem::new(block.len(), self.k);
             for (segment, home, spans, all) in self.segments() {
                 let most = sweep.most(home);
                 for start in all.clone().step_by(most as usize) {

@@ -3,6 +3,7 @@
 use js_sys::{Array, Promise, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
 
 use super::store::{FileStore, FileWriter, LockMode, checked};
 use crate::error::Result;

@@ -1,4 +1,4 @@
-//! A model's files, from the cache where it has them and from a server where it has not.
+//! A model's files, from the cache where it has them and otherwise from a server.
 
 use std::sync::Arc;
 
@@ -28,19 +28,19 @@ pub struct Cached<'a, T, S> {
 
 enum Server<T> {
     Online(Remote<T>),
-    /// Why the server cannot be asked.
+    /// Why the server cannot be reached.
     Offline(Error),
 }
 
 /// Where a file was found.
 pub(super) enum FileLocation<T: Transport> {
     Local(LocalFile),
-    /// It is to be read without being kept; its stream, where that is open already.
+    /// To be read without caching; with its stream, if that is open already.
     Uncached(Option<RemoteStream<T>>),
     Missing(MissingFile<T>),
 }
 
-/// A file that is to be loaded, and the right to.
+/// A file to download, and the lock that allows writing it.
 pub(super) struct MissingFile<T: Transport> {
     pub(super) file: String,
     pub(super) key: String,
@@ -49,13 +49,13 @@ pub(super) struct MissingFile<T: Transport> {
     /// CachedBytes of it that are kept.
     pub(super) have: u64,
     pub(super) lock: Arc<StoreLock>,
-    /// Its stream from byte 0, where that is open already.
+    /// Its stream from byte 0, if that is open already.
     pub(super) stream: Option<RemoteStream<T>>,
 }
 
-/// What went wrong while a file was completed.
+/// An error while a file was completed.
 pub(super) enum FillError {
-    /// The store's part in it.
+    /// An error of the store: the file can still be read without caching.
     Store(Error),
     Other(Error),
 }
@@ -85,7 +85,7 @@ impl<'a, T: Transport, S: FileStore> Cached<'a, T, S> {
                 (None, None)
             }
         };
-        // Who has the model need not wait long to hear that it can only be had from the cache.
+        // With a complete copy there is no need to retry for long before falling back to it.
         let complete = known.as_ref().is_some_and(|known| known.complete);
         let opening = Retry { attempts: if complete { retry.attempts.min(2) } else { retry.attempts }, ..retry };
         let remote = match (Remote::open(repository, transport, opening).await, &known) {
@@ -142,7 +142,7 @@ impl<'a, T: Transport, S: FileStore> Cached<'a, T, S> {
                 let info = remote.info(file)?;
                 Some((refs::key("", info)?, info.size?))
             }
-            // The server may have another by now: only asking tells.
+            // The server may have another version by now; only a request tells.
             Server::Online(_) => entry.seen(file).map(of),
             Server::Offline(_) => entry.file(file).map(of),
         }
@@ -160,10 +160,10 @@ impl<'a, T: Transport, S: FileStore> Cached<'a, T, S> {
         }
     }
 
-    /// `file` for reading at any place, if it is in the cache.
+    /// `file` for reading at any byte, if it is in the cache.
     ///
     /// # Errors
-    /// None so far: where the cache cannot be read there is nothing in it.
+    /// None: a cache that cannot be read counts as empty.
     pub async fn local(&self, file: &str) -> Result<Option<LocalFile>> {
         let (Some(entry), Some((key, size))) = (&self.entry, self.kept_as(file)) else { return Ok(None) };
         let found = async {
@@ -197,7 +197,7 @@ impl<'a, T: Transport, S: FileStore> Cached<'a, T, S> {
         };
         let (info, stream) = match (remote.manifest(), remote.info(file)) {
             (Some(_), Some(info)) => (info.clone(), None),
-            // Asking for what is not there gives the right error.
+            // Opening a file that does not exist gives the right error.
             (Some(_), None) => return remote.open_at(file, 0).await.map(|stream| FileLocation::Uncached(Some(stream))),
             (None, _) => {
                 let stream = remote.open_at(file, 0).await?;
@@ -233,7 +233,7 @@ impl<'a, T: Transport, S: FileStore> Cached<'a, T, S> {
         }
     }
 
-    /// What was loaded before is all there is.
+    /// Offline, only files in the cache are found.
     async fn find_offline(&self, entry: &CacheEntry<'a, S>, file: &str, why: &Error) -> Result<FileLocation<T>> {
         let place = || "the cache, and its server cannot be reached".into();
         let known = entry.file(file).ok_or_else(|| Error::NotFound { file: file.into(), place: place() })?;
@@ -245,7 +245,7 @@ impl<'a, T: Transport, S: FileStore> Cached<'a, T, S> {
         })
     }
 
-    /// Reads `file` without keeping it.
+    /// Reads `file` without caching it.
     pub(super) async fn uncached(
         &self,
         file: &str,
@@ -291,7 +291,7 @@ impl<'a, T: Transport, S: FileStore> Cached<'a, T, S> {
         if filling.read == filling.size {
             return filling.finish().await.map_err(FillError::Other);
         }
-        // Once it is not kept it need not come, either.
+        // If the file can no longer be stored, the rest is not needed.
         while filling.keeping.is_some() {
             if entry.watch.cancelled() {
                 return Err(FillError::Other(Error::Aborted));
@@ -314,7 +314,7 @@ impl<'a, T: Transport, S: FileStore> Cached<'a, T, S> {
         Ok(())
     }
 
-    /// What is kept of a file, hashed, and the rest of it on its way.
+    /// Hashes the cached part of a file and starts the download of the rest.
     pub(super) async fn filling(
         &self,
         entry: &CacheEntry<'a, S>,
@@ -361,7 +361,7 @@ impl<'a, T: Transport, S: FileStore> Cached<'a, T, S> {
     }
 }
 
-/// Whether a server that answers so may be another time what it was: nothing is said of the model.
+/// Whether an error says only that the server is unavailable, and nothing about the model.
 fn unreachable(error: &Error) -> bool {
     match error {
         Error::Network { status, .. } => status.is_none_or(|status| status == 429 || status >= 500),

@@ -1,4 +1,4 @@
-//! What is made of a model's files: their quantised forms, ready for a device.
+//! Files derived from a model's files, such as quantized weights that are ready for a device.
 
 use super::cached::Cached;
 use super::entry::CacheEntry;
@@ -25,7 +25,7 @@ impl<T: Transport, S: FileStore> Cached<'_, T, S> {
     /// What was made of a file and finished under `key`, whether that file is still there or not.
     ///
     /// # Errors
-    /// None so far: where the cache cannot be read there is nothing in it.
+    /// None: a cache that cannot be read counts as empty.
     pub async fn derived(&self, key: &str) -> Result<Option<LocalFile>> {
         let (Some(entry), Some((file, own, size))) = (&self.entry, self.origin(key)) else { return Ok(None) };
         let found = async {
@@ -65,7 +65,7 @@ impl<T: Transport, S: FileStore> Cached<'_, T, S> {
     /// Removes `file` itself from the cache, once what was made of it is there. Whoever opens it loads it again.
     ///
     /// # Errors
-    /// None so far: what cannot be removed stays.
+    /// None: a file that cannot be removed stays.
     pub async fn remove_raw(&self, file: &str) -> Result<()> {
         let Some((entry, known)) = self.entry.as_ref().and_then(|s| Some((s, s.file(file)?))) else { return Ok(()) };
         if known.derived.is_empty() {
@@ -85,13 +85,13 @@ async fn begin<'c, S: FileStore>(
 ) -> Result<Option<CachedDerivedFile<'c, S>>> {
     let part = refs::part(key);
     let Some(lock) = entry.store.lock(&part, LockMode::Exclusive, None).await? else { return Ok(None) };
-    // What a crash left cannot be taken up: nobody knows what is wrong with it.
+    // The rest of a crashed write cannot be resumed: its content is unverified.
     entry.store.remove(&part).await?;
     let writer = entry.store.append(&part).await?;
     Ok(Some(CachedDerivedFile { entry, key: key.into(), file: file.into(), writer: Some(writer), _lock: lock }))
 }
 
-/// Something being made of a file. Dropped before it is finished, it is removed.
+/// A derived file in the cache, being written. If it is dropped before it is finished, it is removed.
 pub struct CachedDerivedFile<'c, S: FileStore> {
     entry: &'c CacheEntry<'c, S>,
     key: String,

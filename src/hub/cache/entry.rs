@@ -1,4 +1,4 @@
-//! One model's place in the store.
+//! One model's entry in the cache.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -11,26 +11,26 @@ use crate::error::{Error, Result};
 use crate::hub::{LocalFile, StoreLock};
 use crate::watch::{Progress, Watch};
 
-/// Files of at least so many bytes are worth asking the browser to keep them.
+/// From this size on, it is worth asking the browser to make the storage persistent.
 const LARGE: u64 = 64 << 20;
 
 /// The part of a store that belongs to one revision of one model, while it is being loaded.
 pub(super) struct CacheEntry<'a, S> {
     pub(super) store: Arc<S>,
     pub(super) watch: &'a dyn Watch,
-    /// Nobody removes the model while this is held.
+    /// Prevents the removal of the model.
     lock: Arc<StoreLock>,
     state: RefCell<Ref>,
     /// The files that were asked for since it was opened.
     seen: RefCell<BTreeSet<String>>,
     /// The revision as it was asked for.
     asked: String,
-    /// False once a file could not be kept.
+    /// False once a file could not be stored.
     whole: Cell<bool>,
     persistent: Cell<bool>,
 }
 
-/// Where a file is.
+/// Whether a file is in the cache.
 pub(super) enum BlobLookup {
     /// In the cache.
     Ready(LocalFile),
@@ -55,7 +55,7 @@ impl<'a, S: FileStore> CacheEntry<'a, S> {
         })
     }
 
-    /// Says that something is not kept, and why.
+    /// Reports that something is not cached, and why.
     pub(super) fn refused(&self, file: &str, why: &Error) {
         self.refused_for(format!("not cached: {file}: {why}"));
     }
@@ -65,7 +65,7 @@ impl<'a, S: FileStore> CacheEntry<'a, S> {
         self.watch.progress(Progress::Notice { message });
     }
 
-    /// Says, once, that the server does not tell what its files are.
+    /// Reports, once, that the server does not identify the contents of its files.
     pub(super) fn unknown(&self) {
         if self.whole.replace(false) {
             let message = "not cached: the server gives neither digests nor versions of its files".into();
@@ -177,8 +177,8 @@ impl<'a, S: FileStore> CacheEntry<'a, S> {
         }
     }
 
-    /// Notes that the model was loaded to the end. What the same name meant before is removed, if the server said
-    /// just now what it means.
+    /// Records that the model was loaded completely. The revision that the same name meant before is removed, if the
+    /// server was just asked what the name means.
     pub(super) async fn loaded(&self, online: bool) -> Result<()> {
         let whole = self.whole.get();
         self.change(|state| {

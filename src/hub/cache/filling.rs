@@ -1,4 +1,4 @@
-//! A file on its way into the cache.
+//! A file being downloaded into the cache.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::watch::{Progress, Watch};
 /// CachedBytes written before they are made to outlive a crash.
 const FLUSH: u64 = 32 << 20;
 
-/// A file's bytes as they come from the server. They are kept on the way, and appear in the cache once all have come
-/// and are right. Where they cannot be kept they are handed on all the same.
+/// A file's bytes as they arrive from the server. They are stored on the way, and the file appears in the cache once it
+/// is complete and verified. If they cannot be stored, they are still passed on.
 pub(super) struct Download<'a, T: Transport, S: FileStore> {
     pub(super) file: String,
     pub(super) size: u64,
@@ -59,7 +59,7 @@ impl<T: Transport, S: FileStore> Download<'_, T, S> {
         Error::Integrity { file: self.file.clone(), message }
     }
 
-    /// Goes on without keeping the file.
+    /// Reports that the file is not cached; the download continues.
     fn refused(&self, why: &Error) {
         let (file, size) = (&self.file, in_words(self.size));
         self.watch.progress(Progress::Notice { message: format!("not cached: {file} ({size}): {why}") });
@@ -75,7 +75,7 @@ impl<T: Transport, S: FileStore> Download<'_, T, S> {
         }
     }
 
-    /// All came: whether it is right. If so, it is published.
+    /// Verifies the complete file and publishes it.
     pub(super) async fn finish(&mut self) -> Result<()> {
         if let Some(hasher) = self.hasher.take()
             && let Err(message) = hasher.finish()

@@ -1,4 +1,4 @@
-//! What is in the cache, and removing it.
+//! Listing and removing what is in the cache.
 
 use serde::Serialize;
 
@@ -33,7 +33,7 @@ pub struct CachedRevision {
 /// Every revision of every model in the cache.
 ///
 /// # Errors
-/// What kept the store from being read.
+/// The reason the store could not be read.
 pub async fn list(store: &impl FileStore) -> Result<Vec<CachedRevision>> {
     let blobs = store.list().await?;
     Ok(refs::all(store).await?.into_iter().map(|r| kept(r, &blobs)).collect())
@@ -93,7 +93,7 @@ async fn remove(store: &impl FileStore, meant: impl Fn(&Ref) -> bool) -> Result<
     sweep(store).await
 }
 
-/// The lock that says that nobody uses a model; `None` if somebody does.
+/// An exclusive lock on a model; `None` if it is in use.
 async fn free(store: &impl FileStore, r: &Ref) -> Result<Option<StoreLock>> {
     store.lock(&r.name(), LockMode::Exclusive, None).await
 }
@@ -125,7 +125,7 @@ async fn sweep(store: &impl FileStore) -> Result<u64> {
     for (name, size) in files {
         let unfinished = name.starts_with("refs/") && !name.ends_with(".json");
         let orphan = name.starts_with("blobs/") && !refs.iter().any(|r| owns(r, &name));
-        // One that cannot be removed now is removed another time.
+        // A file that cannot be removed now is removed by a later sweep.
         if (unfinished || orphan) && store.remove(&name).await.is_ok() {
             freed += size;
         }

@@ -1,7 +1,7 @@
-//! Models kept on this machine: loaded once, verified, resumed where loading broke off, and there without a network.
+//! Models stored on this machine: downloaded once, verified, resumed after an interruption, and usable offline.
 //!
 //! [`Cached`] reads a model through a [`FileStore`]: a [`Directory`] natively, what JavaScript gives in a browser.
-//! [`list`], [`delete`] and [`clear`] are for whoever wants to see or free the space.
+//! [`list`], [`delete`] and [`clear`] show and free the space.
 
 #[cfg(target_arch = "wasm32")]
 mod browser;

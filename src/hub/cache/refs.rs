@@ -4,7 +4,7 @@
 //!
 //! - `blobs/{key}`, whole and verified; the key is [`key`]'s,
 //! - `blobs/{key}.part`, the first bytes of one that is being loaded,
-//! - `blobs/{key}-{form}`, what was made of one, such as its quantised form.
+//! - `blobs/{key}-{form}`, what was made of one, such as its quantized form.
 //!
 //! `refs/` has a [`Ref`] for each revision of each model, as JSON. A blob that no ref names belongs to nobody. The
 //! same is read and written in `js/cache/manage.ts`.
@@ -147,8 +147,8 @@ pub(super) async fn find(store: &impl FileStore, endpoint: &str, id: &str, revis
     Ok(ours.max_by_key(|r| (r.complete, r.used)))
 }
 
-/// What a file is kept as: what is in it, or where nobody tells, where it came from and how its server tells it from
-/// earlier ones. `None` if it cannot be told, or its size is not known.
+/// The key of a file in the cache: its digest, or if the server gives none, a hash of its address, version and size.
+/// `None` if the server gives no version either, or no size.
 pub(super) fn key(url: &str, info: &FileInfo) -> Option<String> {
     let size = info.size?;
     match (&info.digest, &info.tag) {

@@ -7,7 +7,7 @@ use pplx_embed::model::late::{EncodeOptions, MarkerPosition, TokenData, TokenEmb
 
 use super::arguments::Encode;
 use super::progress::Console;
-use super::safetensors::{self, Tensor};
+use super::safetensors::{self, OutputTensor};
 use super::{info, input, output};
 
 /// Encodes the texts of a file for late interaction.
@@ -47,21 +47,21 @@ pub(crate) fn run(command: &Encode) -> Result<()> {
 fn write(path: &Path, embeddings: &TokenEmbeddings) -> Result<()> {
     let shape = [embeddings.ids.len(), embeddings.row_len()];
     let ranges = embeddings.ranges.iter().flat_map(|r| r.map_or([0, 0], |(from, to)| [from, to]));
-    let mut ranges = Tensor::counts("ranges", ranges);
+    let mut ranges = OutputTensor::counts("ranges", ranges);
     ranges.shape = vec![shape[0], 2];
     let mut tensors = vec![
-        Tensor::counts("offsets", embeddings.offsets.iter().copied()),
-        Tensor::counts("ids", embeddings.ids.iter().map(|&id| id as usize)),
+        OutputTensor::counts("offsets", embeddings.offsets.iter().copied()),
+        OutputTensor::counts("ids", embeddings.ids.iter().map(|&id| id as usize)),
         ranges,
     ];
     if let TokenData::Int8 { scales, .. } = &embeddings.data {
-        tensors.push(Tensor::new("scales", "F32", &shape[..1], scales));
+        tensors.push(OutputTensor::new("scales", "F32", &shape[..1], scales));
     }
     tensors.push(match &embeddings.data {
-        TokenData::Float32(data) => Tensor::new("data", "F32", &shape, data),
-        TokenData::Float16(data) => Tensor::new("data", "F16", &shape, data),
-        TokenData::Int8 { codes, .. } => Tensor::new("data", "I8", &shape, codes),
-        TokenData::Binary(data) => Tensor::new("data", "U8", &shape, data),
+        TokenData::Float32(data) => OutputTensor::new("data", "F32", &shape, data),
+        TokenData::Float16(data) => OutputTensor::new("data", "F16", &shape, data),
+        TokenData::Int8 { codes, .. } => OutputTensor::new("data", "I8", &shape, codes),
+        TokenData::Binary(data) => OutputTensor::new("data", "U8", &shape, data),
     });
     safetensors::write(path, tensors)
 }

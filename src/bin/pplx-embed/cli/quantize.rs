@@ -248,13 +248,13 @@ fn quantization(usual: Quantiser, overrides: &BTreeMap<String, Quantiser>) -> Va
 /// The configurations of the modules in folders of their own, such as `1_Pooling/config.json`.
 async fn copy_modules(source: &impl Source, folder: &Path, modules: &[u8]) -> Result<()> {
     #[derive(serde::Deserialize)]
-    struct Module {
+    struct ModuleFolder {
         #[serde(default)]
         path: String,
     }
     let invalid = |message: String| Error::InvalidConfig { file: "modules.json".into(), message };
-    let modules: Vec<Module> = serde_json::from_slice(modules).map_err(|e| invalid(e.to_string()))?;
-    for Module { path } in modules.iter().filter(|m| !m.path.is_empty()) {
+    let modules: Vec<ModuleFolder> = serde_json::from_slice(modules).map_err(|e| invalid(e.to_string()))?;
+    for ModuleFolder { path } in modules.iter().filter(|m| !m.path.is_empty()) {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if path.starts_with('.') || !path.chars().all(plain) {
             return Err(invalid(format!("path {path:?} is not the name of a folder")));

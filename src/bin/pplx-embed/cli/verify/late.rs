@@ -7,10 +7,10 @@ use pplx_embed::model::late::{EncodeOptions, LateInfo, Marked, MarkerPosition, R
 use pplx_embed::{Error, Result, Watch};
 
 use super::check::{Check, Label};
-use super::goldens::{FirstVector, Published, Score, Sequence, Settings};
+use super::goldens::{PublishedModel, PublishedScore, PublishedSequence, PublishedSettings, PublishedTokenVector};
 
 /// Everything about queries and documents.
-pub(super) async fn sequences(model: &Model, published: &Published, watch: &dyn Watch) -> Result<Vec<Check>> {
+pub(super) async fn sequences(model: &Model, published: &PublishedModel, watch: &dyn Watch) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     if let Some(published) = &published.settings {
         checks.extend(settings(published, model.info().late.as_ref()));
@@ -24,7 +24,7 @@ pub(super) async fn sequences(model: &Model, published: &Published, watch: &dyn 
     })?;
     let mut marked = Vec::new();
     for sequence in &published.sequences {
-        let Sequence { name, source, role, ids, scored, .. } = sequence;
+        let PublishedSequence { name, source, role, ids, scored, .. } = sequence;
         let ours = marking.mark(model.tokenizer(), *role, &sequence.text(), MarkerPosition::First)?;
         checks.push(Label { name, what: "token ids", source }.equal(ids, &ours.ids));
         if let Some(scored) = scored {
@@ -38,7 +38,7 @@ pub(super) async fn sequences(model: &Model, published: &Published, watch: &dyn 
     Ok(checks)
 }
 
-fn settings(published: &Settings, ours: Option<&LateInfo>) -> [Check; 4] {
+fn settings(published: &PublishedSettings, ours: Option<&LateInfo>) -> [Check; 4] {
     let label = |what| Label { name: "settings", what, source: &published.source };
     let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
     let filling = ours.and_then(|o| o.query_expansion.as_ref()).map(|e| e.token);
@@ -60,10 +60,10 @@ struct Encoded {
 }
 
 impl Encoded {
-    async fn of(model: &Model, published: &Published, watch: &dyn Watch) -> Result<Self> {
+    async fn of(model: &Model, published: &PublishedModel, watch: &dyn Watch) -> Result<Self> {
         let texts = |role| {
             let own = published.sequences.iter().filter(move |s| s.role == role);
-            own.map(Sequence::text).collect::<Vec<String>>()
+            own.map(PublishedSequence::text).collect::<Vec<String>>()
         };
         let encode = async |role| {
             let texts: Vec<String> = texts(role);
@@ -80,8 +80,8 @@ impl Encoded {
     }
 }
 
-fn first_vectors(published: &Published, marked: &[Marked], encoded: &Encoded) -> Vec<Check> {
-    let check = |FirstVector { source, sequence, position, float32, cosine_min }: &FirstVector| {
+fn first_vectors(published: &PublishedModel, marked: &[Marked], encoded: &Encoded) -> Vec<Check> {
+    let check = |PublishedTokenVector { source, sequence, position, float32, cosine_min }: &PublishedTokenVector| {
         let at = published.sequence(sequence)?;
         let vectors = match published.sequences[at].role {
             Role::Query => &encoded.queries,
@@ -99,7 +99,7 @@ fn first_vectors(published: &Published, marked: &[Marked], encoded: &Encoded) ->
     published.first_vectors.iter().filter_map(check).collect()
 }
 
-async fn scores(published: &Published, encoded: &Encoded, watch: &dyn Watch) -> Result<Vec<Check>> {
+async fn scores(published: &PublishedModel, encoded: &Encoded, watch: &dyn Watch) -> Result<Vec<Check>> {
     if published.scores.is_empty() {
         return Ok(Vec::new());
     }
@@ -119,7 +119,7 @@ async fn scores(published: &Published, encoded: &Encoded, watch: &dyn Watch) -> 
     // The model keeps its device to itself; scoring has its own, as everywhere.
     let gpu = Gpu::open().await?;
     let ours = Scorer::new().score(&gpu, queries, documents, options, watch).await?;
-    let check = |(Score { source, query, document, score, atol, rtol }, ours): (&Score, &f32)| {
+    let check = |(PublishedScore { source, query, document, score, atol, rtol }, ours): (&PublishedScore, &f32)| {
         let name = format!("{query} / {document}");
         Label { name: &name, what: "maxsim", source }.near(*score, f64::from(*ours), [*atol, *rtol])
     };

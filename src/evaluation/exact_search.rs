@@ -1,71 +1,97 @@
-//! Scores of dense vectors: cosines of float32 and int8, Hamming distances of signs, at several sizes at once.
+//! Exact search over dense vectors: every query is compared with every row, in several forms and at several sizes in
+//! one pass. Cosine of float32 and int8, Hamming distance of signs.
 
 use std::ops::Range;
 
-use pplx_embed::Result;
-use pplx_embed::model::Model;
+use super::TopK;
+use crate::cpu;
+use crate::error::Result;
+use crate::model::Model;
 
-use super::arguments::Form;
-use super::top::{Ids, Top};
-
-/// What is compared: `forms` at `sizes`, which rise.
-pub(super) struct Plan {
-    pub(super) forms: Vec<Form>,
-    pub(super) sizes: Vec<usize>,
+/// The form in which vectors are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VectorForm {
+    /// The float32 vectors of the model: cosine, or MaxSim of a late interaction model.
+    Float,
+    /// Int8 codes: cosine, or MaxSim with a scale for each vector.
+    Int8,
+    /// Signs: Hamming distance, or MaxSim of the query's float32 vectors with +1 and -1.
+    Binary,
 }
 
-impl Plan {
-    /// Rankings of one query: by form, then by size.
-    pub(super) fn rankings(&self) -> usize {
+impl VectorForm {
+    /// Every form and its name.
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("float", Self::Float), ("int8", Self::Int8), ("binary", Self::Binary)];
+
+    /// Its name in [`VectorForm::NAMES`].
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, form)| *form == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// An exact search in each of `forms` at each of `sizes`, numbers of leading dimensions in rising order. Each form at
+/// each size gives every query a ranking of its own.
+#[derive(Clone, Debug)]
+pub struct ExactSearch {
+    /// The forms of vectors.
+    pub forms: Vec<VectorForm>,
+    /// The sizes.
+    pub sizes: Vec<usize>,
+}
+
+impl ExactSearch {
+    /// The number of rankings of one query; they are ordered by form, then by size.
+    pub fn rankings(&self) -> usize {
         self.forms.len() * self.sizes.len()
     }
 
-    /// The dimensions that each size has more than the one before.
+    /// The dimensions that each size adds to the one before.
     fn steps(&self) -> impl Iterator<Item = Range<usize>> {
         self.sizes.iter().scan(0, |from, &to| Some(std::mem::replace(from, to)..to))
     }
 
-    /// Vectors `[n, D]` in every form.
+    /// The float32 `vectors` `[n, dim]` in every form. `model` makes the int8 codes.
     ///
     /// # Errors
     /// As [`Model::int8_codes`].
-    pub(super) fn rows(&self, model: &Model, vectors: Vec<f32>, dim: usize) -> Result<Rows> {
+    pub fn rows(&self, model: &Model, vectors: Vec<f32>, dim: usize) -> Result<SearchRows> {
         let mut numbers = Vec::with_capacity(self.forms.len());
         for form in &self.forms {
             numbers.push(match form {
-                Form::Float => Numbers::Float(vectors.clone()),
-                Form::Int8 => Numbers::Int8(pollster::block_on(model.int8_codes(&vectors, &()))?),
-                Form::Binary => Numbers::Binary(self.bits(&vectors, dim)),
+                VectorForm::Float => RowValues::Float(vectors.clone()),
+                VectorForm::Int8 => RowValues::Int8(pollster::block_on(model.int8_codes(&vectors, &()))?),
+                VectorForm::Binary => RowValues::Binary(self.bits(&vectors, dim)),
             });
         }
         let rows = vectors.len() / dim;
         let squares = numbers.iter().map(|numbers| self.squares(numbers, rows, dim)).collect();
-        Ok(Rows { numbers, squares, dim, words: self.words() })
+        Ok(SearchRows { numbers, squares, dim, words: self.words() })
     }
 
-    /// 64-bit words of a row of signs: whole ones for each step.
+    /// 64-bit words in a row of signs. Each step starts a new word.
     fn words(&self) -> usize {
         self.steps().map(|step| step.len().div_ceil(64)).sum()
     }
 
-    /// The signs `x >= 0`, 64 in a word.
+    /// The signs `x >= 0`, 64 to a word.
     fn bits(&self, vectors: &[f32], dim: usize) -> Vec<u64> {
         let word = |part: &[f32]| part.iter().fold(0u64, |word, &x| word << 1 | u64::from(x >= 0.0));
         let rows = vectors.chunks_exact(dim);
         rows.flat_map(|row| self.steps().flat_map(move |step| row[step].chunks(64).map(word))).collect()
     }
 
-    /// The squared lengths `[n, sizes]`; none of signs.
-    fn squares(&self, numbers: &Numbers, rows: usize, dim: usize) -> Vec<f64> {
+    /// The squared lengths `[n, sizes]`; empty for signs.
+    fn squares(&self, numbers: &RowValues, rows: usize, dim: usize) -> Vec<f64> {
         let mut squares = Vec::new();
         for row in 0..rows {
             let mut sum = 0.0;
             for step in self.steps() {
                 let own = row * dim + step.start..row * dim + step.end;
                 sum += match numbers {
-                    Numbers::Float(x) => dot(&x[own.clone()], &x[own]),
-                    Numbers::Int8(x) => dot_codes(&x[own.clone()], &x[own]),
-                    Numbers::Binary(_) => continue,
+                    RowValues::Float(x) => dot(&x[own.clone()], &x[own]),
+                    RowValues::Int8(x) => dot_codes(&x[own.clone()], &x[own]),
+                    RowValues::Binary(_) => continue,
                 };
                 squares.push(sum);
             }
@@ -73,17 +99,19 @@ impl Plan {
         squares
     }
 
-    /// Holds every query against documents. `spans` are ranges of rows with the item that they are of; an item's score
-    /// is that of the best of its rows. `tops` are `[queries, rankings]`; `skip` has for each query the item that is no
-    /// hit of it.
-    pub(super) fn score(
+    /// Compares every query with every document, and divides the queries among the CPU's threads.
+    ///
+    /// `spans` are ranges of rows of `documents`, each with the item that the rows belong to. An item's score is the
+    /// score of its best row. `ranks` has a key for each item; of equal scores the greater key is better. `skip` has,
+    /// for each query, the item to leave out. `tops` are `[queries, rankings]` and collect the keys.
+    pub fn score(
         &self,
-        queries: &Rows,
-        documents: &Rows,
+        queries: &SearchRows,
+        documents: &SearchRows,
         spans: &[(Range<usize>, u32)],
-        ids: &Ids,
+        ranks: &[u32],
         skip: &[Option<u32>],
-        tops: &mut [Top],
+        tops: &mut [TopK<u32>],
     ) {
         let width = self.rankings();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -92,7 +120,7 @@ impl Plan {
             for (part, (tops, skip)) in tops.chunks_mut(share * width).zip(skip.chunks(share)).enumerate() {
                 scope.spawn(move || {
                     for (i, (tops, skip)) in tops.chunks_exact_mut(width).zip(skip).enumerate() {
-                        self.query([queries, documents], part * share + i, spans, ids, *skip, tops);
+                        self.query([queries, documents], part * share + i, spans, ranks, *skip, tops);
                     }
                 });
             }
@@ -101,12 +129,12 @@ impl Plan {
 
     fn query(
         &self,
-        [queries, documents]: [&Rows; 2],
+        [queries, documents]: [&SearchRows; 2],
         query: usize,
         spans: &[(Range<usize>, u32)],
-        ids: &Ids,
+        ranks: &[u32],
         skip: Option<u32>,
-        tops: &mut [Top],
+        tops: &mut [TopK<u32>],
     ) {
         let mut best = vec![f32::NEG_INFINITY; tops.len()];
         for (rows, item) in spans.iter().filter(|(_, item)| skip != Some(*item)) {
@@ -118,12 +146,14 @@ impl Plan {
                     });
                 }
             }
-            tops.iter_mut().zip(&best).for_each(|(top, &score)| top.push(score, ids.rank(*item)));
+            // An item without rows keeps minus infinity: it cannot be found.
+            let found = tops.iter_mut().zip(&best).filter(|(_, score)| **score > f32::NEG_INFINITY);
+            found.for_each(|(top, &score)| top.push(score, ranks[*item as usize]));
         }
     }
 
-    /// The score of two rows at each size. A vector of zeros has cosine 0 with all, as in an index.
-    fn compare(&self, [a, b]: [&Rows; 2], form: usize, [i, j]: [usize; 2], mut take: impl FnMut(usize, f32)) {
+    /// Gives `take` the score of two rows at each size. A zero vector has cosine 0 with every other, as in an index.
+    fn compare(&self, [a, b]: [&SearchRows; 2], form: usize, [i, j]: [usize; 2], mut take: impl FnMut(usize, f32)) {
         let sizes = self.sizes.len();
         let at = |row: usize, step: &Range<usize>| row * a.dim + step.start..row * a.dim + step.end;
         let mut cosine = |size: usize, dot: f64| {
@@ -131,21 +161,21 @@ impl Plan {
             take(size, if squares > 0.0 { (dot / squares.sqrt()) as f32 } else { 0.0 });
         };
         match (&a.numbers[form], &b.numbers[form]) {
-            (Numbers::Float(x), Numbers::Float(y)) => {
+            (RowValues::Float(x), RowValues::Float(y)) => {
                 let mut sum = 0.0;
                 for (size, step) in self.steps().enumerate() {
                     sum += dot(&x[at(i, &step)], &y[at(j, &step)]);
                     cosine(size, sum);
                 }
             }
-            (Numbers::Int8(x), Numbers::Int8(y)) => {
+            (RowValues::Int8(x), RowValues::Int8(y)) => {
                 let mut sum = 0.0;
                 for (size, step) in self.steps().enumerate() {
                     sum += dot_codes(&x[at(i, &step)], &y[at(j, &step)]);
                     cosine(size, sum);
                 }
             }
-            (Numbers::Binary(x), Numbers::Binary(y)) => {
+            (RowValues::Binary(x), RowValues::Binary(y)) => {
                 let (mut from, mut distance) = (0, 0);
                 for (size, step) in self.steps().enumerate() {
                     let to = from + step.len().div_ceil(64);
@@ -155,39 +185,39 @@ impl Plan {
                     from = to;
                 }
             }
-            // Both have the forms of one plan.
+            // Both were made by the same search, so the forms agree.
             _ => {}
         }
     }
 }
 
-/// Vectors in the forms of a plan.
-pub(super) struct Rows {
-    numbers: Vec<Numbers>,
-    /// For each form `[n, sizes]`.
+/// Vectors in every form of an [`ExactSearch`].
+pub struct SearchRows {
+    numbers: Vec<RowValues>,
+    /// Squared lengths `[n, sizes]` for each form.
     squares: Vec<Vec<f64>>,
     dim: usize,
-    /// Words of a row of signs.
+    /// 64-bit words in a row of signs.
     words: usize,
 }
 
-enum Numbers {
+enum RowValues {
     Float(Vec<f32>),
     Int8(Vec<i8>),
     Binary(Vec<u64>),
 }
 
-/// In f64, in eight sums, which a CPU makes at a time.
+/// In f64. Eight separate sums let the compiler use vector instructions.
 fn dot(a: &[f32], b: &[f32]) -> f64 {
     let mut sums = [0.0; 8];
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
     for (a, b) in a.iter().zip(b) {
         sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (&a, &b))| *sum += f64::from(a) * f64::from(b));
     }
-    sums.iter().sum::<f64>() + pplx_embed::cpu::dot(a_rest, b_rest)
+    sums.iter().sum::<f64>() + cpu::dot(a_rest, b_rest)
 }
 
-/// Exact.
+/// The exact dot product of int8 codes.
 fn dot_codes(a: &[i8], b: &[i8]) -> f64 {
-    pplx_embed::cpu::dot_codes(a, b) as f64
+    cpu::dot_codes(a, b) as f64
 }
