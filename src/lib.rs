@@ -36,7 +36,7 @@ pub mod index;
 pub mod maxsim;
 mod meter;
 pub mod model;
-mod top_k;
+pub mod top_k;
 mod watch;
 #[cfg(target_arch = "wasm32")]
 mod web;

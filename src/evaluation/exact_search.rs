@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use super::TopK;
 use crate::cpu;
 use crate::error::Result;
 use crate::model::Model;
+use crate::top_k::TopK;
 
 /// The form in which vectors are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

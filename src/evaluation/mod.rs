@@ -5,5 +5,3 @@ mod metrics;
 
 pub use exact_search::{ExactSearch, SearchRows, VectorForm};
 pub use metrics::{Measures, order};
-
-pub use crate::top_k::TopK;

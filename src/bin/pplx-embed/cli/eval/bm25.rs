@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use pplx_embed::evaluation::TopK;
+use pplx_embed::top_k::TopK;
 
 use super::dataset::Dataset;
 use super::ids::DEPTH;

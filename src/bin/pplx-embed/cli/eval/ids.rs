@@ -1,6 +1,6 @@
 //! The order of items whose scores are equal.
 
-use pplx_embed::evaluation::TopK;
+use pplx_embed::top_k::TopK;
 
 /// Hits kept for each query: as many as the deepest measure reads.
 pub(super) const DEPTH: usize = 100;
@@ -38,7 +38,8 @@ impl IdOrder {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-    use pplx_embed::evaluation::{TopK, order};
+    use pplx_embed::evaluation::order;
+    use pplx_embed::top_k::TopK;
 
     use super::{DEPTH, IdOrder};
 

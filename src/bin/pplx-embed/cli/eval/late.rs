@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use pplx_embed::evaluation::{TopK, VectorForm};
+use pplx_embed::evaluation::VectorForm;
 use pplx_embed::maxsim::{Options, Scorer, TokenData, Tokens};
 use pplx_embed::model::Model;
+use pplx_embed::top_k::TopK;
 use pplx_embed::{Result, cpu};
 
 use super::vectors::TextVectors;

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::path::Path;
 
 use pplx_embed::Result;
-use pplx_embed::evaluation::{Measures, TopK};
+use pplx_embed::evaluation::Measures;
+use pplx_embed::top_k::TopK;
 
 use super::dataset::Dataset;
 use super::ids::IdOrder;
