@@ -19,23 +19,25 @@
 //!
 //! Dependencies point one way: `web` and the command line use [`model`]; [`model`] uses [`gpu`], [`checkpoint`] and
 //! [`hub`]; [`gpu`] uses [`cpu`], the plain twins of its kernels. [`maxsim`] scores token vectors, and needs [`gpu`] only.
-//! [`index`] keeps vectors to search in, those that a model made or any others. `metrics` says how good a ranking is.
+//! [`index`] keeps vectors to search in, those that a model made or any others. `evaluation`
+//! measures how well a model finds what it should.
 //! Symbols, in code, shaders and docs alike: `T` tokens
 //! in a batch, `B` texts, `H` hidden, `I` intermediate, `L` layers, `Hq` and `Hkv` heads, `Dh` head dim, `V`
 //! vocabulary, `D` output dimensions.
 
-pub mod checkpoint;
 pub mod backend;
+pub mod checkpoint;
 mod error;
-pub mod numbers;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod evaluation;
 pub mod hub;
 pub mod index;
 pub mod maxsim;
 mod meter;
-#[cfg(not(target_arch = "wasm32"))]
-pub mod metrics;
 pub mod model;
+pub mod numbers;
 pub mod reference;
+pub mod top_k;
 mod watch;
 #[cfg(target_arch = "wasm32")]
 mod web;

@@ -11,7 +11,7 @@ use matrices::{FAMILIES, File, MATRICES, MODELS, cases, family, kept, weights};
 use pplx_embed::Error;
 use pplx_embed::checkpoint::formats::{MatrixFormat, Rows, Scheme};
 use pplx_embed::checkpoint::{Number, Tensor};
-use pplx_embed::hub::{Folder, NoForm, Source};
+use pplx_embed::hub::{Folder, NoDerivedFile, Source};
 use pplx_embed::model::{Data, Dtype, EmbedOptions, LoadOptions, Model};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
@@ -362,10 +362,10 @@ fn modules_of_whole_checkpoints_are_found_and_the_rest_is_plain() {
 struct Overlay(Folder, Folder);
 
 impl Source for Overlay {
-    type Stream = <Folder as Source>::Stream;
-    type Form<'a> = NoForm;
+    type ByteStream = <Folder as Source>::ByteStream;
+    type DerivedFile<'a> = NoDerivedFile;
 
-    async fn open(&self, file: &str) -> pplx_embed::Result<Self::Stream> {
+    async fn open(&self, file: &str) -> pplx_embed::Result<Self::ByteStream> {
         match self.0.open(file).await {
             Err(Error::NotFound { .. }) => self.1.open(file).await,
             opened => opened,

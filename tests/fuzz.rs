@@ -4,7 +4,7 @@
 
 use pplx_embed::checkpoint::{Header, Index};
 use pplx_embed::hub::headers::{ContentRange, join, next_link, retry_after};
-use pplx_embed::hub::{Cursor, Manifest, Reader, Stream};
+use pplx_embed::hub::{ByteStream, Cursor, Manifest, Reader};
 use pplx_embed::model::{Config, Tokenizer};
 use pplx_embed::{Error, Result};
 use proptest::prelude::*;
@@ -21,7 +21,7 @@ impl Bytes {
     }
 }
 
-impl Stream for Bytes {
+impl ByteStream for Bytes {
     fn size(&self) -> Option<u64> {
         self.2
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use pplx_embed::hub::{self, Digest, Folder, Http, Remote, Repository, Retry, Stream};
+use pplx_embed::hub::{self, ByteStream, Digest, Folder, Http, Remote, Repository, Retry};
 use pplx_embed::model::{EmbedOptions, LoadOptions, Model};
 use serde_json::{Value, json};
 use support::*;
@@ -43,10 +43,10 @@ fn the_revision_becomes_a_commit_and_every_page_of_its_files_is_read() {
     let manifest = remote.manifest().unwrap();
     assert!(manifest.files.keys().eq(files.keys()), "{:?}", manifest.files.keys());
     for (file, bytes) in &files {
-        let entry = remote.entry(file).unwrap();
-        assert_eq!(entry.size, Some(bytes.len() as u64));
+        let info = remote.info(file).unwrap();
+        assert_eq!(info.size, Some(bytes.len() as u64));
         let large = file.ends_with(".safetensors") || file == "tokenizer.json";
-        assert_eq!(matches!(entry.digest, Some(Digest::Sha256(_))), large, "{file}");
+        assert_eq!(matches!(info.digest, Some(Digest::Sha256(_))), large, "{file}");
         assert_eq!(&read(&remote, file).unwrap(), bytes);
     }
     assert_eq!(hub.requests().iter().filter(|r| r.path.contains("/tree/")).count(), files.len().div_ceil(3) + 1);
@@ -65,11 +65,11 @@ fn the_revision_becomes_a_commit_and_every_page_of_its_files_is_read() {
 fn a_plain_host_has_no_manifest_and_serves_all_the_same() {
     let hub = Hub::start();
     let remote = open(&hub.plain(SMALL)).unwrap();
-    assert_eq!((remote.commit(), remote.entry(WEIGHTS)), (None, None));
+    assert_eq!((remote.commit(), remote.info(WEIGHTS)), (None, None));
     let mut stream = pollster::block_on(remote.open_at(WEIGHTS, 0)).unwrap();
-    assert_eq!(stream.entry().size, Some(local(SMALL, WEIGHTS).len() as u64));
-    assert!(stream.entry().tag.as_deref().is_some_and(|t| t.starts_with('"')));
-    assert!(stream.entry().digest.is_none());
+    assert_eq!(stream.info().size, Some(local(SMALL, WEIGHTS).len() as u64));
+    assert!(stream.info().tag.as_deref().is_some_and(|t| t.starts_with('"')));
+    assert!(stream.info().digest.is_none());
     assert!(pollster::block_on(stream.next()).unwrap().is_some());
     assert_eq!(read(&remote, WEIGHTS).unwrap(), local(SMALL, WEIGHTS));
     assert_eq!(pollster::block_on(hub::read_optional(&remote, "no.json", 9)).unwrap(), None);

@@ -11,7 +11,7 @@ use std::cell::Cell;
 use pplx_embed::gpu::{
     Dense, DenseForm, Family, Form, Gpu, Heads, Keep, Kernels, Linear, Storage, TokenForm, WeightType, probe, shaders,
 };
-use pplx_embed::hub::{NoForm, Source, Stream};
+use pplx_embed::hub::{ByteStream, NoDerivedFile, Source};
 use pplx_embed::maxsim::Scorer;
 use pplx_embed::model::{LoadOptions, Model};
 use pplx_embed::{Error, Result};
@@ -141,8 +141,8 @@ struct Chunks {
 }
 
 impl Source for Memory {
-    type Stream = Chunks;
-    type Form<'a> = NoForm;
+    type ByteStream = Chunks;
+    type DerivedFile<'a> = NoDerivedFile;
 
     async fn open(&self, file: &str) -> Result<Chunks> {
         match self.0.iter().find(|(name, _)| *name == file) {
@@ -152,7 +152,7 @@ impl Source for Memory {
     }
 }
 
-impl Stream for Chunks {
+impl ByteStream for Chunks {
     fn size(&self) -> Option<u64> {
         Some(self.size as u64)
     }

@@ -14,6 +14,7 @@ mod ops;
 pub mod probe;
 mod run;
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 pub use buffer::{Buffer, Weight};
@@ -22,9 +23,34 @@ pub use gpu::{Gpu, Packing, shaders};
 pub use ops::{AdapterInfo, HeadRows, Heads, Limits, MaxSimJob, MaxSimShard, MaximaSum, Operation, Segment, Tile};
 pub use run::{Kernels, Run};
 
-use crate::error::Result;
-use crate::numbers::{MatrixFormat, RowFormat};
+use crate::error::{Error, Result};
+use crate::numbers::{MatrixFormat, RowFormat, parse_name};
 use crate::watch::Watch;
+
+/// Which engine is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Device {
+    /// The GPU that the platform prefers, or the processor where there is none.
+    #[default]
+    Auto,
+    /// The GPU that the platform prefers.
+    Gpu,
+    /// The processor.
+    Cpu,
+}
+
+impl Device {
+    const NAMES: [(&str, Self); 4] =
+        [("auto", Self::Auto), ("gpu", Self::Gpu), ("webgpu", Self::Gpu), ("cpu", Self::Cpu)];
+}
+
+impl FromStr for Device {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        parse_name("device", name, &Self::NAMES)
+    }
+}
 
 /// An engine on a device. Clones share it.
 #[derive(Clone)]
@@ -36,6 +62,21 @@ pub enum Backend {
 }
 
 impl Backend {
+    /// The engine that is wanted.
+    ///
+    /// # Errors
+    /// As [`Backend::gpu`], but that [`Device::Auto`] does not need an adapter.
+    pub async fn open(device: Device) -> Result<Self> {
+        match device {
+            Device::Cpu => Ok(Self::cpu()),
+            Device::Gpu => Self::gpu().await,
+            Device::Auto => match Self::gpu().await {
+                Err(Error::NoAdapter { .. }) => Ok(Self::cpu()),
+                other => other,
+            },
+        }
+    }
+
     /// The GPU that the platform prefers for heavy work.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::hub::{Cursor, Stream};
+use crate::hub::{ByteStream, Cursor};
 
 /// Longest header accepted, in bytes: the format's own limit.
 const MAX_HEADER: u64 = 100_000_000;
@@ -83,7 +83,7 @@ impl Header {
     /// # Errors
     /// [`Error::InvalidCheckpoint`] if the header breaks the format or does not fit the file's size, [`Error::Io`] if
     /// the file ends within it.
-    pub async fn read<S: Stream>(cursor: &mut Cursor<S>) -> Result<Self> {
+    pub async fn read<S: ByteStream>(cursor: &mut Cursor<S>) -> Result<Self> {
         let file = cursor.file().to_owned();
         let prefix = cursor.exact(8).await?;
         let length = prefix.iter().rev().fold(0, |n, &b| n << 8 | u64::from(b));

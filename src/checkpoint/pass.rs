@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Header, Loss, MatrixRows, Recode, StoredMatrix, Tensor};
 use crate::error::{Error, Result};
-use crate::hub::{Cursor, Stream};
+use crate::hub::{ByteStream, Cursor};
 use crate::numbers::MatrixFormat;
 
 /// Bytes of a matrix read, recast and handed on at a time.
@@ -103,7 +103,7 @@ impl WeightPass {
     /// # Errors
     /// [`Error::InvalidCheckpoint`] naming a tensor that is there twice, what kept bytes from being read, or what the
     /// sink gave.
-    pub async fn file<S: Stream>(
+    pub async fn file<S: ByteStream>(
         &mut self,
         cursor: &mut Cursor<S>,
         header: &Header,
@@ -158,7 +158,7 @@ impl WeightPass {
     }
 
     /// The rows of a matrix that is this tensor, or of its codes, block by block; what they lost by being changed.
-    async fn stream<S: Stream>(
+    async fn stream<S: ByteStream>(
         &self,
         index: usize,
         cursor: &mut Cursor<S>,
@@ -221,7 +221,7 @@ impl WantedMatrix {
 }
 
 /// The whole of a tensor.
-async fn hold<S: Stream>(cursor: &mut Cursor<S>, tensor: &Tensor, sink: &mut impl WeightSink) -> Result<Vec<u8>> {
+async fn hold<S: ByteStream>(cursor: &mut Cursor<S>, tensor: &Tensor, sink: &mut impl WeightSink) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // Once the file's size has vouched for the header, room for the whole is asked for at once.
     if cursor.size().is_some() {

@@ -1,7 +1,7 @@
-use super::{LocalFile, Reader, Stream};
+use super::{ByteStream, LocalFile, Reader};
 use crate::error::{Error, Result};
 
-/// A place in a file: of one that streams in, or of one that lies on this machine and can be read anywhere.
+/// A position in a file, which is either a stream or a local file that can be read at any byte.
 pub enum Cursor<S> {
     /// A stream, which goes forward only.
     Stream(Reader<S>),
@@ -16,7 +16,7 @@ pub enum Cursor<S> {
     },
 }
 
-impl<S: Stream> Cursor<S> {
+impl<S: ByteStream> Cursor<S> {
     /// The start of `file`, named `name` in errors.
     pub fn local(name: impl Into<String>, file: LocalFile) -> Self {
         Self::Local { name: name.into(), file, position: 0 }
@@ -54,7 +54,9 @@ impl<S: Stream> Cursor<S> {
         match self {
             Self::Stream(reader) => match to.checked_sub(reader.position()) {
                 Some(distance) => reader.skip(distance).await,
-                None => Err(Error::io(reader.file(), format!("is past byte {to}, and a stream cannot go back"))),
+                None => {
+                    Err(Error::io(reader.file(), format!("is already past byte {to}, and a stream cannot go back")))
+                }
             },
             Self::Local { position, .. } => {
                 *position = to;
@@ -85,10 +87,10 @@ impl<S: Stream> Cursor<S> {
         }
     }
 
-    /// Reads a stream to its end, where one that verifies its bytes does so.
+    /// Reads a stream to its end, which is where a verifying stream checks its bytes.
     ///
     /// # Errors
-    /// What kept it from being read, or [`Error::Integrity`].
+    /// The reason it could not be read, or [`Error::Integrity`].
     pub async fn finish(&mut self) -> Result<()> {
         match self {
             Self::Stream(reader) => reader.finish().await,

@@ -2,7 +2,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 
-use super::{LocalFile, NoForm, Source, Stream};
+use super::{ByteStream, LocalFile, NoDerivedFile, Source};
 use crate::error::{Error, Result};
 
 /// A model's files in a local folder.
@@ -18,8 +18,8 @@ impl Folder {
 }
 
 impl Source for Folder {
-    type Stream = FileStream;
-    type Form<'a> = NoForm;
+    type ByteStream = FileStream;
+    type DerivedFile<'a> = NoDerivedFile;
 
     async fn open(&self, file: &str) -> Result<FileStream> {
         let open = File::open(self.path.join(file)).and_then(|f| Ok((f.metadata()?.len(), f)));
@@ -48,7 +48,7 @@ pub struct FileStream {
     size: u64,
 }
 
-impl Stream for FileStream {
+impl ByteStream for FileStream {
     fn size(&self) -> Option<u64> {
         Some(self.size)
     }

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use ureq::Agent;
 
 use super::headers::{join, number, origin};
-use super::{Answer, Stream, Transport};
+use super::{ByteStream, HttpResponse, Transport};
 use crate::error::{Error, Result};
 
 /// Most redirects followed.
-const MOST_REDIRECTS: usize = 10;
+const MAX_REDIRECTS: usize = 10;
 /// The header in which a Hub names the commit of a file.
 const COMMIT: &str = "x-repo-commit";
 /// How often a wait looks whether the caller has cancelled.
@@ -66,12 +66,12 @@ fn check(cancelled: &Cancelled) -> Result<()> {
 impl Transport for Http {
     type Body = HttpBody;
 
-    async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Answer<HttpBody>> {
+    async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<HttpResponse<HttpBody>> {
         let network = |message: String| Error::Network { url: url.into(), status: None, message };
         let mut target = url.to_owned();
         let mut trusted = true;
         let mut commit = None;
-        for _ in 0..=MOST_REDIRECTS {
+        for _ in 0..=MAX_REDIRECTS {
             check(&self.cancelled)?;
             let mut request = self.agent.get(&target);
             for (name, value) in headers {
@@ -91,7 +91,7 @@ impl Transport for Http {
                 body: Box::new(answer.into_body().into_reader()),
                 cancelled: Arc::clone(&self.cancelled),
             };
-            let mut answer = Answer { status, headers, body };
+            let mut answer = HttpResponse { status, headers, body };
             if !matches!(status, 301 | 302 | 303 | 307 | 308) {
                 answer.headers.extend(commit);
                 answer.body.size = if encoded { None } else { answer.header("content-length").and_then(number) };
@@ -103,7 +103,7 @@ impl Transport for Http {
             target = to.ok_or_else(|| network(format!("the server answered {status} without a usable Location")))?;
             trusted = trusted && origin(&target) == origin(url);
         }
-        Err(network(format!("the server redirects more than {MOST_REDIRECTS} times")))
+        Err(network(format!("the server redirects more than {MAX_REDIRECTS} times")))
     }
 
     async fn wait(&self, time: Duration) -> Result<()> {
@@ -134,7 +134,7 @@ pub struct HttpBody {
     cancelled: Cancelled,
 }
 
-impl Stream for HttpBody {
+impl ByteStream for HttpBody {
     fn size(&self) -> Option<u64> {
         self.size
     }

@@ -19,10 +19,10 @@ pub fn token(endpoint: Option<&str>) -> Option<String> {
 /// for when the files were fetched.
 pub fn local_copy(id: &str, revision: Option<&str>) -> Option<PathBuf> {
     let repository = Repository { id: id.into(), revision: revision.map(String::from), ..Repository::default() };
-    let place = repository.place().ok()?;
-    let repo = cache()?.repo(Repo::with_revision(place.id, RepoType::Model, place.revision.clone()));
+    let address = repository.address().ok()?;
+    let repo = cache()?.repo(Repo::with_revision(address.id, RepoType::Model, address.revision.clone()));
     let named = repo.get("config.json").and_then(|config| Some(config.parent()?.to_owned()));
-    let folder = named.unwrap_or_else(|| repo.pointer_path(&place.revision));
+    let folder = named.unwrap_or_else(|| repo.pointer_path(&address.revision));
     is_whole(&folder).then_some(folder)
 }
 

@@ -1,44 +1,54 @@
-//! Files that are on this machine.
+//! Files on this machine that can be read at any byte, and the locks that protect them.
 
-use std::fs::File;
-use std::io;
 use std::sync::Arc;
 
+#[cfg(target_arch = "wasm32")]
+use super::browser_file::{BrowserFile as FileHandle, BrowserLock as LockHandle};
 use crate::error::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
+use std::fs::{File as FileHandle, File as LockHandle};
 
-/// A file that can be read at any place.
+/// A file on this machine that can be read at any byte.
 pub struct LocalFile {
     name: String,
-    file: File,
+    handle: FileHandle,
     size: u64,
-    /// Kept as long as the file is in use.
-    _lock: Option<Arc<Lock>>,
+    /// Keeps the file from being removed while it is in use.
+    _lock: Option<Arc<StoreLock>>,
 }
 
-/// A lock, held while it lives.
-pub struct Lock {
-    _file: File,
+/// A lock of a [`FileStore`](super::cache::FileStore). Released when dropped.
+pub struct StoreLock {
+    _handle: LockHandle,
 }
 
-impl Lock {
-    pub(super) fn new(file: File) -> Self {
-        Self { _file: file }
+impl StoreLock {
+    pub(super) fn new(handle: LockHandle) -> Self {
+        Self { _handle: handle }
     }
 }
 
 impl LocalFile {
-    /// The open `file`, which errors call `name`.
-    pub(super) fn new(name: &str, file: File) -> io::Result<Self> {
-        let size = file.metadata()?.len();
-        Ok(Self { name: name.into(), file, size, _lock: None })
+    /// The open file `handle`, called `name` in errors.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn new(name: &str, handle: FileHandle) -> std::io::Result<Self> {
+        let size = handle.metadata()?.len();
+        Ok(Self { name: name.into(), handle, size, _lock: None })
     }
 
-    /// The same file, holding `lock` and called `name` in errors.
-    pub(super) fn held(self, name: &str, lock: Arc<Lock>) -> Self {
+    /// The file of `reading`, a `Reading` of `js/cache/files.ts`, called `name` in errors.
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn new(name: &str, reading: wasm_bindgen::JsValue) -> Self {
+        let handle = FileHandle::new(reading);
+        Self { name: name.into(), size: handle.size(), handle, _lock: None }
+    }
+
+    /// The same file, called `name` in errors, which holds `lock`.
+    pub(super) fn with_lock(self, name: &str, lock: Arc<StoreLock>) -> Self {
         Self { name: name.into(), _lock: Some(lock), ..self }
     }
 
-    /// Its size in bytes.
+    /// Size in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
@@ -48,9 +58,9 @@ impl LocalFile {
     /// # Errors
     /// [`Error::Io`] if the file ends before, or cannot be read.
     pub async fn read_at(&self, at: u64, length: usize) -> Result<Vec<u8>> {
-        // Nothing is allocated for what is not there.
+        // Checked first, so that a wrong length allocates nothing.
         if at.checked_add(length as u64).is_none_or(|end| end > self.size) {
-            return Err(self.short(at, length));
+            return Err(self.too_short(at, length));
         }
         let mut bytes = vec![0; length];
         self.read_into(at, &mut bytes).await?;
@@ -62,29 +72,39 @@ impl LocalFile {
     /// # Errors
     /// As [`LocalFile::read_at`].
     pub async fn read_into(&self, at: u64, into: &mut [u8]) -> Result<()> {
-        let mut done = 0;
-        while done < into.len() {
-            match read_some(&self.file, at + done as u64, &mut into[done..]) {
-                Ok(0) => return Err(self.short(at, into.len())),
-                Ok(count) => done += count,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(Error::io(&self.name, e)),
-            }
-        }
-        Ok(())
+        #[cfg(target_arch = "wasm32")]
+        let filled = self.handle.fill(&self.name, at, into).await?;
+        #[cfg(not(target_arch = "wasm32"))]
+        let filled = fill(&self.handle, at, into).map_err(|e| Error::io(&self.name, e))?;
+        if filled { Ok(()) } else { Err(self.too_short(at, into.len())) }
     }
 
-    fn short(&self, at: u64, length: usize) -> Error {
-        Error::io(&self.name, format!("has {} bytes, {length} from byte {at} on were asked for", self.size))
+    fn too_short(&self, at: u64, length: usize) -> Error {
+        Error::io(&self.name, format!("has {} bytes, but {length} bytes from byte {at} on were requested", self.size))
     }
 }
 
+/// Fills `into` with the bytes of `file` from byte `at` on; false if the file ends before.
+#[cfg(not(target_arch = "wasm32"))]
+fn fill(file: &FileHandle, at: u64, into: &mut [u8]) -> std::io::Result<bool> {
+    let mut done = 0;
+    while done < into.len() {
+        match read_some(file, at + done as u64, &mut into[done..]) {
+            Ok(0) => return Ok(false),
+            Ok(count) => done += count,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(true)
+}
+
 #[cfg(unix)]
-fn read_some(file: &File, at: u64, into: &mut [u8]) -> io::Result<usize> {
+fn read_some(file: &FileHandle, at: u64, into: &mut [u8]) -> std::io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, into, at)
 }
 
 #[cfg(windows)]
-fn read_some(file: &File, at: u64, into: &mut [u8]) -> io::Result<usize> {
+fn read_some(file: &FileHandle, at: u64, into: &mut [u8]) -> std::io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, into, at)
 }

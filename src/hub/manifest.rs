@@ -30,8 +30,8 @@ impl fmt::Display for Digest {
 
 /// What is known of a file before its bytes are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Entry {
-    /// Bytes.
+pub struct FileInfo {
+    /// CachedBytes.
     pub size: Option<u64>,
     /// What its bytes must hash to; `None` on a host without a manifest.
     pub digest: Option<Digest>,
@@ -45,11 +45,11 @@ pub struct Manifest {
     /// The commit that the revision stood for, 40 hex digits.
     pub commit: String,
     /// Every file by its path within the model.
-    pub files: BTreeMap<String, Entry>,
+    pub files: BTreeMap<String, FileInfo>,
 }
 
 /// Most files of a commit; a model has a few dozen.
-const MOST_FILES: usize = 100_000;
+const MAX_FILES: usize = 100_000;
 
 #[derive(Deserialize)]
 struct RawRevision {
@@ -110,12 +110,12 @@ impl Manifest {
             if digest.is_none() {
                 return Err(format!("{path:?} has no oid"));
             }
-            let entry = Entry { size: Some(size), digest, tag: None };
-            if self.files.insert(raw.path.clone(), entry).is_some() {
+            let info = FileInfo { size: Some(size), digest, tag: None };
+            if self.files.insert(raw.path.clone(), info).is_some() {
                 return Err(format!("{path:?} is listed twice"));
             }
-            if self.files.len() > MOST_FILES {
-                return Err(format!("lists more than {MOST_FILES} files"));
+            if self.files.len() > MAX_FILES {
+                return Err(format!("lists more than {MAX_FILES} files"));
             }
         }
         Ok(())
@@ -136,7 +136,7 @@ fn shown(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Digest, Entry, Manifest};
+    use super::{Digest, FileInfo, Manifest};
 
     const SHA1: &str = "d670460b4b4aece5915caf5c68d12f560a9fe3e4";
     const SHA256: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
@@ -158,7 +158,7 @@ mod tests {
         .unwrap();
         let names: Vec<&str> = manifest.files.keys().map(String::as_str).collect();
         assert_eq!(names, ["1_Pooling/config.json", "model.safetensors"]);
-        let Entry { size, digest, tag } = &manifest.files["model.safetensors"];
+        let FileInfo { size, digest, tag } = &manifest.files["model.safetensors"];
         assert_eq!((*size, tag), (Some(4), &None));
         assert_eq!(digest.unwrap().to_string(), format!("sha256:{SHA256}"));
         let small = manifest.files["1_Pooling/config.json"].digest.unwrap();

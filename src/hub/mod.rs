@@ -1,8 +1,10 @@
-//! Where a model's bytes come from. Knows files and bytes, not what is in them.
+//! Where a model's files come from: a folder, a server, or a cache of a server. Knows bytes, not their meaning.
 
+mod api;
 #[cfg(target_arch = "wasm32")]
-mod alarm;
+mod browser_file;
 pub mod cache;
+mod client;
 mod cursor;
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
@@ -11,13 +13,14 @@ pub mod headers;
 mod http;
 #[cfg(not(target_arch = "wasm32"))]
 mod local;
-#[cfg(not(target_arch = "wasm32"))]
 mod local_file;
 mod manifest;
 mod reader;
 mod remote;
 mod repository;
 mod retry;
+#[cfg(target_arch = "wasm32")]
+mod timeout;
 mod transfer;
 mod transport;
 mod verified;
@@ -25,7 +28,7 @@ mod verified;
 mod web;
 
 #[cfg(target_arch = "wasm32")]
-pub use cache::{LocalFile, Lock};
+pub(crate) use browser_file::settled;
 pub use cursor::Cursor;
 #[cfg(not(target_arch = "wasm32"))]
 pub use folder::Folder;
@@ -33,54 +36,53 @@ pub use folder::Folder;
 pub use http::Http;
 #[cfg(not(target_arch = "wasm32"))]
 pub use local::{local_copy, token};
-#[cfg(not(target_arch = "wasm32"))]
-pub use local_file::{LocalFile, Lock};
-pub use manifest::{Digest, Entry, Manifest};
+pub use local_file::{LocalFile, StoreLock};
+pub use manifest::{Digest, FileInfo, Manifest};
 pub use reader::Reader;
-pub use remote::{MOST_BODIES, Remote};
+pub use remote::{MAX_BODIES, Remote};
 pub use repository::Repository;
 pub use retry::Retry;
 pub use transfer::RemoteStream;
-pub use transport::{Answer, Transport};
+pub use transport::{HttpResponse, Transport};
 pub use verified::{Hasher, Verified};
 #[cfg(target_arch = "wasm32")]
 pub use web::Web;
 
 use crate::error::{Error, Result};
 
-/// A place that holds the files of one model.
+/// The files of one model.
 #[expect(async_fn_in_trait, reason = "used generically inside this crate; browser futures are not Send")]
 pub trait Source {
-    /// One file being read from its start.
-    type Stream: Stream;
-    /// A file's other form being kept; [`NoForm`] where there is nowhere to keep it.
-    type Form<'a>: Form
+    /// The bytes of one file, from its start.
+    type ByteStream: ByteStream;
+    /// A file derived from another one while it is being written; [`NoDerivedFile`] where none can be stored.
+    type DerivedFile<'a>: DerivedFile
     where
         Self: 'a;
 
     /// Opens `file`, a path within the model.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if there is no such file; otherwise what kept it from being opened.
-    async fn open(&self, file: &str) -> Result<Self::Stream>;
+    /// [`Error::NotFound`] if there is no such file; otherwise the reason it could not be opened.
+    async fn open(&self, file: &str) -> Result<Self::ByteStream>;
 
-    /// As [`Source::open`], for who wants its beginning only: nothing of it is kept, and it is not verified.
+    /// As [`Source::open`], for a caller that reads only the beginning: nothing is cached and nothing is verified.
     ///
     /// # Errors
     /// As [`Source::open`].
-    async fn peek(&self, file: &str) -> Result<Self::Stream> {
+    async fn peek(&self, file: &str) -> Result<Self::ByteStream> {
         self.open(file).await
     }
 
-    /// `file` for reading at any place, if it lies on this machine.
+    /// `file` for reading at any byte, if it is on this machine.
     ///
     /// # Errors
-    /// What kept it from being opened.
+    /// The reason it could not be opened.
     async fn local(&self, _file: &str) -> Result<Option<LocalFile>> {
         Ok(None)
     }
 
-    /// As [`Source::local`], after loading it onto this machine, if there is a place for it.
+    /// As [`Source::local`], after downloading the file where it can be stored.
     ///
     /// # Errors
     /// As [`Source::open`].
@@ -88,51 +90,52 @@ pub trait Source {
         self.local(file).await
     }
 
-    /// What was made of `file` and kept as `form`, a word of letters, digits and `-`.
+    /// The file that was derived from `file` and stored as `form`, a name of letters, digits and `-`.
     ///
     /// # Errors
-    /// What kept it from being opened.
-    async fn form(&self, _file: &str, _form: &str) -> Result<Option<LocalFile>> {
+    /// The reason it could not be opened.
+    async fn derived_file(&self, _file: &str, _form: &str) -> Result<Option<LocalFile>> {
         Ok(None)
     }
 
     /// Begins what [`Source::form`] then finds; `None` where there is no place for it, or somebody else is making it.
     ///
     /// # Errors
-    /// What kept it from being begun.
-    async fn begin_form(&self, _file: &str, _form: &str) -> Result<Option<Self::Form<'_>>> {
+    /// The reason it could not be started.
+    async fn begin_derived_file(&self, _file: &str, _form: &str) -> Result<Option<Self::DerivedFile<'_>>> {
         Ok(None)
     }
 
-    /// Gives up what is kept of `file` itself, now that all that will be wanted of it is kept in another form.
+    /// Removes the stored copy of `file` itself, because the files derived from it replace it.
     ///
     /// # Errors
-    /// What kept it from being removed.
-    async fn forget(&self, _file: &str) -> Result<()> {
+    /// The reason it could not be removed.
+    async fn discard_original(&self, _file: &str) -> Result<()> {
         Ok(())
     }
 }
 
-/// A file's other form, being written from front to back. Dropped before it is finished, nothing of it is kept.
+/// A file derived from another one, for example with quantized weights, being written from front to back. If it is
+/// dropped before [`DerivedFile::finish`], nothing is stored.
 #[expect(async_fn_in_trait, reason = "used generically inside this crate; browser futures are not Send")]
-pub trait Form {
+pub trait DerivedFile {
     /// Adds `bytes`.
     ///
     /// # Errors
-    /// [`Error::StorageFull`], or what kept them from being written.
+    /// [`Error::StorageFull`], or the reason they could not be written.
     async fn append(&mut self, bytes: &[u8]) -> Result<()>;
 
-    /// Publishes it, all at once.
+    /// Publishes the whole file in one step.
     ///
     /// # Errors
-    /// As [`Form::append`].
+    /// As [`DerivedFile::append`].
     async fn finish(self) -> Result<()>;
 }
 
-/// The form that is never made.
-pub enum NoForm {}
+/// For sources that store no derived files.
+pub enum NoDerivedFile {}
 
-impl Form for NoForm {
+impl DerivedFile for NoDerivedFile {
     async fn append(&mut self, _bytes: &[u8]) -> Result<()> {
         match *self {}
     }
@@ -144,21 +147,21 @@ impl Form for NoForm {
 
 /// A file's bytes in order.
 #[expect(async_fn_in_trait, reason = "used generically inside this crate; browser futures are not Send")]
-pub trait Stream {
+pub trait ByteStream {
     /// The file's size in bytes, where it is known.
     fn size(&self) -> Option<u64>;
 
     /// The next bytes, a few MiB at most; `None` at the end.
     ///
     /// # Errors
-    /// What kept them from being read.
+    /// The reason they could not be read.
     async fn next(&mut self) -> Result<Option<Vec<u8>>>;
 }
 
-/// The stream of what lies on this machine and is never streamed.
+/// For files on this machine, which are never streamed.
 pub enum NoStream {}
 
-impl Stream for NoStream {
+impl ByteStream for NoStream {
     fn size(&self) -> Option<u64> {
         match *self {}
     }
@@ -179,7 +182,7 @@ pub async fn read(source: &impl Source, file: &str, cap: usize) -> Result<Vec<u8
 /// The whole of a small file, or `None` if there is none.
 ///
 /// # Errors
-/// [`Error::Io`] if it is larger than `cap` bytes; otherwise what kept it from being read.
+/// [`Error::Io`] if it is larger than `cap` bytes; otherwise the reason it could not be read.
 pub async fn read_optional(source: &impl Source, file: &str, cap: usize) -> Result<Option<Vec<u8>>> {
     match read(source, file, cap).await {
         Ok(bytes) => Ok(Some(bytes)),

@@ -1,17 +1,17 @@
-use super::Stream;
+use super::ByteStream;
 use crate::error::{Error, Result};
 
-/// Reads a [`Stream`] in pieces of the size asked for.
+/// Reads a [`ByteStream`] in pieces of the size asked for.
 pub struct Reader<S> {
     file: String,
     stream: S,
-    /// Bytes that came and were not yet asked for, from `taken` on.
+    /// CachedBytes that came and were not yet asked for, from `taken` on.
     chunk: Vec<u8>,
     taken: usize,
     position: u64,
 }
 
-impl<S: Stream> Reader<S> {
+impl<S: ByteStream> Reader<S> {
     /// A reader at the start of `stream`; `file` is named in errors.
     pub fn new(file: impl Into<String>, stream: S) -> Self {
         Self { file: file.into(), stream, chunk: Vec::new(), taken: 0, position: 0 }
@@ -27,7 +27,7 @@ impl<S: Stream> Reader<S> {
         self.stream.size()
     }
 
-    /// Bytes handed out so far.
+    /// CachedBytes handed out so far.
     pub fn position(&self) -> u64 {
         self.position
     }
@@ -48,7 +48,7 @@ impl<S: Stream> Reader<S> {
         Ok(bytes)
     }
 
-    /// Passes over `count` bytes.
+    /// Skips `count` bytes.
     ///
     /// # Errors
     /// As [`Reader::exact`].
@@ -61,10 +61,10 @@ impl<S: Stream> Reader<S> {
         Ok(())
     }
 
-    /// Reads on to the end, where a stream that verifies its bytes does so. What is there beyond is too much.
+    /// Expects the end of the file, which is where a verifying stream checks its bytes.
     ///
     /// # Errors
-    /// [`Error::Io`] if there is more; what kept the end from being reached.
+    /// [`Error::Io`] if there are more bytes; otherwise the reason the end could not be reached.
     pub async fn finish(&mut self) -> Result<()> {
         match self.more().await? {
             false => Ok(()),
@@ -72,7 +72,7 @@ impl<S: Stream> Reader<S> {
         }
     }
 
-    /// Everything that is left.
+    /// All remaining bytes.
     ///
     /// # Errors
     /// [`Error::Io`] if that is more than `cap` bytes.

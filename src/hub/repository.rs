@@ -25,7 +25,7 @@ pub struct Repository {
 }
 
 /// The parts of a repository's addresses, checked.
-pub(super) struct Place {
+pub(super) struct ModelAddress {
     /// Without a slash at its end.
     pub(super) endpoint: String,
     pub(super) id: String,
@@ -36,7 +36,7 @@ pub(super) struct Place {
 impl Repository {
     /// # Errors
     /// [`Error::InvalidArgument`] naming the field that cannot be part of an address or a header.
-    pub(super) fn place(&self) -> Result<Place> {
+    pub(super) fn address(&self) -> Result<ModelAddress> {
         let endpoint = self.endpoint.as_deref().unwrap_or(HUB).trim_end_matches('/');
         let host = endpoint.split_once("//").and_then(|(_, rest)| rest.split('/').next()).unwrap_or("");
         if host.contains('@') {
@@ -60,11 +60,11 @@ impl Repository {
         if self.token.as_ref().is_some_and(|t| t.is_empty() || !t.bytes().all(|b| b.is_ascii_graphic())) {
             return Err(Error::argument("token", "has characters that an HTTP header cannot carry, or none"));
         }
-        Ok(Place { endpoint: endpoint.into(), id: id.clone(), revision: revision.into() })
+        Ok(ModelAddress { endpoint: endpoint.into(), id: id.clone(), revision: revision.into() })
     }
 }
 
-impl Place {
+impl ModelAddress {
     /// Where the Hub says what commit the revision is.
     pub(super) fn revision_api(&self) -> String {
         // A revision is one segment, whatever is in it: the Hub wants refs%2Fpr%2F1.
@@ -126,33 +126,33 @@ mod tests {
 
     #[test]
     fn addresses_are_those_of_the_hub() {
-        let place = repository("perplexity-ai/pplx-embed-v1-0.6b", None, None).place().unwrap();
-        let url = place.file("main", "1_Pooling/config.json").unwrap();
+        let address = repository("perplexity-ai/pplx-embed-v1-0.6b", None, None).address().unwrap();
+        let url = address.file("main", "1_Pooling/config.json").unwrap();
         let want = "https://huggingface.co/perplexity-ai/pplx-embed-v1-0.6b/resolve/main/1_Pooling/config.json";
         assert_eq!(url, want);
-        let place = repository("a", Some("refs/pr/1"), Some("http://localhost:8080/models/")).place().unwrap();
-        let url = place.file(&place.revision, "ä b").unwrap();
+        let address = repository("a", Some("refs/pr/1"), Some("http://localhost:8080/models/")).address().unwrap();
+        let url = address.file(&address.revision, "ä b").unwrap();
         assert_eq!(url, "http://localhost:8080/models/a/resolve/refs%2Fpr%2F1/%C3%A4%20b");
-        assert_eq!(place.revision_api(), "http://localhost:8080/models/api/models/a/revision/refs%2Fpr%2F1");
-        assert_eq!(place.tree_api("0a"), "http://localhost:8080/models/api/models/a/tree/0a?recursive=true");
+        assert_eq!(address.revision_api(), "http://localhost:8080/models/api/models/a/revision/refs%2Fpr%2F1");
+        assert_eq!(address.tree_api("0a"), "http://localhost:8080/models/api/models/a/tree/0a?recursive=true");
     }
 
     #[test]
     fn what_would_leave_the_repository_is_refused() {
         for id in ["", "..", "a/..", "a/b/c", "/a", "https://a", "a b", "a%2f..", "a?b"] {
-            assert_eq!(repository(id, None, None).place().err().unwrap().code(), "invalid-argument", "{id}");
+            assert_eq!(repository(id, None, None).address().err().unwrap().code(), "invalid-argument", "{id}");
         }
         for revision in ["", "..", "a/../b"] {
-            assert!(repository("a", Some(revision), None).place().is_err(), "{revision}");
+            assert!(repository("a", Some(revision), None).address().is_err(), "{revision}");
         }
         for endpoint in ["https://user:secret@host", "https://host?x", "https://ho st", "https://ho\u{1}st"] {
-            let error = repository("a", None, Some(endpoint)).place().err().unwrap();
+            let error = repository("a", None, Some(endpoint)).address().err().unwrap();
             assert!(!error.to_string().contains("secret"), "{error}");
         }
-        let place = repository("a", None, None).place().unwrap();
+        let address = repository("a", None, None).address().unwrap();
         for file in ["../x", "", "/x", "a\\..\\x"] {
-            assert!(place.file("main", file).is_err(), "{file}");
+            assert!(address.file("main", file).is_err(), "{file}");
         }
-        assert!(Repository { token: Some("a\nb".into()), ..repository("a", None, None) }.place().is_err());
+        assert!(Repository { token: Some("a\nb".into()), ..repository("a", None, None) }.address().is_err());
     }
 }

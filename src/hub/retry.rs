@@ -1,14 +1,14 @@
-//! When to try again, and after how long.
+//! When to try again, and how long to wait before that.
 
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 
-/// How failures that may pass are tried again: after `base`, twice that, four times that and so on, each up to half
-/// shorter by chance, or after as long as the server says.
+/// How failures that may be temporary are retried: after `base`, twice that, four times that and so on, each shortened
+/// at random by up to half, or after as long as the server asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct Retry {
-    /// Tries in a row that bring no byte before it is given up.
+    /// Tries in a row without a received byte before giving up.
     pub attempts: u32,
     /// The first wait.
     pub base: Duration,
@@ -24,38 +24,38 @@ impl Default for Retry {
 }
 
 /// A try that failed.
-pub(super) struct Fault {
+pub(super) struct FailedTry {
     error: Error,
-    /// Whether it may pass.
+    /// Whether it may be temporary.
     passing: bool,
-    /// How long the server wants to be left alone.
+    /// How long the server asked to wait.
     asked: Option<Duration>,
 }
 
-impl Fault {
-    /// One that trying again will not mend.
+impl FailedTry {
+    /// A failure that another try will not fix.
     pub(super) fn lasting(error: Error) -> Self {
         Self { error, passing: false, asked: None }
     }
 
-    /// One that may pass.
+    /// A failure that may be temporary.
     pub(super) fn passing(error: Error) -> Self {
         Self { error, passing: true, asked: None }
     }
 
-    /// The same, told in another way.
+    /// The same, with another error.
     pub(super) fn told(self, tell: impl FnOnce(Error) -> Error) -> Self {
         Self { error: tell(self.error), ..self }
     }
 
-    /// The same, where the server said how long it wants to be left alone.
+    /// The same, with the wait that the server asked for.
     pub(super) fn asking(self, asked: Option<Duration>) -> Self {
         Self { asked, ..self }
     }
 }
 
-/// A connection that could not be made or broke may be whole the next time; nothing else that a transport says may.
-impl From<Error> for Fault {
+/// A connection that failed or broke may work the next time. No other error of a transport is temporary.
+impl From<Error> for FailedTry {
     fn from(error: Error) -> Self {
         if matches!(error, Error::Network { .. }) { Self::passing(error) } else { Self::lasting(error) }
     }
@@ -72,7 +72,7 @@ impl Tries {
         Self { retry, failed: 0 }
     }
 
-    /// Something came: the count begins anew.
+    /// Bytes arrived: the count starts again.
     pub(super) fn progress(&mut self) {
         self.failed = 0;
     }
@@ -80,8 +80,8 @@ impl Tries {
     /// How long to wait after `fault`.
     ///
     /// # Errors
-    /// Its error, if there is no point in trying again, or no patience left.
-    pub(super) fn failed(&mut self, fault: Fault) -> Result<Duration> {
+    /// Its error, if another try is pointless or the tries are used up.
+    pub(super) fn failed(&mut self, fault: FailedTry) -> Result<Duration> {
         self.failed = self.failed.saturating_add(1);
         let asked = fault.asked.unwrap_or_default();
         if !fault.passing || self.failed >= self.retry.attempts || asked > self.retry.most {
@@ -93,7 +93,7 @@ impl Tries {
     }
 }
 
-/// A number from 0 to 1, so that clients that failed together do not come back together.
+/// A random number from 0 to 1, so that clients that failed together do not retry together.
 #[cfg(not(target_arch = "wasm32"))]
 fn chance() -> f64 {
     use std::hash::{BuildHasher, RandomState};
@@ -107,7 +107,7 @@ fn chance() -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Duration, Fault, Retry, Tries};
+    use super::{Duration, FailedTry, Retry, Tries};
     use crate::error::Error;
 
     fn network() -> Error {
@@ -134,13 +134,13 @@ mod tests {
             tries.progress();
         }
         assert!(tries.failed(Error::Aborted.into()).is_err());
-        assert!(tries.failed(Fault::lasting(network())).is_err());
+        assert!(tries.failed(FailedTry::lasting(network())).is_err());
     }
 
     #[test]
     fn a_server_is_left_alone_as_long_as_it_asks_but_no_longer_than_there_is_patience() {
         let mut tries = Tries::new(Retry { base: Duration::ZERO, ..Retry::default() });
-        let asking = |seconds| Fault::passing(network()).asking(Some(Duration::from_secs(seconds)));
+        let asking = |seconds| FailedTry::passing(network()).asking(Some(Duration::from_secs(seconds)));
         assert_eq!(tries.failed(asking(300)).unwrap(), Duration::from_secs(300));
         assert!(tries.failed(asking(301)).is_err());
     }

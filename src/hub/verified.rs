@@ -1,9 +1,9 @@
-//! The check that a file's bytes are the file's bytes.
+//! Verification of a file's size and digest.
 
 use sha2::Digest as _;
 
-use super::Stream;
-use super::manifest::{Digest, Entry};
+use super::ByteStream;
+use super::manifest::{Digest, FileInfo};
 use crate::error::{Error, Result};
 
 /// A stream from byte 0 that is checked against what the file must be. The chunk that completes a file is handed out
@@ -14,15 +14,15 @@ pub struct Verified<S> {
     size: Option<u64>,
     hasher: Option<Hasher>,
     read: u64,
-    /// What was wrong, once something was: it is said again to whoever asks again.
+    /// The first error, which every later call repeats.
     failed: Option<String>,
 }
 
-impl<S: Stream> Verified<S> {
-    /// Checks `stream` against the size and digest of `entry`, where it has them; `file` is named in errors.
-    pub fn new(file: impl Into<String>, stream: S, entry: &Entry) -> Self {
-        let size = entry.size.or_else(|| stream.size());
-        let hasher = entry.digest.and_then(|digest| Hasher::new(digest, size));
+impl<S: ByteStream> Verified<S> {
+    /// Checks `stream` against the size and digest of `info`, where it has them; `file` is named in errors.
+    pub fn new(file: impl Into<String>, stream: S, info: &FileInfo) -> Self {
+        let size = info.size.or_else(|| stream.size());
+        let hasher = info.digest.and_then(|digest| Hasher::new(digest, size));
         Self { file: file.into(), stream, size, hasher, read: 0, failed: None }
     }
 
@@ -31,7 +31,7 @@ impl<S: Stream> Verified<S> {
         Error::Integrity { file: self.file.clone(), message }
     }
 
-    /// Whether what came is the file.
+    /// Checks the size and digest of what arrived.
     fn check(&mut self) -> Result<()> {
         if let Some(size) = self.size.filter(|&size| size != self.read) {
             return Err(self.wrong(format!("has {} bytes, expected {size}", self.read)));
@@ -41,7 +41,7 @@ impl<S: Stream> Verified<S> {
     }
 }
 
-impl<S: Stream> Stream for Verified<S> {
+impl<S: ByteStream> ByteStream for Verified<S> {
     fn size(&self) -> Option<u64> {
         self.size
     }
@@ -57,7 +57,7 @@ impl<S: Stream> Stream for Verified<S> {
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&chunk);
         }
-        // Not only at the end of the stream: a reader that has all it wants does not ask again.
+        // Not only at the end of the stream: a reader that has all it needs does not call again.
         if self.size.is_some_and(|size| self.read >= size) {
             self.check()?;
         }
@@ -65,23 +65,23 @@ impl<S: Stream> Stream for Verified<S> {
     }
 }
 
-/// A digest in the making, and what it must become.
+/// Computes a digest and compares it with the expected one.
 pub struct Hasher {
-    state: State,
+    state: HashState,
     want: Digest,
 }
 
-enum State {
+enum HashState {
     Sha256(sha2::Sha256),
     GitSha1(sha1::Sha1),
 }
 
 impl Hasher {
-    /// Of a file of `size` bytes; `None` if that is not known but part of what is hashed.
+    /// For a file of `size` bytes; `None` if the digest covers the size and the size is unknown.
     pub fn new(want: Digest, size: Option<u64>) -> Option<Self> {
         let state = match want {
-            Digest::Sha256(_) => State::Sha256(sha2::Sha256::new()),
-            Digest::GitSha1(_) => State::GitSha1(sha1::Sha1::new_with_prefix(format!("blob {}\0", size?))),
+            Digest::Sha256(_) => HashState::Sha256(sha2::Sha256::new()),
+            Digest::GitSha1(_) => HashState::GitSha1(sha1::Sha1::new_with_prefix(format!("blob {}\0", size?))),
         };
         Some(Self { state, want })
     }
@@ -89,19 +89,19 @@ impl Hasher {
     /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.state {
-            State::Sha256(hasher) => hasher.update(bytes),
-            State::GitSha1(hasher) => hasher.update(bytes),
+            HashState::Sha256(hasher) => hasher.update(bytes),
+            HashState::GitSha1(hasher) => hasher.update(bytes),
         }
     }
 
-    /// Whether the digest is what it must be.
+    /// Compares the digest with the expected one.
     ///
     /// # Errors
-    /// What came and what was expected, in words.
+    /// A message with the computed and the expected digest.
     pub fn finish(self) -> Result<(), String> {
         let got = match self.state {
-            State::Sha256(hasher) => Digest::Sha256(hasher.finalize().into()),
-            State::GitSha1(hasher) => Digest::GitSha1(hasher.finalize().into()),
+            HashState::Sha256(hasher) => Digest::Sha256(hasher.finalize().into()),
+            HashState::GitSha1(hasher) => Digest::GitSha1(hasher.finalize().into()),
         };
         if got == self.want { Ok(()) } else { Err(format!("is {got}, expected {}", self.want)) }
     }
@@ -109,12 +109,12 @@ impl Hasher {
 
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
-    use super::{Digest, Entry, Hasher, Stream, Verified};
+    use super::{ByteStream, Digest, FileInfo, Hasher, Verified};
     use crate::error::Result;
 
     struct Chunks(Vec<Vec<u8>>);
 
-    impl Stream for Chunks {
+    impl ByteStream for Chunks {
         fn size(&self) -> Option<u64> {
             None
         }
@@ -138,7 +138,7 @@ mod tests {
 
     fn verified(digest: Digest, size: Option<u64>, chunks: &[&str]) -> Verified<Chunks> {
         let chunks = Chunks(chunks.iter().map(|c| c.as_bytes().to_vec()).collect());
-        Verified::new("a.txt", chunks, &Entry { size, digest: Some(digest), tag: None })
+        Verified::new("a.txt", chunks, &FileInfo { size, digest: Some(digest), tag: None })
     }
 
     #[test]

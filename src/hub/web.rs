@@ -7,9 +7,9 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{AbortController, AbortSignal, ReadableStreamDefaultReader, RequestInit, Response};
 
-use super::alarm::Alarm;
 use super::headers::number;
-use super::{Answer, Stream, Transport};
+use super::timeout::Timeout;
+use super::{ByteStream, HttpResponse, Transport};
 use crate::error::{Error, Result};
 
 /// Most bytes handed on at a time; a custom `fetch` may give a whole body as one chunk.
@@ -66,7 +66,7 @@ impl Web {
             None => Reflect::get(&js_sys::global(), &"fetch".into())?.dyn_into()?,
         };
         let answer = Promise::resolve(&fetch.call2(&JsValue::UNDEFINED, &url.into(), &init)?);
-        let answer = Alarm::set(STALL, self.signal.as_ref())?.race(&answer).await.inspect_err(|_| control.abort())?;
+        let answer = Timeout::set(STALL, self.signal.as_ref())?.race(&answer).await.inspect_err(|_| control.abort())?;
         answer.dyn_into().map_err(|_| js_sys::TypeError::new("fetch did not give a Response").into())
     }
 }
@@ -74,7 +74,7 @@ impl Web {
 impl Transport for Web {
     type Body = WebBody;
 
-    async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Answer<WebBody>> {
+    async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<HttpResponse<WebBody>> {
         let control = AbortController::new().map_err(|e| network(url, words(&e)))?;
         let response = self.fetch(url, headers, &control).await.map_err(|thrown| {
             let message = format!("{}; the server was not reached, or does not allow this page (CORS)", words(&thrown));
@@ -90,7 +90,7 @@ impl Transport for Web {
         let reader = body.map_err(|e| Error::io(url, words(&e)))?;
         let signal = self.signal.clone();
         let body = WebBody { url: url.into(), reader, signal, chunk: None, size: None };
-        let mut answer = Answer { status: response.status(), headers, body };
+        let mut answer = HttpResponse { status: response.status(), headers, body };
         let encoded = answer.header("content-encoding").is_some_and(|e| !e.eq_ignore_ascii_case("identity"));
         answer.body.size = if encoded { None } else { answer.header("content-length").and_then(number) };
         Ok(answer)
@@ -98,8 +98,8 @@ impl Transport for Web {
 
     async fn wait(&self, time: Duration) -> Result<()> {
         let never = Promise::new(&mut |_, _| {});
-        let alarm = Alarm::set(time, self.signal.as_ref()).map_err(|e| Error::io("a timer", words(&e)))?;
-        drop(alarm.race(&never).await);
+        let timeout = Timeout::set(time, self.signal.as_ref()).map_err(|e| Error::io("a timer", words(&e)))?;
+        drop(timeout.race(&never).await);
         if self.signal.as_ref().is_some_and(AbortSignal::aborted) { Err(Error::Aborted) } else { Ok(()) }
     }
 }
@@ -115,7 +115,7 @@ pub struct WebBody {
     size: Option<u64>,
 }
 
-impl Stream for WebBody {
+impl ByteStream for WebBody {
     fn size(&self) -> Option<u64> {
         self.size
     }
@@ -138,8 +138,8 @@ impl WebBody {
         let Some(reader) = &self.reader else { return Ok(None) };
         let signal = self.signal.as_ref();
         let broken = |thrown: JsValue| aborted(signal, &thrown).unwrap_or_else(|| network(&self.url, words(&thrown)));
-        let alarm = Alarm::set(STALL, signal).map_err(broken)?;
-        let result = alarm.race(&reader.read()).await.map_err(broken)?;
+        let timeout = Timeout::set(STALL, signal).map_err(broken)?;
+        let result = timeout.race(&reader.read()).await.map_err(broken)?;
         let get = |name: &str| Reflect::get(&result, &name.into()).map_err(broken);
         if get("done")?.is_truthy() {
             return Ok(None);

@@ -6,12 +6,13 @@ use super::rows::{HostRows, RowBatch, RowLayout};
 use super::segment::{RowStorage, Segment};
 use super::store::SegmentStore;
 use super::sweep::{MAX_QUERIES, Sweep};
-use super::top::{Fold, Span, Top};
+use super::top::{Span, TopKByItem};
 use super::{Hit, Index, SearchOptions};
 use crate::backend::{Kernels, Operation};
 use crate::error::{Error, Result};
 use crate::maxsim::TokenVectors;
 use crate::numbers::RowFormat;
+use crate::top_k::TopK;
 use crate::watch::{Progress, Watch};
 
 /// Fewest items that the Hamming distance leaves to be scored: what it loses of the best ten with fewer is in
@@ -37,8 +38,8 @@ impl Index {
         let candidates = options.k.saturating_mul(options.rescore.max(1) as usize).max(MIN_CANDIDATES);
         let near = self.best(signs, &queries, spans, candidates, watch).await?;
         let found = near.iter().enumerate().map(|(query, near)| {
-            let mut top = Top::new(options.k);
-            near.iter().filter_map(|hit| self.cosine(&queries, query, hit.position)).for_each(|hit| top.push(hit));
+            let mut top = TopK::new(options.k);
+            near.iter().filter_map(|hit| self.cosine(&queries, query, hit.position)).for_each(|hit| top.push_hit(hit));
             top.hits()
         });
         Ok(found.collect())
@@ -65,13 +66,13 @@ impl Index {
         let segment = &self.store.segments()[self.store.at(place)?];
         let RowStorage::Host(own) = &segment.rows else { return None };
         let codes = queries.rows.codes(query..query + 1);
-        let mut top = Top::new(1);
+        let mut top = TopK::new(1);
         for chunk in 0..place.rows {
             let row = place.first + chunk;
             let similarity = Similarity::Codes(dot(codes, own.codes(row as usize..row as usize + 1)));
             let score = similarity.score(queries, query, segment, row);
             // Of equal rows the first, so the row takes the item's place.
-            top.push(Hit { position: chunk as usize, score, chunk });
+            top.push_hit(Hit { position: chunk as usize, score, chunk });
         }
         top.hits().first().map(|best| Hit { position, ..*best })
     }
@@ -113,7 +114,7 @@ impl DenseSearch<'_> {
             let block = first..self.queries.len().min(first + MAX_QUERIES);
             let mut sweep =
                 Sweep::new(device, layout, &self.store.sizes, (self.rows, block.clone()), self.watch)?;
-            let mut fold = Fold::new(block.len(), self.k);
+            let mut fold = TopKByItem::new(block.len(), self.k);
             for (segment, storage, spans, all) in self.segments() {
                 let together = sweep.max_rows(storage);
                 for start in all.clone().step_by(together as usize) {

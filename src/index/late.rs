@@ -1,10 +1,11 @@
 //! Late interaction: MaxSim over the rows of every item, or of those that a first pass left.
 
 use super::segment::RowStorage;
-use super::top::{Span, Top};
+use super::top::{HitKey, Span};
 use super::{Hit, Index, SearchOptions};
 use crate::error::{Error, Result};
 use crate::maxsim::{Match, Options, TokenVectors};
+use crate::top_k::TopK;
 use crate::watch::{Progress, Watch};
 
 /// Which rows of a segment are read.
@@ -30,7 +31,7 @@ impl Index {
         }
         let candidates = options.k.max(options.candidates as usize);
         let near = self.score_all(queries, spans, SearchedRows::Signs, candidates, &progress).await?;
-        let mut tops: Vec<Top> = near.iter().map(|_| Top::new(options.k)).collect();
+        let mut tops: Vec<TopK<HitKey>> = near.iter().map(|_| TopK::new(options.k)).collect();
         for (segment, spans) in spans.iter().enumerate() {
             // The candidates that are here, in the order of their rows.
             let mut wanted: Vec<(u32, u32)> = Vec::new();
@@ -50,10 +51,10 @@ impl Index {
             }
             let scores = self.scores(queries, segment, SearchedRows::Exact, &some, Some(&wanted), &progress).await?;
             for (&(query, span), score) in wanted.iter().zip(scores) {
-                tops[query as usize].push(Hit { position: some[span as usize].position, score, chunk: 0 });
+                tops[query as usize].push_hit(Hit { position: some[span as usize].position, score, chunk: 0 });
             }
         }
-        Ok(tops.into_iter().map(Top::hits).collect())
+        Ok(tops.into_iter().map(TopK::hits).collect())
     }
 
     /// The best `k` items for each query.
@@ -65,21 +66,21 @@ impl Index {
         k: usize,
         watch: &Counted<'_>,
     ) -> Result<Vec<Vec<Hit>>> {
-        let mut tops: Vec<Top> = (0..queries.items()).map(|_| Top::new(k)).collect();
+        let mut tops: Vec<TopK<HitKey>> = (0..queries.items()).map(|_| TopK::new(k)).collect();
         let most = (self.store.sizes.scores / queries.items()).max(1);
         for (segment, spans) in spans.iter().enumerate() {
             for some in spans.chunks(most) {
                 let scores = self.scores(queries, segment, searched, some, None, watch).await?;
                 for (top, scores) in tops.iter_mut().zip(scores.chunks_exact(some.len())) {
                     for (span, &score) in some.iter().zip(scores) {
-                        top.push(Hit { position: span.position, score, chunk: 0 });
+                        top.push_hit(Hit { position: span.position, score, chunk: 0 });
                     }
                 }
                 let rows = some.iter().map(|span| u64::from(span.rows)).sum::<u64>();
                 watch.done.set(watch.done.get() + rows * queries.count() as u64);
             }
         }
-        Ok(tops.into_iter().map(Top::hits).collect())
+        Ok(tops.into_iter().map(TopK::hits).collect())
     }
 
     /// The scores of these items of a segment: `[queries, spans]`, or one for each of `pairs` of a query and a span.

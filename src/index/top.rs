@@ -1,64 +1,24 @@
-//! The best of many.
+//! The best items of each query.
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::cmp::Reverse;
 use std::ops::Range;
 
 use super::Hit;
+use crate::top_k::TopK;
 
-/// The best `k` items of those it was shown: by score, and of equal scores by position.
-pub(super) struct Top {
-    k: usize,
-    /// The worst first.
-    heap: BinaryHeap<Worst>,
-}
+/// A hit's position and chunk. Of equal scores the lower position is better.
+pub(super) type HitKey = (Reverse<usize>, Reverse<u32>);
 
-/// Ordered by how little a hit is worth.
-struct Worst(Hit);
-
-impl Ord for Worst {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let (a, b) = (&self.0, &other.0);
-        b.score.total_cmp(&a.score).then(a.position.cmp(&b.position))
-    }
-}
-
-impl PartialOrd for Worst {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Worst {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Worst {}
-
-impl Top {
-    /// Of none so far.
-    pub(super) fn new(k: usize) -> Self {
-        Self { k, heap: BinaryHeap::new() }
+impl TopK<HitKey> {
+    /// Adds a hit if it is among the best so far.
+    pub(super) fn push_hit(&mut self, hit: Hit) {
+        self.push(hit.score, (Reverse(hit.position), Reverse(hit.chunk)));
     }
 
-    pub(super) fn push(&mut self, mut hit: Hit) {
-        // There is one zero.
-        hit.score += 0.0;
-        let hit = Worst(hit);
-        if self.heap.len() < self.k {
-            self.heap.push(hit);
-        } else if let Some(mut worst) = self.heap.peek_mut()
-            && hit < *worst
-        {
-            *worst = hit;
-        }
-    }
-
-    /// Best first.
+    /// The best first.
     pub(super) fn hits(self) -> Vec<Hit> {
-        self.heap.into_sorted_vec().into_iter().map(|worst| worst.0).collect()
+        let hit = |(score, (Reverse(position), Reverse(chunk)))| Hit { position, score, chunk };
+        self.into_sorted().into_iter().map(hit).collect()
     }
 }
 
@@ -76,16 +36,16 @@ impl Span {
     }
 }
 
-/// Makes of the scores of rows, which come piece by piece and in order, those of items, and keeps the best for each query.
-pub(super) struct Fold {
-    tops: Vec<Top>,
+/// The best items of each query, from the scores of rows, which come in order and piece by piece.
+pub(super) struct TopKByItem {
+    tops: Vec<TopK<HitKey>>,
     /// For each query, the best row so far of the item that the last piece ended in.
     cut: Vec<(f32, u32)>,
 }
 
-impl Fold {
+impl TopKByItem {
     pub(super) fn new(queries: usize, k: usize) -> Self {
-        Self { tops: (0..queries).map(|_| Top::new(k)).collect(), cut: vec![(0.0, 0); queries] }
+        Self { tops: (0..queries).map(|_| TopK::new(k)).collect(), cut: vec![(0.0, 0); queries] }
     }
 
     /// Takes the rows `piece` of a segment whose items `spans` are, by rising rows. `score` is of a query and a row.
@@ -106,7 +66,7 @@ impl Fold {
                 if span.range().end > piece.end {
                     *cut = (score, chunk);
                 } else {
-                    top.push(Hit { position: span.position, score, chunk });
+                    top.push_hit(Hit { position: span.position, score, chunk });
                 }
             }
         }
@@ -114,6 +74,6 @@ impl Fold {
 
     /// The best for each query, best first.
     pub(super) fn hits(self) -> Vec<Vec<Hit>> {
-        self.tops.into_iter().map(Top::hits).collect()
+        self.tops.into_iter().map(TopK::hits).collect()
     }
 }

@@ -27,10 +27,10 @@ pub use tokenizer::{Separator, Tokenizer, Tokens};
 pub use weights::WeightChoice;
 use weights::{WeightRequest, Weights};
 
-use crate::backend::{AdapterInfo, Backend, Buffer, Kernels};
+use crate::backend::{AdapterInfo, Backend, Buffer, Device, Kernels};
 use crate::error::{Error, Result};
 use crate::hub::Source;
-use crate::numbers::{Dtype, MatrixFormat, parse_name};
+use crate::numbers::{Dtype, MatrixFormat};
 use crate::watch::{Progress, Watch};
 
 /// Vectors that a batch gives, unless a single document gives more.
@@ -50,33 +50,6 @@ pub struct LoadOptions {
     /// Bytes that weights may take on the device, for [`WeightChoice::Auto`]; by default an estimate from what is known of the
     /// machine. Whatever this says, a form that the device has no room for is not taken.
     pub memory: Option<u64>,
-}
-
-/// What a model runs on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Device {
-    /// The GPU that the platform prefers.
-    #[default]
-    Gpu,
-    /// The processor.
-    Cpu,
-}
-
-impl Device {
-    const NAMES: [(&str, Self); 4] = [
-        ("auto", Self::Gpu),
-        ("gpu", Self::Gpu),
-        ("webgpu", Self::Gpu),
-        ("cpu", Self::Cpu),
-    ];
-}
-
-impl std::str::FromStr for Device {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        parse_name("device", name, &Self::NAMES)
-    }
 }
 
 /// What is known of a loaded model.
@@ -153,10 +126,7 @@ impl Model {
     pub async fn load(source: &impl Source, options: LoadOptions, watch: &dyn Watch) -> Result<Self> {
         let config = Config::load(source).await?;
         let tokenizer = Tokenizer::load(source, &config).await?;
-        let backend = match options.device {
-            Device::Gpu => Backend::gpu().await?,
-            Device::Cpu => Backend::cpu(),
-        };
+        let backend = Backend::open(options.device).await?;
         let memory = options.memory.or_else(|| backend.memory_for_weights());
         let request = WeightRequest { choice: options.weights, memory };
         let (weights, kernels) = Weights::load(source, &config, &backend, request, watch).await?;

@@ -17,8 +17,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::hub::LocalFile;
-use crate::hub::cache::settled;
+use crate::hub::{LocalFile, settled};
 use crate::index::{
     Hit, Index, IndexBytes, IndexOptions, Item, Kind, Mode, OpenOptions, RowType, SearchOptions, Sink, Text,
 };

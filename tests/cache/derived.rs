@@ -18,7 +18,7 @@ fn what_was_finished_is_found_and_the_raw_file_may_go() {
         assert_eq!(raw, hex(&<sha2::Sha256 as sha1::Digest>::digest(net.weights())));
         let key = format!("{raw}-q4-g64-v1");
         assert!(source.derived(&key).await.unwrap().is_none());
-        source.forget_raw(WEIGHTS).await.unwrap();
+        source.remove_raw(WEIGHTS).await.unwrap();
         assert!(source.local(WEIGHTS).await.unwrap().is_some(), "nothing was made of it yet");
 
         let mut writer = source.begin_derived(&key).await.unwrap().unwrap();
@@ -29,7 +29,7 @@ fn what_was_finished_is_found_and_the_raw_file_may_go() {
         }
         let made = writer.finish().await.unwrap();
         assert_eq!(made.read_at(0, 9_000).await.unwrap(), noise(9_000, 5));
-        source.forget_raw(WEIGHTS).await.unwrap();
+        source.remove_raw(WEIGHTS).await.unwrap();
         assert!(source.local(WEIGHTS).await.unwrap().is_none());
         source.loaded().await;
         key
@@ -97,7 +97,7 @@ fn another_revision_with_the_same_file_has_what_was_made_of_it() {
         let mut writer = source.begin_derived(&key).await.unwrap().unwrap();
         writer.append(b"form").await.unwrap();
         writer.finish().await.unwrap();
-        source.forget_raw(WEIGHTS).await.unwrap();
+        source.remove_raw(WEIGHTS).await.unwrap();
         key
     });
     let mut next = crate::net::model(3_000, 1);

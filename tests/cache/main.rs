@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use net::{ENDPOINT, ID, Net, RETRY, SMALL, WEIGHTS, model};
 use pollster::block_on;
-use pplx_embed::hub::cache::{self, Cached, Directory, Mode, Store};
+use pplx_embed::hub::cache::{self, Cached, Directory, FileStore, LockMode};
 use pplx_embed::hub::{Folder, Reader, Source};
 use pplx_embed::{Error, Progress, Watch};
 
@@ -54,7 +54,7 @@ impl Place {
         refs[0].clone()
     }
 
-    pub(crate) fn kept(&self) -> Vec<cache::MatrixFormat> {
+    pub(crate) fn kept(&self) -> Vec<cache::CachedRevision> {
         block_on(cache::list(&self.store())).unwrap()
     }
 }
@@ -97,12 +97,12 @@ impl Ear {
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-pub(crate) async fn open<'a, S: Store>(net: &Net, store: S, ear: &'a Ear) -> Result<Cached<'a, Net, S>, Error> {
+pub(crate) async fn open<'a, S: FileStore>(net: &Net, store: S, ear: &'a Ear) -> Result<Cached<'a, Net, S>, Error> {
     Cached::open(&net.repository(), net.clone(), RETRY, Some(store), ear).await
 }
 
 /// Reads every file, as a loader does, and says that all was loaded.
-pub(crate) async fn read_all<S: Store>(source: &Cached<'_, Net, S>) -> Result<Files, Error> {
+pub(crate) async fn read_all<S: FileStore>(source: &Cached<'_, Net, S>) -> Result<Files, Error> {
     let mut files = Files::new();
     for file in SMALL.into_iter().chain([WEIGHTS]) {
         files.insert(file.into(), pplx_embed::hub::read(source, file, 1 << 24).await?);
@@ -236,7 +236,7 @@ fn waiting_for_another_ends_when_the_caller_cancels() {
         load_until(&net, &place, 1_000);
         format!("blobs/{}", place.parts()[0].file_name().unwrap().to_str().unwrap())
     };
-    let _other = block_on(place.store().lock(&name, Mode::Exclusive, None)).unwrap().unwrap();
+    let _other = block_on(place.store().lock(&name, LockMode::Exclusive, None)).unwrap().unwrap();
     let ear = Ear { cancelled: AtomicBool::new(true), ..Default::default() };
     let waiting = block_on(async { open(&net, place.store(), &ear).await?.fetch(WEIGHTS).await.map(drop) });
     assert_eq!(waiting.unwrap_err().code(), "aborted");

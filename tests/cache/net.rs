@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pplx_embed::Error;
-use pplx_embed::hub::{Answer, Repository, Retry, Stream, Transport};
+use pplx_embed::hub::{ByteStream, HttpResponse, Repository, Retry, Transport};
 use sha1::Digest as _;
 
 pub(crate) const ENDPOINT: &str = "https://hub.test";
@@ -80,7 +80,7 @@ impl Net {
         self.0.lock().unwrap().commits.last().unwrap().1[WEIGHTS].clone()
     }
 
-    fn answer(&self, url: &str, range: Option<&str>) -> Result<Answer<Body>, Error> {
+    fn answer(&self, url: &str, range: Option<&str>) -> Result<HttpResponse<Body>, Error> {
         let mut state = self.0.lock().unwrap();
         if state.down {
             return Err(Error::Network { url: url.into(), status: None, message: "unreachable".into() });
@@ -113,12 +113,12 @@ impl Net {
             left: bytes.split_off(from as usize),
             pause: state.pause,
         };
-        Ok(Answer { status, headers, body })
+        Ok(HttpResponse { status, headers, body })
     }
 }
 
 impl State {
-    fn api(&self, path: &str) -> Answer<Body> {
+    fn api(&self, path: &str) -> HttpResponse<Body> {
         let (commit, files) = match path.strip_prefix("tree/") {
             Some(rest) => self.commits.iter().find(|(c, _)| rest.starts_with(c.as_str())).unwrap(),
             None => self.commits.iter().rfind(|(c, _)| path == "revision/main" || path.ends_with(c.as_str())).unwrap(),
@@ -136,7 +136,11 @@ impl State {
         };
         let left = json.to_string().into_bytes();
         let headers = vec![("content-type".into(), "application/json".into())];
-        Answer { status: 200, headers, body: Body { size: left.len() as u64, left, cut: None, pause: Duration::ZERO } }
+        HttpResponse {
+            status: 200,
+            headers,
+            body: Body { size: left.len() as u64, left, cut: None, pause: Duration::ZERO },
+        }
     }
 }
 
@@ -144,8 +148,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn not_found() -> Answer<Body> {
-    Answer {
+fn not_found() -> HttpResponse<Body> {
+    HttpResponse {
         status: 404,
         headers: Vec::new(),
         body: Body { left: Vec::new(), size: 0, cut: None, pause: Duration::ZERO },
@@ -155,7 +159,7 @@ fn not_found() -> Answer<Body> {
 impl Transport for Net {
     type Body = Body;
 
-    async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Answer<Body>, Error> {
+    async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<HttpResponse<Body>, Error> {
         let range = headers.iter().find(|(name, _)| *name == "Range").map(|(_, value)| *value);
         self.answer(url, range)
     }
@@ -174,7 +178,7 @@ pub(crate) struct Body {
     pause: Duration,
 }
 
-impl Stream for Body {
+impl ByteStream for Body {
     fn size(&self) -> Option<u64> {
         Some(self.size)
     }

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use pollster::block_on;
 use pplx_embed::Error;
-use pplx_embed::hub::cache::{Cached, Directory, Mode, Store, Writer};
-use pplx_embed::hub::{LocalFile, Lock};
+use pplx_embed::hub::cache::{Cached, Directory, FileStore, FileWriter, LockMode};
+use pplx_embed::hub::{LocalFile, StoreLock};
 
 use crate::net::{Net, RETRY, WEIGHTS, model};
 use crate::{Ear, Place, load_well, open, read_all};
@@ -18,8 +18,8 @@ struct Small {
     room: Option<u64>,
 }
 
-impl Store for Small {
-    type Writer = SmallWriter;
+impl FileStore for Small {
+    type FileWriter = SmallWriter;
 
     async fn open(&self, name: &str) -> Result<Option<LocalFile>, Error> {
         self.inner.open(name).await
@@ -46,7 +46,12 @@ impl Store for Small {
         self.inner.list().await
     }
 
-    async fn lock(&self, name: &str, mode: Mode, wait: Option<&dyn Fn() -> bool>) -> Result<Option<Lock>, Error> {
+    async fn lock(
+        &self,
+        name: &str,
+        mode: LockMode,
+        wait: Option<&dyn Fn() -> bool>,
+    ) -> Result<Option<StoreLock>, Error> {
         self.inner.lock(name, mode, wait).await
     }
 
@@ -58,11 +63,11 @@ impl Store for Small {
 }
 
 struct SmallWriter {
-    inner: <Directory as Store>::Writer,
+    inner: <Directory as FileStore>::FileWriter,
     left: Rc<Cell<u64>>,
 }
 
-impl Writer for SmallWriter {
+impl FileWriter for SmallWriter {
     fn size(&self) -> u64 {
         self.inner.size()
     }
@@ -141,8 +146,8 @@ fn no<T>() -> Result<T, Error> {
     Err(Error::Io { file: "store".into(), message: "is broken".into() })
 }
 
-impl Store for Broken {
-    type Writer = SmallWriter;
+impl FileStore for Broken {
+    type FileWriter = SmallWriter;
 
     async fn open(&self, _: &str) -> Result<Option<LocalFile>, Error> {
         no()
@@ -162,7 +167,7 @@ impl Store for Broken {
     async fn list(&self) -> Result<Vec<(String, u64)>, Error> {
         no()
     }
-    async fn lock(&self, _: &str, _: Mode, _: Option<&dyn Fn() -> bool>) -> Result<Option<Lock>, Error> {
+    async fn lock(&self, _: &str, _: LockMode, _: Option<&dyn Fn() -> bool>) -> Result<Option<StoreLock>, Error> {
         no()
     }
     async fn room(&self) -> Result<Option<u64>, Error> {
@@ -212,6 +217,6 @@ fn names_that_lead_elsewhere_are_refused() {
     for name in ["", "a", "/a", "a/", "../a", "a/..", "a/b/c", "a/.b", "a\\b/c", "blobs/a b", "blobs/\0"] {
         assert_eq!(block_on(store.write(name, b"x")).unwrap_err().code(), "io", "{name:?}");
         assert_eq!(block_on(store.open(name)).err().unwrap().code(), "io", "{name:?}");
-        assert_eq!(block_on(store.lock(name, Mode::Shared, None)).err().unwrap().code(), "io", "{name:?}");
+        assert_eq!(block_on(store.lock(name, LockMode::Shared, None)).err().unwrap().code(), "io", "{name:?}");
     }
 }

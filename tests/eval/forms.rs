@@ -1,10 +1,10 @@
 //! Every form and size against a plain loop over what `embed`, `embedContext` and `encode` give.
 
 use pollster::block_on;
+use pplx_embed::evaluation::order;
 use pplx_embed::hub::Folder as Source;
 use pplx_embed::index::{Index, IndexOptions, Item, Kind, Mode, SearchOptions, Text};
 use pplx_embed::maxsim::{self, Tokens};
-use pplx_embed::metrics::order;
 use pplx_embed::model::late::{EncodeOptions, Role, TokenData, TokenDtype, TokenEmbeddings};
 use pplx_embed::model::{ContextOptions, Data, Dtype, EmbedOptions, Embeddings, LoadOptions, Model};
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pplx_embed::metrics::{Measures, order};
+use pplx_embed::evaluation::{Measures, order};
 use serde::Deserialize;
 
 use crate::runs::Folder;

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pplx_embed::hub::{self, Answer, Http, Remote, Repository, Retry, Source, Transport};
+use pplx_embed::hub::{self, Http, HttpResponse, Remote, Repository, Retry, Source, Transport};
 use pplx_embed::{Error, Result};
 use serde_json::{Value, json};
 
@@ -109,7 +109,7 @@ impl Hasty {
 impl Transport for Hasty {
     type Body = <Http as Transport>::Body;
 
-    async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Answer<Self::Body>> {
+    async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<HttpResponse<Self::Body>> {
         self.http.get(url, headers).await
     }
 

@@ -5,16 +5,28 @@ use std::sync::Arc;
 use super::Gpu;
 use crate::error::{Error, Result};
 
-/// A storage buffer. Its memory is given back when it is dropped: a browser would otherwise wait for the garbage
-/// collector, which does not know how large it is.
+/// A storage buffer.
 pub struct GpuBuffer {
     gpu: Arc<Gpu>,
-    pub(super) raw: wgpu::Buffer,
+    /// Shared with dispatches that are recorded and not yet submitted.
+    pub(super) raw: Arc<OwnedBuffer>,
 }
 
-impl Drop for GpuBuffer {
+/// A buffer whose memory is given back when it is dropped: a browser would otherwise wait for the garbage collector,
+/// which does not know how large it is.
+pub(super) struct OwnedBuffer(wgpu::Buffer);
+
+impl Drop for OwnedBuffer {
     fn drop(&mut self) {
-        self.raw.destroy();
+        self.0.destroy();
+    }
+}
+
+impl std::ops::Deref for OwnedBuffer {
+    type Target = wgpu::Buffer;
+
+    fn deref(&self) -> &wgpu::Buffer {
+        &self.0
     }
 }
 
@@ -37,7 +49,7 @@ impl GpuBuffer {
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: false,
         });
-        let buffer = Self { gpu: Arc::clone(gpu), raw };
+        let buffer = Self { gpu: Arc::clone(gpu), raw: shared(raw) };
         gpu.check()?;
         Ok(buffer)
     }
@@ -87,4 +99,12 @@ impl GpuBuffer {
         }
         self.gpu.submit(Some(encoder.finish()));
     }
+}
+
+#[cfg_attr(
+    target_arch = "wasm32",
+    expect(clippy::arc_with_non_send_sync, reason = "in a browser a device stays on its thread; natively it need not")
+)]
+fn shared(raw: wgpu::Buffer) -> Arc<OwnedBuffer> {
+    Arc::new(OwnedBuffer(raw))
 }

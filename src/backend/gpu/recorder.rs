@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use web_time::Instant;
 
-use super::buffer::GpuBuffer;
+use super::buffer::{GpuBuffer, OwnedBuffer};
 use super::device::{Gpu, Submitted};
 use super::kernel::{GpuKernel, GpuKernels, Pipeline};
 use crate::backend::ops::Operation;
@@ -50,6 +50,8 @@ struct Dispatch {
     pipeline: wgpu::ComputePipeline,
     bindings: wgpu::BindGroup,
     groups: [u32; 3],
+    /// Kept until the dispatch is submitted; the device keeps them from then on.
+    _buffers: Vec<Arc<OwnedBuffer>>,
 }
 
 /// Locks what no panic can leave half-written.
@@ -150,7 +152,8 @@ impl<'a> Recorder<'a> {
             layout: &pipeline.layout,
             entries: &entries,
         });
-        self.open.dispatches.push(Dispatch { pipeline: pipeline.raw.clone(), bindings, groups });
+        let buffers = buffers.iter().map(|buffer| Arc::clone(&buffer.raw)).collect();
+        self.open.dispatches.push(Dispatch { pipeline: pipeline.raw.clone(), bindings, groups, _buffers: buffers });
         self.open.work += work;
         Ok(())
     }

@@ -1,14 +1,14 @@
-//! The cache in a browser: what JavaScript does with files (`js/cache/`), as a [`Store`].
+//! The cache in a browser: what JavaScript does with files (`js/cache/`), as a [`FileStore`].
 
-use std::sync::Arc;
-
-use js_sys::{Array, Function, Promise, Uint8Array};
+use js_sys::{Array, Promise, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
-use super::store::{Mode, Store, Writer, checked};
-use crate::error::{Error, Result};
+use super::store::{FileStore, FileWriter, LockMode, checked};
+use crate::error::Result;
+use crate::hub::browser_file::{BrowserLock, failed, settled};
+use crate::hub::{LocalFile, StoreLock};
 
 #[wasm_bindgen]
 extern "C" {
@@ -33,17 +33,6 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn persist(this: &Host);
 
-    /// `Reading` of `js/cache/files.ts`.
-    type Reading;
-    #[wasm_bindgen(method, getter)]
-    fn size(this: &Reading) -> f64;
-    #[wasm_bindgen(method, catch, js_name = readInto)]
-    fn read_into(this: &Reading, at: f64, into: &mut [u8]) -> Result<JsValue, JsValue>;
-    #[wasm_bindgen(method, catch)]
-    fn read(this: &Reading, at: f64, length: f64) -> Result<JsValue, JsValue>;
-    #[wasm_bindgen(method)]
-    fn close(this: &Reading);
-
     /// `Writing` of `js/cache/files.ts`.
     type Writing;
     #[wasm_bindgen(method, getter)]
@@ -58,107 +47,6 @@ extern "C" {
     fn discard(this: &Writing) -> Result<JsValue, JsValue>;
 }
 
-/// What a call that gives a value or a promise of one gives in the end.
-pub(crate) async fn settled(name: &str, given: Result<JsValue, JsValue>) -> Result<JsValue> {
-    let value = match given {
-        Ok(value) => match value.dyn_into::<Promise>() {
-            Ok(promise) => JsFuture::from(promise).await,
-            Err(value) => Ok(value),
-        },
-        thrown => thrown,
-    };
-    value.map_err(|thrown| failed(name, &thrown))
-}
-
-fn failed(name: &str, thrown: &JsValue) -> Error {
-    let error = thrown.dyn_ref::<js_sys::Error>();
-    let message = error.map_or_else(|| "a value that is no Error was thrown".into(), |e| String::from(e.message()));
-    match error.map(|e| String::from(e.name())).as_deref() {
-        Some("QuotaExceededError") => Error::StorageFull { message: format!("{name}: {message}") },
-        Some("AbortError") => Error::Aborted,
-        _ => Error::io(name, message),
-    }
-}
-
-/// A file that can be read at any place.
-pub struct LocalFile {
-    name: String,
-    reading: Reading,
-    size: u64,
-    /// Kept as long as the file is in use.
-    _lock: Option<Arc<Lock>>,
-}
-
-impl Drop for LocalFile {
-    fn drop(&mut self) {
-        self.reading.close();
-    }
-}
-
-impl LocalFile {
-    /// The file that `reading`, a `Reading` of `js/cache/files.ts`, reads, and `name` in errors. It is closed in the end.
-    pub(crate) fn new(name: &str, reading: JsValue) -> Self {
-        let reading: Reading = reading.unchecked_into();
-        let size = reading.size() as u64;
-        Self { name: name.into(), reading, size, _lock: None }
-    }
-
-    /// The same file, holding `lock` and called `name` in errors.
-    pub(super) fn held(mut self, name: &str, lock: Arc<Lock>) -> Self {
-        self.name = name.into();
-        self._lock = Some(lock);
-        self
-    }
-
-    /// Its size in bytes.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// The `length` bytes from byte `at` on.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the file ends before, or cannot be read.
-    pub async fn read_at(&self, at: u64, length: usize) -> Result<Vec<u8>> {
-        // Nothing is allocated for what is not there.
-        if at.checked_add(length as u64).is_none_or(|end| end > self.size) {
-            return Err(self.short(at, length));
-        }
-        let mut bytes = vec![0; length];
-        self.read_into(at, &mut bytes).await?;
-        Ok(bytes)
-    }
-
-    /// Fills `into` with the bytes from byte `at` on.
-    ///
-    /// # Errors
-    /// As [`LocalFile::read_at`].
-    pub async fn read_into(&self, at: u64, into: &mut [u8]) -> Result<()> {
-        // Straight into this module's memory, where the browser can: several times as fast as by way of an array.
-        let read = self.reading.read_into(at as f64, into).map_err(|e| failed(&self.name, &e))?;
-        if let Some(count) = read.as_f64() {
-            return if count == into.len() as f64 { Ok(()) } else { Err(self.short(at, into.len())) };
-        }
-        let bytes = settled(&self.name, self.reading.read(at as f64, into.len() as f64)).await?;
-        let bytes = bytes.dyn_into::<Uint8Array>().ok().filter(|bytes| bytes.length() as usize == into.len());
-        bytes.ok_or_else(|| self.short(at, into.len()))?.copy_to(into);
-        Ok(())
-    }
-
-    fn short(&self, at: u64, length: usize) -> Error {
-        Error::io(&self.name, format!("has {} bytes, {length} from byte {at} on were asked for", self.size))
-    }
-}
-
-/// A lock, held while it lives.
-pub struct Lock(Function);
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        drop(self.0.call0(&JsValue::UNDEFINED));
-    }
-}
-
 /// The files that a [`Host`] keeps.
 pub struct Browser(Host);
 
@@ -169,8 +57,8 @@ impl Browser {
     }
 }
 
-impl Store for Browser {
-    type Writer = BrowserWriter;
+impl FileStore for Browser {
+    type FileWriter = BrowserWriter;
 
     async fn open(&self, name: &str) -> Result<Option<LocalFile>> {
         checked(name)?;
@@ -211,10 +99,11 @@ impl Store for Browser {
         Ok(listed.unchecked_into::<Array>().iter().filter_map(entry).collect())
     }
 
-    async fn lock(&self, name: &str, mode: Mode, wait: Option<&dyn Fn() -> bool>) -> Result<Option<Lock>> {
+    async fn lock(&self, name: &str, mode: LockMode, wait: Option<&dyn Fn() -> bool>) -> Result<Option<StoreLock>> {
         // The host hears of the caller's cancelling by itself.
-        let release = self.0.lock(name, mode == Mode::Exclusive, wait.is_some()).await.map_err(|e| failed(name, &e))?;
-        Ok(release.dyn_into().ok().map(Lock))
+        let release =
+            self.0.lock(name, mode == LockMode::Exclusive, wait.is_some()).await.map_err(|e| failed(name, &e))?;
+        Ok(release.dyn_into().ok().map(|release| StoreLock::new(BrowserLock(release))))
     }
 
     async fn room(&self) -> Result<Option<u64>> {
@@ -234,7 +123,7 @@ pub struct BrowserWriter {
     open: bool,
 }
 
-impl Writer for BrowserWriter {
+impl FileWriter for BrowserWriter {
     fn size(&self) -> u64 {
         self.writing.size() as u64
     }

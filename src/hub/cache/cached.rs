@@ -1,66 +1,66 @@
-//! A model's files, from the cache where it has them and from a server where it has not.
+//! A model's files, from the cache where it has them and otherwise from a server.
 
 use std::sync::Arc;
 
 use super::STEP;
 
-use super::filling::{Filling, Keeping};
+use super::entry::{BlobLookup, CacheEntry};
+use super::filling::{BlobWriter, Download};
 use super::refs::{self, FileRef, Ref};
-use super::shelf::{Look, Shelf};
-use super::store::{Store, Writer};
+use super::store::{FileStore, FileWriter};
 use crate::error::{Error, Result};
-use crate::hub::repository::Place;
+use crate::hub::repository::ModelAddress;
 use crate::hub::{
-    Entry, Hasher, LocalFile, Lock, Remote, RemoteStream, Repository, Retry, Stream, Transport, Verified,
+    ByteStream, FileInfo, Hasher, LocalFile, Remote, RemoteStream, Repository, Retry, StoreLock, Transport, Verified,
 };
 use crate::watch::{Progress, Watch};
 
-/// A model's files on a server, and what a [`Store`] keeps of them.
+/// A model's files on a server, and what a [`FileStore`] keeps of them.
 ///
 /// A file that was loaded before comes from the store, and nothing of it is asked for again; a file of which a part was
 /// loaded, before a crash or a cancelled call, is completed first. Where the server has commits, a complete model loads
 /// without a network too. Whatever goes wrong with the store is told as [`Progress::Notice`]; files are then read
 /// as if there were none.
 pub struct Cached<'a, T, S> {
-    remote: Origin<T>,
-    pub(super) shelf: Option<Shelf<'a, S>>,
+    remote: Server<T>,
+    pub(super) entry: Option<CacheEntry<'a, S>>,
 }
 
-enum Origin<T> {
+enum Server<T> {
     Online(Remote<T>),
-    /// Why the server cannot be asked.
+    /// Why the server cannot be reached.
     Offline(Error),
 }
 
 /// Where a file was found.
-pub(super) enum Found<T: Transport> {
+pub(super) enum FileLocation<T: Transport> {
     Local(LocalFile),
-    /// It is to be read without being kept; its stream, where that is open already.
+    /// To be read without caching; with its stream, if that is open already.
     Uncached(Option<RemoteStream<T>>),
-    Absent(Absent<T>),
+    Missing(MissingFile<T>),
 }
 
-/// A file that is to be loaded, and the right to.
-pub(super) struct Absent<T: Transport> {
+/// A file to download, and the lock that allows writing it.
+pub(super) struct MissingFile<T: Transport> {
     pub(super) file: String,
     pub(super) key: String,
-    pub(super) entry: Entry,
+    pub(super) info: FileInfo,
     pub(super) size: u64,
-    /// Bytes of it that are kept.
+    /// CachedBytes of it that are kept.
     pub(super) have: u64,
-    pub(super) lock: Arc<Lock>,
-    /// Its stream from byte 0, where that is open already.
+    pub(super) lock: Arc<StoreLock>,
+    /// Its stream from byte 0, if that is open already.
     pub(super) stream: Option<RemoteStream<T>>,
 }
 
-/// What went wrong while a file was completed.
-pub(super) enum Fault {
-    /// The store's part in it.
+/// An error while a file was completed.
+pub(super) enum FillError {
+    /// An error of the store: the file can still be read without caching.
     Store(Error),
     Other(Error),
 }
 
-impl<'a, T: Transport, S: Store> Cached<'a, T, S> {
+impl<'a, T: Transport, S: FileStore> Cached<'a, T, S> {
     /// The files of `repository`, kept in `store`, if there is one. Where the server cannot be reached, the model as it
     /// was when it was last loaded to the end.
     ///
@@ -73,7 +73,7 @@ impl<'a, T: Transport, S: Store> Cached<'a, T, S> {
         store: Option<S>,
         watch: &'a dyn Watch,
     ) -> Result<Self> {
-        let Place { endpoint, id, revision: asked } = &repository.place()?;
+        let ModelAddress { endpoint, id, revision: asked } = &repository.address()?;
         let known = match &store {
             Some(store) => refs::find(store, endpoint, id, asked).await,
             None => Ok(None),
@@ -85,28 +85,28 @@ impl<'a, T: Transport, S: Store> Cached<'a, T, S> {
                 (None, None)
             }
         };
-        // Who has the model need not wait long to hear that it can only be had from the cache.
+        // With a complete copy there is no need to retry for long before falling back to it.
         let complete = known.as_ref().is_some_and(|known| known.complete);
         let opening = Retry { attempts: if complete { retry.attempts.min(2) } else { retry.attempts }, ..retry };
         let remote = match (Remote::open(repository, transport, opening).await, &known) {
-            (Ok(remote), _) => Origin::Online(remote.retrying(retry)),
+            (Ok(remote), _) => Server::Online(remote.retrying(retry)),
             (Err(error), Some(known)) if known.complete && unreachable(&error) => {
                 let message = format!("{error}; using revision {} from the cache", known.revision);
                 watch.progress(Progress::Notice { message });
-                Origin::Offline(error)
+                Server::Offline(error)
             }
             (Err(error), _) => return Err(error),
         };
-        let mut cached = Self { remote, shelf: None };
+        let mut cached = Self { remote, entry: None };
         if let Some(store) = store {
             let revision = match &cached.remote {
-                Origin::Online(remote) => Some(remote.commit().unwrap_or(asked)),
-                Origin::Offline(_) => None,
+                Server::Online(remote) => Some(remote.commit().unwrap_or(asked)),
+                Server::Offline(_) => None,
             };
             let same = known.filter(|known| revision.is_none_or(|revision| known.revision == revision));
             let known = same.unwrap_or_else(|| Ref::new(endpoint, id, revision.unwrap_or(asked)));
-            match Shelf::new(store, known, asked, watch).await {
-                Ok(shelf) => cached.shelf = Some(shelf),
+            match CacheEntry::new(store, known, asked, watch).await {
+                Ok(entry) => cached.entry = Some(entry),
                 Err(Error::Aborted) => return Err(Error::Aborted),
                 Err(error) => watch.progress(Progress::Notice { message: format!("not cached: {error}") }),
             }
@@ -117,59 +117,59 @@ impl<'a, T: Transport, S: Store> Cached<'a, T, S> {
     /// The commit that is being read; `None` where the server has no commits.
     pub fn commit(&self) -> Option<String> {
         match &self.remote {
-            Origin::Online(remote) => remote.commit().map(String::from),
-            Origin::Offline(_) => self.shelf.as_ref().map(Shelf::revision),
+            Server::Online(remote) => remote.commit().map(String::from),
+            Server::Offline(_) => self.entry.as_ref().map(CacheEntry::revision),
         }
     }
 
     /// To be called when the model was loaded to the end: from then on it can be loaded without a network, and what the
     /// same branch meant before is removed. What goes wrong is told as a notice.
     pub async fn loaded(&self) {
-        let online = matches!(self.remote, Origin::Online(_));
-        if let Some(shelf) = &self.shelf
-            && let Err(error) = shelf.loaded(online).await
+        let online = matches!(self.remote, Server::Online(_));
+        if let Some(entry) = &self.entry
+            && let Err(error) = entry.loaded(online).await
         {
-            shelf.refused("the model", &error);
+            entry.refused("the model", &error);
         }
     }
 
     /// What `file` is kept as, and its size, where that can be told without asking for the file.
     pub(super) fn kept_as(&self, file: &str) -> Option<(String, u64)> {
-        let shelf = self.shelf.as_ref()?;
+        let entry = self.entry.as_ref()?;
         let of = |known: FileRef| (known.key, known.size);
         match &self.remote {
-            Origin::Online(remote) if remote.manifest().is_some() => {
-                let entry = remote.entry(file)?;
-                Some((refs::key("", entry)?, entry.size?))
+            Server::Online(remote) if remote.manifest().is_some() => {
+                let info = remote.info(file)?;
+                Some((refs::key("", info)?, info.size?))
             }
-            // The server may have another by now: only asking tells.
-            Origin::Online(_) => shelf.seen(file).map(of),
-            Origin::Offline(_) => shelf.file(file).map(of),
+            // The server may have another version by now; only a request tells.
+            Server::Online(_) => entry.seen(file).map(of),
+            Server::Offline(_) => entry.file(file).map(of),
         }
     }
 
     /// The paths of the files that may be in the cache.
     pub(super) fn candidates(&self) -> Vec<String> {
-        match (&self.remote, &self.shelf) {
-            (Origin::Online(remote), Some(shelf)) => match remote.manifest() {
+        match (&self.remote, &self.entry) {
+            (Server::Online(remote), Some(entry)) => match remote.manifest() {
                 Some(manifest) => manifest.files.keys().cloned().collect(),
-                None => shelf.files(),
+                None => entry.files(),
             },
-            (Origin::Offline(_), Some(shelf)) => shelf.files(),
+            (Server::Offline(_), Some(entry)) => entry.files(),
             (_, None) => Vec::new(),
         }
     }
 
-    /// `file` for reading at any place, if it is in the cache.
+    /// `file` for reading at any byte, if it is in the cache.
     ///
     /// # Errors
-    /// None so far: where the cache cannot be read there is nothing in it.
+    /// None: a cache that cannot be read counts as empty.
     pub async fn local(&self, file: &str) -> Result<Option<LocalFile>> {
-        let (Some(shelf), Some((key, size))) = (&self.shelf, self.kept_as(file)) else { return Ok(None) };
+        let (Some(entry), Some((key, size))) = (&self.entry, self.kept_as(file)) else { return Ok(None) };
         let found = async {
-            let found = shelf.whole(file, &key, Some(size)).await?;
+            let found = entry.whole(file, &key, Some(size)).await?;
             if found.is_some() {
-                shelf.note(file, &key, size).await?;
+                entry.note(file, &key, size).await?;
             }
             Ok::<_, Error>(found)
         };
@@ -183,69 +183,69 @@ impl<'a, T: Transport, S: Store> Cached<'a, T, S> {
     /// As [`Source::open`], and what kept it from being loaded.
     pub async fn fetch(&self, file: &str) -> Result<Option<LocalFile>> {
         match self.find(file).await? {
-            Found::Local(local) => Ok(Some(local)),
-            Found::Uncached(_) => Ok(None),
-            Found::Absent(absent) => self.complete(absent).await,
+            FileLocation::Local(local) => Ok(Some(local)),
+            FileLocation::Uncached(_) => Ok(None),
+            FileLocation::Missing(absent) => self.complete(absent).await,
         }
     }
 
-    pub(super) async fn find(&self, file: &str) -> Result<Found<T>> {
-        let Some(shelf) = &self.shelf else { return Ok(Found::Uncached(None)) };
+    pub(super) async fn find(&self, file: &str) -> Result<FileLocation<T>> {
+        let Some(entry) = &self.entry else { return Ok(FileLocation::Uncached(None)) };
         let remote = match &self.remote {
-            Origin::Online(remote) => remote,
-            Origin::Offline(why) => return self.find_offline(shelf, file, why).await,
+            Server::Online(remote) => remote,
+            Server::Offline(why) => return self.find_offline(entry, file, why).await,
         };
-        let (entry, stream) = match (remote.manifest(), remote.entry(file)) {
-            (Some(_), Some(entry)) => (entry.clone(), None),
-            // Asking for what is not there gives the right error.
-            (Some(_), None) => return remote.open_at(file, 0).await.map(|stream| Found::Uncached(Some(stream))),
+        let (info, stream) = match (remote.manifest(), remote.info(file)) {
+            (Some(_), Some(info)) => (info.clone(), None),
+            // Opening a file that does not exist gives the right error.
+            (Some(_), None) => return remote.open_at(file, 0).await.map(|stream| FileLocation::Uncached(Some(stream))),
             (None, _) => {
                 let stream = remote.open_at(file, 0).await?;
-                (stream.entry().clone(), Some(stream))
+                (stream.info().clone(), Some(stream))
             }
         };
         let url = format!("{}/{}/{}/{file}", remote.endpoint(), remote.id(), remote.revision());
-        let (Some(size), Some(key)) = (entry.size, refs::key(&url, &entry)) else {
-            shelf.unknown();
-            return Ok(Found::Uncached(stream));
+        let (Some(size), Some(key)) = (info.size, refs::key(&url, &info)) else {
+            entry.unknown();
+            return Ok(FileLocation::Uncached(stream));
         };
         let look = async {
-            shelf.note(file, &key, size).await?;
-            let look = shelf.look(file, &key, size).await?;
+            entry.note(file, &key, size).await?;
+            let look = entry.look(file, &key, size).await?;
             let fits = match &look {
-                Look::Ready(_) => true,
-                Look::Absent { have, .. } => shelf.fits(file, size.saturating_sub(*have)).await?,
+                BlobLookup::Ready(_) => true,
+                BlobLookup::Missing { have, .. } => entry.fits(file, size.saturating_sub(*have)).await?,
             };
             Ok((look, fits))
         };
         match look.await {
-            Ok((Look::Ready(local), _)) => Ok(Found::Local(local)),
-            Ok((Look::Absent { have, lock }, true)) => {
+            Ok((BlobLookup::Ready(local), _)) => Ok(FileLocation::Local(local)),
+            Ok((BlobLookup::Missing { have, lock }, true)) => {
                 let (file, lock) = (file.into(), Arc::new(lock));
-                Ok(Found::Absent(Absent { file, key, entry, size, have, lock, stream }))
+                Ok(FileLocation::Missing(MissingFile { file, key, info, size, have, lock, stream }))
             }
-            Ok((Look::Absent { .. }, false)) => Ok(Found::Uncached(stream)),
+            Ok((BlobLookup::Missing { .. }, false)) => Ok(FileLocation::Uncached(stream)),
             Err(Error::Aborted) => Err(Error::Aborted),
             Err(error) => {
-                shelf.refused(file, &error);
-                Ok(Found::Uncached(stream))
+                entry.refused(file, &error);
+                Ok(FileLocation::Uncached(stream))
             }
         }
     }
 
-    /// What was loaded before is all there is.
-    async fn find_offline(&self, shelf: &Shelf<'a, S>, file: &str, why: &Error) -> Result<Found<T>> {
+    /// Offline, only files in the cache are found.
+    async fn find_offline(&self, entry: &CacheEntry<'a, S>, file: &str, why: &Error) -> Result<FileLocation<T>> {
         let place = || "the cache, and its server cannot be reached".into();
-        let known = shelf.file(file).ok_or_else(|| Error::NotFound { file: file.into(), place: place() })?;
-        let local = shelf.whole(file, &known.key, Some(known.size)).await.unwrap_or_default();
-        local.map(Found::Local).ok_or_else(|| Error::Network {
+        let known = entry.file(file).ok_or_else(|| Error::NotFound { file: file.into(), place: place() })?;
+        let local = entry.whole(file, &known.key, Some(known.size)).await.unwrap_or_default();
+        local.map(FileLocation::Local).ok_or_else(|| Error::Network {
             url: file.into(),
             status: None,
             message: format!("is not in the cache, and its server cannot be reached: {why}"),
         })
     }
 
-    /// Reads `file` without keeping it.
+    /// Reads `file` without caching it.
     pub(super) async fn uncached(
         &self,
         file: &str,
@@ -253,54 +253,54 @@ impl<'a, T: Transport, S: Store> Cached<'a, T, S> {
     ) -> Result<Verified<RemoteStream<T>>> {
         let stream = match (&self.remote, stream) {
             (_, Some(stream)) => stream,
-            (Origin::Online(remote), None) => remote.open_at(file, 0).await?,
-            (Origin::Offline(why), None) => return Err(Error::io(file, why)),
+            (Server::Online(remote), None) => remote.open_at(file, 0).await?,
+            (Server::Offline(why), None) => return Err(Error::io(file, why)),
         };
-        let entry = stream.entry().clone();
-        Ok(Verified::new(file, stream, &entry))
+        let info = stream.info().clone();
+        Ok(Verified::new(file, stream, &info))
     }
 
     /// Loads what is missing, without handing it on. What was kept before is hashed with it: if that was damaged, all
     /// is loaded once more. `None` if it could not be kept.
-    pub(super) async fn complete(&self, mut absent: Absent<T>) -> Result<Option<LocalFile>> {
-        let Some(shelf) = &self.shelf else { return Ok(None) };
+    pub(super) async fn complete(&self, mut absent: MissingFile<T>) -> Result<Option<LocalFile>> {
+        let Some(entry) = &self.entry else { return Ok(None) };
         loop {
             let resumed = absent.have > 0;
-            match self.fill(shelf, &mut absent).await {
+            match self.fill(entry, &mut absent).await {
                 Ok(()) => {
-                    return Ok(shelf.whole(&absent.file, &absent.key, Some(absent.size)).await.unwrap_or_default());
+                    return Ok(entry.whole(&absent.file, &absent.key, Some(absent.size)).await.unwrap_or_default());
                 }
-                Err(Fault::Other(Error::Integrity { .. })) if resumed => {
-                    if let Err(error) = shelf.store.remove(&refs::part(&absent.key)).await {
-                        shelf.refused(&absent.file, &error);
+                Err(FillError::Other(Error::Integrity { .. })) if resumed => {
+                    if let Err(error) = entry.store.remove(&refs::part(&absent.key)).await {
+                        entry.refused(&absent.file, &error);
                         return Ok(None);
                     }
                     absent.have = 0;
                 }
-                Err(Fault::Other(error)) => return Err(error),
-                Err(Fault::Store(error)) => {
-                    shelf.refused(&absent.file, &error);
+                Err(FillError::Other(error)) => return Err(error),
+                Err(FillError::Store(error)) => {
+                    entry.refused(&absent.file, &error);
                     return Ok(None);
                 }
             }
         }
     }
 
-    async fn fill(&self, shelf: &Shelf<'a, S>, absent: &mut Absent<T>) -> Result<(), Fault> {
-        let mut filling = self.filling(shelf, absent).await?;
+    async fn fill(&self, entry: &CacheEntry<'a, S>, absent: &mut MissingFile<T>) -> Result<(), FillError> {
+        let mut filling = self.filling(entry, absent).await?;
         if filling.read == filling.size {
-            return filling.finish().await.map_err(Fault::Other);
+            return filling.finish().await.map_err(FillError::Other);
         }
-        // Once it is not kept it need not come, either.
+        // If the file can no longer be stored, the rest is not needed.
         while filling.keeping.is_some() {
-            if shelf.watch.cancelled() {
-                return Err(Fault::Other(Error::Aborted));
+            if entry.watch.cancelled() {
+                return Err(FillError::Other(Error::Aborted));
             }
-            if filling.next().await.map_err(Fault::Other)?.is_none() {
+            if filling.next().await.map_err(FillError::Other)?.is_none() {
                 break;
             }
             let (file, loaded) = (filling.file.clone(), filling.read);
-            shelf.watch.progress(Progress::Download {
+            entry.watch.progress(Progress::Download {
                 file,
                 loaded,
                 total: Some(filling.size),
@@ -314,51 +314,54 @@ impl<'a, T: Transport, S: Store> Cached<'a, T, S> {
         Ok(())
     }
 
-    /// What is kept of a file, hashed, and the rest of it on its way.
+    /// Hashes the cached part of a file and starts the download of the rest.
     pub(super) async fn filling(
         &self,
-        shelf: &Shelf<'a, S>,
-        absent: &mut Absent<T>,
-    ) -> Result<Filling<'a, T, S>, Fault> {
-        let Origin::Online(remote) = &self.remote else {
-            return Err(Fault::Other(Error::io(&absent.file, "its server cannot be reached")));
+        entry: &CacheEntry<'a, S>,
+        absent: &mut MissingFile<T>,
+    ) -> Result<Download<'a, T, S>, FillError> {
+        let Server::Online(remote) = &self.remote else {
+            return Err(FillError::Other(Error::io(&absent.file, "its server cannot be reached")));
         };
         let (size, part) = (absent.size, refs::part(&absent.key));
-        let mut hasher = absent.entry.digest.and_then(|digest| Hasher::new(digest, Some(size)));
+        let mut hasher = absent.info.digest.and_then(|digest| Hasher::new(digest, Some(size)));
         if absent.have > size || (absent.have > 0 && hasher.is_none()) {
-            shelf.store.remove(&part).await.map_err(Fault::Store)?;
+            entry.store.remove(&part).await.map_err(FillError::Store)?;
             absent.have = 0;
         }
         let have = absent.have;
         if let Some(hasher) = hasher.as_mut().filter(|_| have > 0) {
             let gone = || Error::io(&part, "is gone");
-            let kept = shelf.store.open(&part).await.and_then(|kept| kept.ok_or_else(gone)).map_err(Fault::Store)?;
+            let kept =
+                entry.store.open(&part).await.and_then(|kept| kept.ok_or_else(gone)).map_err(FillError::Store)?;
             let mut at = 0;
             while at < have {
-                if shelf.watch.cancelled() {
-                    return Err(Fault::Other(Error::Aborted));
+                if entry.watch.cancelled() {
+                    return Err(FillError::Other(Error::Aborted));
                 }
-                let bytes = kept.read_at(at, STEP.min(have - at) as usize).await.map_err(Fault::Store)?;
+                let bytes = kept.read_at(at, STEP.min(have - at) as usize).await.map_err(FillError::Store)?;
                 hasher.update(&bytes);
                 at += bytes.len() as u64;
             }
         }
-        let writer = shelf.store.append(&part).await.map_err(Fault::Store)?;
+        let writer = entry.store.append(&part).await.map_err(FillError::Store)?;
         if writer.size() != have {
-            return Err(Fault::Store(Error::io(part, format!("has {} bytes, had {have}", writer.size()))));
+            return Err(FillError::Store(Error::io(part, format!("has {} bytes, had {have}", writer.size()))));
         }
         let stream = match absent.stream.take().filter(|_| have == 0) {
-            None if have < size || size == 0 => Some(remote.open_at(&absent.file, have).await.map_err(Fault::Other)?),
+            None if have < size || size == 0 => {
+                Some(remote.open_at(&absent.file, have).await.map_err(FillError::Other)?)
+            }
             stream => stream,
         };
-        let (store, key, lock) = (Arc::clone(&shelf.store), absent.key.clone(), Arc::clone(&absent.lock));
-        let keeping = Some(Keeping { store, key, writer, unflushed: 0, _lock: lock });
-        let (file, watch) = (absent.file.clone(), shelf.watch);
-        Ok(Filling { file, size, remote: stream, hasher, read: have, keeping, watch })
+        let (store, key, lock) = (Arc::clone(&entry.store), absent.key.clone(), Arc::clone(&absent.lock));
+        let keeping = Some(BlobWriter { store, key, writer, unflushed: 0, _lock: lock });
+        let (file, watch) = (absent.file.clone(), entry.watch);
+        Ok(Download { file, size, remote: stream, hasher, read: have, keeping, watch })
     }
 }
 
-/// Whether a server that answers so may be another time what it was: nothing is said of the model.
+/// Whether an error says only that the server is unavailable, and nothing about the model.
 fn unreachable(error: &Error) -> bool {
     match error {
         Error::Network { status, .. } => status.is_none_or(|status| status == 429 || status >= 500),

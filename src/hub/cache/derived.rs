@@ -1,13 +1,13 @@
-//! What is made of a model's files: their quantised forms, ready for a device.
+//! Files derived from a model's files, such as quantized weights that are ready for a device.
 
 use super::cached::Cached;
+use super::entry::CacheEntry;
 use super::refs::{self, blob};
-use super::shelf::Shelf;
-use super::store::{Mode, Store, Writer};
+use super::store::{FileStore, FileWriter, LockMode};
 use crate::error::{Error, Result};
-use crate::hub::{Form, LocalFile, Lock, Transport};
+use crate::hub::{DerivedFile, LocalFile, StoreLock, Transport};
 
-impl<T: Transport, S: Store> Cached<'_, T, S> {
+impl<T: Transport, S: FileStore> Cached<'_, T, S> {
     /// The key of `file`, which the keys of what is made of it begin with: `{sha256}`, or `git-{sha1}` of a small one.
     /// `None` where there is no cache, or the server has no digests and `file` was not opened yet.
     pub fn key(&self, file: &str) -> Option<String> {
@@ -25,15 +25,15 @@ impl<T: Transport, S: Store> Cached<'_, T, S> {
     /// What was made of a file and finished under `key`, whether that file is still there or not.
     ///
     /// # Errors
-    /// None so far: where the cache cannot be read there is nothing in it.
+    /// None: a cache that cannot be read counts as empty.
     pub async fn derived(&self, key: &str) -> Result<Option<LocalFile>> {
-        let (Some(shelf), Some((file, own, size))) = (&self.shelf, self.origin(key)) else { return Ok(None) };
+        let (Some(entry), Some((file, own, size))) = (&self.entry, self.origin(key)) else { return Ok(None) };
         let found = async {
-            let found = shelf.whole(&format!("{file} ({key})"), key, None).await?;
+            let found = entry.whole(&format!("{file} ({key})"), key, None).await?;
             if found.is_some() {
                 // It may have been made for another revision that has the same file.
-                shelf.note(&file, &own, size).await?;
-                shelf.note_derived(&file, key).await?;
+                entry.note(&file, &own, size).await?;
+                entry.note_derived(&file, key).await?;
             }
             Ok::<_, Error>(found)
         };
@@ -45,18 +45,18 @@ impl<T: Transport, S: Store> Cached<'_, T, S> {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for a key that does not begin with that of a file of this model.
-    pub async fn begin_derived(&self, key: &str) -> Result<Option<Derived<'_, S>>> {
-        let Some(shelf) = &self.shelf else { return Ok(None) };
+    pub async fn begin_derived(&self, key: &str) -> Result<Option<CachedDerivedFile<'_, S>>> {
+        let Some(entry) = &self.entry else { return Ok(None) };
         let allowed = || Error::argument("key", format!("{key:?}, allowed is the key of a file, '-' and a name"));
         let (file, own, size) = self.origin(key).ok_or_else(allowed)?;
         let begun = async {
-            shelf.note(&file, &own, size).await?;
-            begin(shelf, key, &file).await
+            entry.note(&file, &own, size).await?;
+            begin(entry, key, &file).await
         };
         match begun.await {
             Ok(derived) => Ok(derived),
             Err(error) => {
-                shelf.refused(key, &error);
+                entry.refused(key, &error);
                 Ok(None)
             }
         }
@@ -65,39 +65,43 @@ impl<T: Transport, S: Store> Cached<'_, T, S> {
     /// Removes `file` itself from the cache, once what was made of it is there. Whoever opens it loads it again.
     ///
     /// # Errors
-    /// None so far: what cannot be removed stays.
-    pub async fn forget_raw(&self, file: &str) -> Result<()> {
-        let Some((shelf, known)) = self.shelf.as_ref().and_then(|s| Some((s, s.file(file)?))) else { return Ok(()) };
+    /// None: a file that cannot be removed stays.
+    pub async fn remove_raw(&self, file: &str) -> Result<()> {
+        let Some((entry, known)) = self.entry.as_ref().and_then(|s| Some((s, s.file(file)?))) else { return Ok(()) };
         if known.derived.is_empty() {
             return Ok(());
         }
-        if let Err(error) = shelf.store.remove(&blob(&known.key)).await {
-            shelf.refused(file, &error);
+        if let Err(error) = entry.store.remove(&blob(&known.key)).await {
+            entry.refused(file, &error);
         }
         Ok(())
     }
 }
 
-async fn begin<'c, S: Store>(shelf: &'c Shelf<'_, S>, key: &str, file: &str) -> Result<Option<Derived<'c, S>>> {
+async fn begin<'c, S: FileStore>(
+    entry: &'c CacheEntry<'_, S>,
+    key: &str,
+    file: &str,
+) -> Result<Option<CachedDerivedFile<'c, S>>> {
     let part = refs::part(key);
-    let Some(lock) = shelf.store.lock(&part, Mode::Exclusive, None).await? else { return Ok(None) };
-    // What a crash left cannot be taken up: nobody knows what is wrong with it.
-    shelf.store.remove(&part).await?;
-    let writer = shelf.store.append(&part).await?;
-    Ok(Some(Derived { shelf, key: key.into(), file: file.into(), writer: Some(writer), _lock: lock }))
+    let Some(lock) = entry.store.lock(&part, LockMode::Exclusive, None).await? else { return Ok(None) };
+    // The rest of a crashed write cannot be resumed: its content is unverified.
+    entry.store.remove(&part).await?;
+    let writer = entry.store.append(&part).await?;
+    Ok(Some(CachedDerivedFile { entry, key: key.into(), file: file.into(), writer: Some(writer), _lock: lock }))
 }
 
-/// Something being made of a file. Dropped before it is finished, it is removed.
-pub struct Derived<'c, S: Store> {
-    shelf: &'c Shelf<'c, S>,
+/// A derived file in the cache, being written. If it is dropped before it is finished, it is removed.
+pub struct CachedDerivedFile<'c, S: FileStore> {
+    entry: &'c CacheEntry<'c, S>,
     key: String,
     file: String,
     /// `None` once it is finished.
-    writer: Option<S::Writer>,
-    _lock: Lock,
+    writer: Option<S::FileWriter>,
+    _lock: StoreLock,
 }
 
-impl<S: Store> Derived<'_, S> {
+impl<S: FileStore> CachedDerivedFile<'_, S> {
     /// Adds `bytes`.
     ///
     /// # Errors
@@ -112,18 +116,18 @@ impl<S: Store> Derived<'_, S> {
     /// Publishes it, all at once, and gives it for reading.
     ///
     /// # Errors
-    /// As [`Derived::append`].
+    /// As [`CachedDerivedFile::append`].
     pub async fn finish(mut self) -> Result<LocalFile> {
         let gone = || Error::io(&self.key, "is gone");
         let writer = self.writer.take().ok_or_else(gone)?;
         writer.close().await?;
-        self.shelf.store.rename(&refs::part(&self.key), &blob(&self.key)).await?;
-        self.shelf.note_derived(&self.file, &self.key).await?;
-        self.shelf.whole(&self.key, &self.key, None).await?.ok_or_else(gone)
+        self.entry.store.rename(&refs::part(&self.key), &blob(&self.key)).await?;
+        self.entry.note_derived(&self.file, &self.key).await?;
+        self.entry.whole(&self.key, &self.key, None).await?.ok_or_else(gone)
     }
 }
 
-impl<S: Store> Form for Derived<'_, S> {
+impl<S: FileStore> DerivedFile for CachedDerivedFile<'_, S> {
     async fn append(&mut self, bytes: &[u8]) -> Result<()> {
         self.append(bytes).await
     }
@@ -133,7 +137,7 @@ impl<S: Store> Form for Derived<'_, S> {
     }
 }
 
-impl<S: Store> Drop for Derived<'_, S> {
+impl<S: FileStore> Drop for CachedDerivedFile<'_, S> {
     fn drop(&mut self) {
         if let Some(writer) = self.writer.take() {
             writer.discard();

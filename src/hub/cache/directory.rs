@@ -5,9 +5,9 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::store::{Mode, Store, Writer, checked};
+use super::store::{FileStore, FileWriter, LockMode, checked};
 use crate::error::{Error, Result};
-use crate::hub::{LocalFile, Lock};
+use crate::hub::{LocalFile, StoreLock};
 
 /// How long to wait before asking for a lock again.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -55,8 +55,8 @@ impl Directory {
     }
 }
 
-impl Store for Directory {
-    type Writer = FileWriter;
+impl FileStore for Directory {
+    type FileWriter = DirectoryWriter;
 
     async fn open(&self, name: &str) -> Result<Option<LocalFile>> {
         match File::open(self.at(name)?).and_then(|file| LocalFile::new(name, file)) {
@@ -66,14 +66,14 @@ impl Store for Directory {
         }
     }
 
-    async fn append(&self, name: &str) -> Result<FileWriter> {
+    async fn append(&self, name: &str) -> Result<DirectoryWriter> {
         let path = self.at(name)?;
         let open = || {
             let file = OpenOptions::new().append(true).create(true).open(&path)?;
             Ok((file.metadata()?.len(), file))
         };
         let (size, file) = Self::within(name, &path, open)?;
-        Ok(FileWriter { name: name.into(), path, file, size })
+        Ok(DirectoryWriter { name: name.into(), path, file, size })
     }
 
     async fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
@@ -123,18 +123,18 @@ impl Store for Directory {
         Ok(files)
     }
 
-    async fn lock(&self, name: &str, mode: Mode, wait: Option<&dyn Fn() -> bool>) -> Result<Option<Lock>> {
+    async fn lock(&self, name: &str, mode: LockMode, wait: Option<&dyn Fn() -> bool>) -> Result<Option<StoreLock>> {
         let (folder, file) = checked(name)?;
         let path = self.path.join("locks").join(format!("{folder}-{file}"));
         let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let file = Self::within(name, &path, open)?;
         loop {
             let taken = match mode {
-                Mode::Shared => file.try_lock_shared(),
-                Mode::Exclusive => file.try_lock(),
+                LockMode::Shared => file.try_lock_shared(),
+                LockMode::Exclusive => file.try_lock(),
             };
             match (taken, wait) {
-                (Ok(()), _) => return Ok(Some(Lock::new(file))),
+                (Ok(()), _) => return Ok(Some(StoreLock::new(file))),
                 (Err(TryLockError::Error(e)), _) => return Err(failed(name, e)),
                 (Err(TryLockError::WouldBlock), None) => return Ok(None),
                 (Err(TryLockError::WouldBlock), Some(cancelled)) if cancelled() => return Err(Error::Aborted),
@@ -151,14 +151,14 @@ impl Store for Directory {
 }
 
 /// A file of a [`Directory`], being written.
-pub struct FileWriter {
+pub struct DirectoryWriter {
     name: String,
     path: PathBuf,
     file: File,
     size: u64,
 }
 
-impl Writer for FileWriter {
+impl FileWriter for DirectoryWriter {
     fn size(&self) -> u64 {
         self.size
     }

@@ -1,40 +1,40 @@
-//! A file on its way into the cache.
+//! A file being downloaded into the cache.
 
 use std::sync::Arc;
 
+use super::entry::in_words;
 use super::refs::{self, blob};
-use super::shelf::in_words;
-use super::store::{Store, Writer};
+use super::store::{FileStore, FileWriter};
 use crate::error::{Error, Result};
-use crate::hub::{Hasher, Lock, RemoteStream, Stream, Transport};
+use crate::hub::{ByteStream, Hasher, RemoteStream, StoreLock, Transport};
 use crate::watch::{Progress, Watch};
 
-/// Bytes written before they are made to outlive a crash.
+/// CachedBytes written before they are made to outlive a crash.
 const FLUSH: u64 = 32 << 20;
 
-/// A file's bytes as they come from the server. They are kept on the way, and appear in the cache once all have come
-/// and are right. Where they cannot be kept they are handed on all the same.
-pub(super) struct Filling<'a, T: Transport, S: Store> {
+/// A file's bytes as they arrive from the server. They are stored on the way, and the file appears in the cache once it
+/// is complete and verified. If they cannot be stored, they are still passed on.
+pub(super) struct Download<'a, T: Transport, S: FileStore> {
     pub(super) file: String,
     pub(super) size: u64,
     /// `None` if nothing is missing.
     pub(super) remote: Option<RemoteStream<T>>,
     pub(super) hasher: Option<Hasher>,
     pub(super) read: u64,
-    pub(super) keeping: Option<Keeping<S>>,
+    pub(super) keeping: Option<BlobWriter<S>>,
     pub(super) watch: &'a dyn Watch,
 }
 
 /// The part of the file that is kept so far.
-pub(super) struct Keeping<S: Store> {
+pub(super) struct BlobWriter<S: FileStore> {
     pub(super) store: Arc<S>,
     pub(super) key: String,
-    pub(super) writer: S::Writer,
+    pub(super) writer: S::FileWriter,
     pub(super) unflushed: u64,
-    pub(super) _lock: Arc<Lock>,
+    pub(super) _lock: Arc<StoreLock>,
 }
 
-impl<S: Store> Keeping<S> {
+impl<S: FileStore> BlobWriter<S> {
     async fn append(&mut self, bytes: &[u8]) -> Result<()> {
         self.writer.append(bytes).await?;
         self.unflushed += bytes.len() as u64;
@@ -51,7 +51,7 @@ impl<S: Store> Keeping<S> {
     }
 }
 
-impl<T: Transport, S: Store> Filling<'_, T, S> {
+impl<T: Transport, S: FileStore> Download<'_, T, S> {
     fn wrong(&mut self, message: String) -> Error {
         if let Some(keeping) = self.keeping.take() {
             keeping.writer.discard();
@@ -59,7 +59,7 @@ impl<T: Transport, S: Store> Filling<'_, T, S> {
         Error::Integrity { file: self.file.clone(), message }
     }
 
-    /// Goes on without keeping the file.
+    /// Reports that the file is not cached; the download continues.
     fn refused(&self, why: &Error) {
         let (file, size) = (&self.file, in_words(self.size));
         self.watch.progress(Progress::Notice { message: format!("not cached: {file} ({size}): {why}") });
@@ -75,7 +75,7 @@ impl<T: Transport, S: Store> Filling<'_, T, S> {
         }
     }
 
-    /// All came: whether it is right. If so, it is published.
+    /// Verifies the complete file and publishes it.
     pub(super) async fn finish(&mut self) -> Result<()> {
         if let Some(hasher) = self.hasher.take()
             && let Err(message) = hasher.finish()
@@ -91,7 +91,7 @@ impl<T: Transport, S: Store> Filling<'_, T, S> {
     }
 }
 
-impl<T: Transport, S: Store> Stream for Filling<'_, T, S> {
+impl<T: Transport, S: FileStore> ByteStream for Download<'_, T, S> {
     fn size(&self) -> Option<u64> {
         Some(self.size)
     }

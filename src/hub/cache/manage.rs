@@ -1,15 +1,15 @@
-//! What is in the cache, and removing it.
+//! Listing and removing what is in the cache.
 
 use serde::Serialize;
 
 use super::refs::{self, Ref};
-use super::store::{Mode, Store};
+use super::store::{FileStore, LockMode};
 use crate::error::{Error, Result};
-use crate::hub::Lock;
+use crate::hub::StoreLock;
 
 /// A revision of a model in the cache.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Kept {
+pub struct CachedRevision {
     /// The model's id.
     pub id: String,
     /// The server's address.
@@ -18,7 +18,7 @@ pub struct Kept {
     pub revision: String,
     /// What was asked for and meant this revision when it was last loaded: branches, tags.
     pub names: Vec<String>,
-    /// Bytes it takes. What two revisions share is counted for each.
+    /// CachedBytes it takes. What two revisions share is counted for each.
     pub bytes: u64,
     /// Files it has.
     pub files: usize,
@@ -33,13 +33,13 @@ pub struct Kept {
 /// Every revision of every model in the cache.
 ///
 /// # Errors
-/// What kept the store from being read.
-pub async fn list(store: &impl Store) -> Result<Vec<Kept>> {
+/// The reason the store could not be read.
+pub async fn list(store: &impl FileStore) -> Result<Vec<CachedRevision>> {
     let blobs = store.list().await?;
     Ok(refs::all(store).await?.into_iter().map(|r| kept(r, &blobs)).collect())
 }
 
-fn kept(r: Ref, blobs: &[(String, u64)]) -> Kept {
+fn kept(r: Ref, blobs: &[(String, u64)]) -> CachedRevision {
     let there = |key: &String, size: Option<u64>| {
         let name = refs::blob(key);
         blobs.iter().any(|(n, bytes)| *n == name && size.is_none_or(|size| size == *bytes))
@@ -48,7 +48,7 @@ fn kept(r: Ref, blobs: &[(String, u64)]) -> Kept {
     let bytes = blobs.iter().filter(|(name, _)| owns(&r, name)).map(|(_, size)| size).sum();
     let (files, complete) = (r.files.len(), r.complete && whole);
     let Ref { id, endpoint, revision, names, saved, used, .. } = r;
-    Kept { id, endpoint, revision, names, bytes, files, complete, saved, used }
+    CachedRevision { id, endpoint, revision, names, bytes, files, complete, saved, used }
 }
 
 /// Whether the file `name` of the store is one of `r`'s blobs, or a part of one, or made of one.
@@ -63,7 +63,7 @@ fn owns(r: &Ref, name: &str) -> bool {
 ///
 /// # Errors
 /// [`Error::InUse`] if somebody is loading it or reads its files; nothing is removed then.
-pub async fn delete(store: &impl Store, id: &str, revision: Option<&str>, endpoint: Option<&str>) -> Result<u64> {
+pub async fn delete(store: &impl FileStore, id: &str, revision: Option<&str>, endpoint: Option<&str>) -> Result<u64> {
     let endpoint = endpoint.map(|e| e.trim_end_matches('/'));
     let meant = |r: &Ref| {
         let named = |revision: &str| r.revision == revision || r.names.iter().any(|name| name == revision);
@@ -76,11 +76,11 @@ pub async fn delete(store: &impl Store, id: &str, revision: Option<&str>, endpoi
 ///
 /// # Errors
 /// As [`delete`].
-pub async fn clear(store: &impl Store) -> Result<u64> {
+pub async fn clear(store: &impl FileStore) -> Result<u64> {
     remove(store, |_| true).await
 }
 
-async fn remove(store: &impl Store, meant: impl Fn(&Ref) -> bool) -> Result<u64> {
+async fn remove(store: &impl FileStore, meant: impl Fn(&Ref) -> bool) -> Result<u64> {
     let _lock = refs::lock(store).await?;
     let refs: Vec<Ref> = refs::all(store).await?.into_iter().filter(meant).collect();
     let mut locks = Vec::new();
@@ -93,13 +93,13 @@ async fn remove(store: &impl Store, meant: impl Fn(&Ref) -> bool) -> Result<u64>
     sweep(store).await
 }
 
-/// The lock that says that nobody uses a model; `None` if somebody does.
-async fn free(store: &impl Store, r: &Ref) -> Result<Option<Lock>> {
-    store.lock(&r.name(), Mode::Exclusive, None).await
+/// An exclusive lock on a model; `None` if it is in use.
+async fn free(store: &impl FileStore, r: &Ref) -> Result<Option<StoreLock>> {
+    store.lock(&r.name(), LockMode::Exclusive, None).await
 }
 
 /// Takes the name `asked` from every revision but `new`, and removes those that are left without one.
-pub(super) async fn supersede(store: &impl Store, new: &Ref, asked: &str) -> Result<()> {
+pub(super) async fn supersede(store: &impl FileStore, new: &Ref, asked: &str) -> Result<()> {
     let _lock = refs::lock(store).await?;
     let same = |r: &Ref| r.endpoint == new.endpoint && r.id == new.id && r.revision != new.revision;
     for mut old in refs::all(store).await?.into_iter().filter(same) {
@@ -118,14 +118,14 @@ pub(super) async fn supersede(store: &impl Store, new: &Ref, asked: &str) -> Res
 
 /// Removes the blobs that no ref has, and what crashes left. Gives the bytes that were freed. The caller has the lock
 /// of all refs: a ref is written before its blobs, so none can be new.
-async fn sweep(store: &impl Store) -> Result<u64> {
+async fn sweep(store: &impl FileStore) -> Result<u64> {
     let files = store.list().await?;
     let refs = refs::all(store).await?;
     let mut freed = 0;
     for (name, size) in files {
         let unfinished = name.starts_with("refs/") && !name.ends_with(".json");
         let orphan = name.starts_with("blobs/") && !refs.iter().any(|r| owns(r, &name));
-        // One that cannot be removed now is removed another time.
+        // A file that cannot be removed now is removed by a later sweep.
         if (unfinished || orphan) && store.remove(&name).await.is_ok() {
             freed += size;
         }

@@ -1,7 +1,7 @@
-//! Models kept on this machine: loaded once, verified, resumed where loading broke off, and there without a network.
+//! Models stored on this machine: downloaded once, verified, resumed after an interruption, and usable offline.
 //!
-//! [`Cached`] reads a model through a [`Store`]: a [`Directory`] natively, what JavaScript gives in a browser.
-//! [`list`], [`delete`] and [`clear`] are for whoever wants to see or free the space.
+//! [`Cached`] reads a model through a [`FileStore`]: a [`Directory`] natively, what JavaScript gives in a browser.
+//! [`list`], [`delete`] and [`clear`] show and free the space.
 
 #[cfg(target_arch = "wasm32")]
 mod browser;
@@ -9,24 +9,22 @@ mod cached;
 mod derived;
 #[cfg(not(target_arch = "wasm32"))]
 mod directory;
+mod entry;
 mod filling;
 mod manage;
 mod refs;
-mod shelf;
 mod source;
 mod store;
 
 #[cfg(target_arch = "wasm32")]
-pub(crate) use browser::settled;
-#[cfg(target_arch = "wasm32")]
-pub use browser::{Browser, Host, LocalFile, Lock};
+pub use browser::{Browser, Host};
 pub use cached::Cached;
-pub use derived::Derived;
+pub use derived::CachedDerivedFile;
 #[cfg(not(target_arch = "wasm32"))]
 pub use directory::Directory;
-pub use manage::{Kept, clear, delete, list};
+pub use manage::{CachedRevision, clear, delete, list};
 pub use source::CachedStream;
-pub use store::{Mode, Store, Writer};
+pub use store::{FileStore, FileWriter, LockMode};
 
-/// Bytes read of a file at a time.
+/// CachedBytes read of a file at a time.
 const STEP: u64 = 4 << 20;

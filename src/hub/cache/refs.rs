@@ -4,7 +4,7 @@
 //!
 //! - `blobs/{key}`, whole and verified; the key is [`key`]'s,
 //! - `blobs/{key}.part`, the first bytes of one that is being loaded,
-//! - `blobs/{key}-{form}`, what was made of one, such as its quantised form.
+//! - `blobs/{key}-{form}`, what was made of one, such as its quantized form.
 //!
 //! `refs/` has a [`Ref`] for each revision of each model, as JSON. A blob that no ref names belongs to nobody. The
 //! same is read and written in `js/cache/manage.ts`.
@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 use web_time::{SystemTime, UNIX_EPOCH};
 
-use super::store::{Store, checked};
+use super::store::{FileStore, checked};
 use crate::error::{Error, Result};
-use crate::hub::{Digest, Entry};
+use crate::hub::{Digest, FileInfo};
 
 /// The version of this layout. Refs of any other are not read.
 const VERSION: u32 = 1;
@@ -92,7 +92,7 @@ impl Ref {
     }
 
     /// Writes it, with what others have meanwhile written.
-    pub(super) async fn save(&mut self, store: &impl Store) -> Result<()> {
+    pub(super) async fn save(&mut self, store: &impl FileStore) -> Result<()> {
         let _lock = lock(store).await?;
         if let Some(theirs) = read(store, &self.name()).await? {
             self.merge(theirs);
@@ -101,19 +101,19 @@ impl Ref {
     }
 
     /// Writes it as it is. The caller has the [`lock`].
-    pub(super) async fn overwrite(&self, store: &impl Store) -> Result<()> {
+    pub(super) async fn overwrite(&self, store: &impl FileStore) -> Result<()> {
         let json = serde_json::to_vec(self).map_err(|e| Error::io(self.name(), e))?;
         store.write(&self.name(), &json).await
     }
 }
 
 /// The lock without which no ref is written, and no blob removed for want of one.
-pub(super) async fn lock(store: &impl Store) -> Result<Option<crate::hub::Lock>> {
-    store.lock("refs/all", super::Mode::Exclusive, Some(&|| false)).await
+pub(super) async fn lock(store: &impl FileStore) -> Result<Option<crate::hub::StoreLock>> {
+    store.lock("refs/all", super::LockMode::Exclusive, Some(&|| false)).await
 }
 
 /// The ref that is called `name`. One that is damaged counts as none, and is removed.
-async fn read(store: &impl Store, name: &str) -> Result<Option<Ref>> {
+async fn read(store: &impl FileStore, name: &str) -> Result<Option<Ref>> {
     let Some(file) = store.open(name).await? else { return Ok(None) };
     let bytes = if file.size() <= MOST { file.read_at(0, file.size() as usize).await? } else { Vec::new() };
     drop(file);
@@ -129,7 +129,7 @@ async fn read(store: &impl Store, name: &str) -> Result<Option<Ref>> {
 }
 
 /// Every ref.
-pub(super) async fn all(store: &impl Store) -> Result<Vec<Ref>> {
+pub(super) async fn all(store: &impl FileStore) -> Result<Vec<Ref>> {
     let mut refs = Vec::new();
     for (name, _) in store.list().await? {
         if name.starts_with("refs/") && name.ends_with(".json") {
@@ -140,18 +140,18 @@ pub(super) async fn all(store: &impl Store) -> Result<Vec<Ref>> {
 }
 
 /// What is known of the model that `revision` was when it was last loaded: the best of what is there.
-pub(super) async fn find(store: &impl Store, endpoint: &str, id: &str, revision: &str) -> Result<Option<Ref>> {
+pub(super) async fn find(store: &impl FileStore, endpoint: &str, id: &str, revision: &str) -> Result<Option<Ref>> {
     let refs = all(store).await?.into_iter();
     let meant = |r: &Ref| r.revision == revision || r.names.iter().any(|name| name == revision);
     let ours = refs.filter(|r| r.endpoint == endpoint && r.id == id && meant(r));
     Ok(ours.max_by_key(|r| (r.complete, r.used)))
 }
 
-/// What a file is kept as: what is in it, or where nobody tells, where it came from and how its server tells it from
-/// earlier ones. `None` if it cannot be told, or its size is not known.
-pub(super) fn key(url: &str, entry: &Entry) -> Option<String> {
-    let size = entry.size?;
-    match (&entry.digest, &entry.tag) {
+/// The key of a file in the cache: its digest, or if the server gives none, a hash of its address, version and size.
+/// `None` if the server gives no version either, or no size.
+pub(super) fn key(url: &str, info: &FileInfo) -> Option<String> {
+    let size = info.size?;
+    match (&info.digest, &info.tag) {
         (Some(Digest::Sha256(digest)), _) => Some(hex(digest)),
         (Some(Digest::GitSha1(digest)), _) => Some(format!("git-{}", hex(digest))),
         (None, Some(tag)) => Some(format!("tag-{}", hex(&sha2::Sha256::digest(format!("{url}\n{tag}\n{size}"))))),

@@ -1,34 +1,34 @@
 //! The cache as a source of files.
 
 use super::STEP;
-use super::cached::{Cached, Fault, Found};
-use super::derived::Derived;
-use super::filling::Filling;
-use super::store::Store;
+use super::cached::{Cached, FileLocation, FillError};
+use super::derived::CachedDerivedFile;
+use super::filling::Download;
+use super::store::FileStore;
 use crate::error::Result;
-use crate::hub::{LocalFile, RemoteStream, Source, Stream, Transport, Verified};
+use crate::hub::{ByteStream, LocalFile, RemoteStream, Source, Transport, Verified};
 
 /// A file's bytes, wherever they come from.
-pub struct CachedStream<'a, T: Transport, S: Store>(Bytes<'a, T, S>);
+pub struct CachedStream<'a, T: Transport, S: FileStore>(CachedBytes<'a, T, S>);
 
-enum Bytes<'a, T: Transport, S: Store> {
+enum CachedBytes<'a, T: Transport, S: FileStore> {
     Local { local: LocalFile, at: u64 },
     Plain(Verified<RemoteStream<T>>),
-    Filling(Filling<'a, T, S>),
+    Download(Download<'a, T, S>),
 }
 
-impl<T: Transport, S: Store> Stream for CachedStream<'_, T, S> {
+impl<T: Transport, S: FileStore> ByteStream for CachedStream<'_, T, S> {
     fn size(&self) -> Option<u64> {
         match &self.0 {
-            Bytes::Local { local, .. } => Some(local.size()),
-            Bytes::Plain(stream) => stream.size(),
-            Bytes::Filling(stream) => stream.size(),
+            CachedBytes::Local { local, .. } => Some(local.size()),
+            CachedBytes::Plain(stream) => stream.size(),
+            CachedBytes::Download(stream) => stream.size(),
         }
     }
 
     async fn next(&mut self) -> Result<Option<Vec<u8>>> {
         match &mut self.0 {
-            Bytes::Local { local, at } => {
+            CachedBytes::Local { local, at } => {
                 let step = STEP.min(local.size() - *at);
                 if step == 0 {
                     return Ok(None);
@@ -37,46 +37,46 @@ impl<T: Transport, S: Store> Stream for CachedStream<'_, T, S> {
                 *at += step;
                 Ok(Some(bytes))
             }
-            Bytes::Plain(stream) => stream.next().await,
-            Bytes::Filling(stream) => stream.next().await,
+            CachedBytes::Plain(stream) => stream.next().await,
+            CachedBytes::Download(stream) => stream.next().await,
         }
     }
 }
 
-impl<'a, T: Transport, S: Store> Source for Cached<'a, T, S> {
-    type Stream = CachedStream<'a, T, S>;
-    type Form<'b>
-        = Derived<'b, S>
+impl<'a, T: Transport, S: FileStore> Source for Cached<'a, T, S> {
+    type ByteStream = CachedStream<'a, T, S>;
+    type DerivedFile<'b>
+        = CachedDerivedFile<'b, S>
     where
         Self: 'b;
 
     async fn peek(&self, file: &str) -> Result<CachedStream<'a, T, S>> {
         match self.find(file).await? {
-            Found::Local(local) => Ok(CachedStream(Bytes::Local { local, at: 0 })),
-            Found::Uncached(stream) => Ok(plain(self.uncached(file, stream).await?)),
-            Found::Absent(absent) => Ok(plain(self.uncached(file, absent.stream).await?)),
+            FileLocation::Local(local) => Ok(CachedStream(CachedBytes::Local { local, at: 0 })),
+            FileLocation::Uncached(stream) => Ok(plain(self.uncached(file, stream).await?)),
+            FileLocation::Missing(absent) => Ok(plain(self.uncached(file, absent.stream).await?)),
         }
     }
 
     async fn open(&self, file: &str) -> Result<CachedStream<'a, T, S>> {
-        let (mut absent, shelf) = match (self.find(file).await?, &self.shelf) {
-            (Found::Local(local), _) => return Ok(CachedStream(Bytes::Local { local, at: 0 })),
-            (Found::Uncached(stream), _) => return Ok(plain(self.uncached(file, stream).await?)),
-            (Found::Absent(absent), Some(shelf)) => (absent, shelf),
-            (Found::Absent(absent), None) => return Ok(plain(self.uncached(file, absent.stream).await?)),
+        let (mut absent, entry) = match (self.find(file).await?, &self.entry) {
+            (FileLocation::Local(local), _) => return Ok(CachedStream(CachedBytes::Local { local, at: 0 })),
+            (FileLocation::Uncached(stream), _) => return Ok(plain(self.uncached(file, stream).await?)),
+            (FileLocation::Missing(absent), Some(entry)) => (absent, entry),
+            (FileLocation::Missing(absent), None) => return Ok(plain(self.uncached(file, absent.stream).await?)),
         };
         // What was kept may have been damaged, which only the end tells. So it is not handed on before.
-        if absent.have > 0 && absent.entry.digest.is_some() {
+        if absent.have > 0 && absent.info.digest.is_some() {
             return match self.complete(absent).await? {
-                Some(local) => Ok(CachedStream(Bytes::Local { local, at: 0 })),
+                Some(local) => Ok(CachedStream(CachedBytes::Local { local, at: 0 })),
                 None => Ok(plain(self.uncached(file, None).await?)),
             };
         }
-        match self.filling(shelf, &mut absent).await {
-            Ok(filling) => Ok(CachedStream(Bytes::Filling(filling))),
-            Err(Fault::Other(error)) => Err(error),
-            Err(Fault::Store(error)) => {
-                shelf.refused(file, &error);
+        match self.filling(entry, &mut absent).await {
+            Ok(filling) => Ok(CachedStream(CachedBytes::Download(filling))),
+            Err(FillError::Other(error)) => Err(error),
+            Err(FillError::Store(error)) => {
+                entry.refused(file, &error);
                 Ok(plain(self.uncached(file, absent.stream).await?))
             }
         }
@@ -90,25 +90,25 @@ impl<'a, T: Transport, S: Store> Source for Cached<'a, T, S> {
         self.fetch(file).await
     }
 
-    async fn form(&self, file: &str, form: &str) -> Result<Option<LocalFile>> {
+    async fn derived_file(&self, file: &str, form: &str) -> Result<Option<LocalFile>> {
         match self.key(file) {
             Some(key) => self.derived(&format!("{key}-{form}")).await,
             None => Ok(None),
         }
     }
 
-    async fn begin_form(&self, file: &str, form: &str) -> Result<Option<Derived<'_, S>>> {
+    async fn begin_derived_file(&self, file: &str, form: &str) -> Result<Option<CachedDerivedFile<'_, S>>> {
         match self.key(file) {
             Some(key) => self.begin_derived(&format!("{key}-{form}")).await,
             None => Ok(None),
         }
     }
 
-    async fn forget(&self, file: &str) -> Result<()> {
-        self.forget_raw(file).await
+    async fn discard_original(&self, file: &str) -> Result<()> {
+        self.remove_raw(file).await
     }
 }
 
-fn plain<'a, T: Transport, S: Store>(stream: Verified<RemoteStream<T>>) -> CachedStream<'a, T, S> {
-    CachedStream(Bytes::Plain(stream))
+fn plain<'a, T: Transport, S: FileStore>(stream: Verified<RemoteStream<T>>) -> CachedStream<'a, T, S> {
+    CachedStream(CachedBytes::Plain(stream))
 }

@@ -9,7 +9,7 @@ use crate::checkpoint::{
     Files, Header, Rewrite, Scheme, StoredMatrix, Tensor, WantedMatrix, WeightPass, plain_name, rewritten,
 };
 use crate::error::{Error, Result};
-use crate::hub::{Cursor, Form as _, NoStream, Reader, Source, Stream};
+use crate::hub::{ByteStream, Cursor, DerivedFile as _, NoStream, Reader, Source};
 use crate::numbers::{Float, MatrixFormat};
 
 /// Bytes of unfinished matrices that reading a file in order may hold back; beyond that it is read matrix by matrix.
@@ -42,16 +42,16 @@ impl<S> WeightFile<S> {
     }
 }
 
-impl<S: Stream> WeightFiles<S> {
+impl<S: ByteStream> WeightFiles<S> {
     /// Reads the headers of all weight files of `source`.
     ///
     /// # Errors
     /// [`Error::InvalidCheckpoint`], or what kept a file from being read.
-    pub(super) async fn open(source: &impl Source<Stream = S>) -> Result<Self> {
+    pub(super) async fn open(source: &impl Source<ByteStream = S>) -> Result<Self> {
         let files = Files::find(source).await?;
         let mut list = Vec::new();
         for path in files.paths() {
-            let (header, opened) = match source.form(path, HEADER).await? {
+            let (header, opened) = match source.derived_file(path, HEADER).await? {
                 Some(kept) if kept.size() <= MAX_HEADER => {
                     (Header::parse(path, &kept.read_at(0, kept.size() as usize).await?)?, None)
                 }
@@ -77,7 +77,7 @@ impl<S: Stream> WeightFiles<S> {
     /// What kept one from being read.
     pub(super) async fn look(&mut self, source: &impl Source, name: &'static str) -> Result<()> {
         for shard in &mut self.list {
-            if let Some(file) = source.form(&shard.path, name).await? {
+            if let Some(file) = source.derived_file(&shard.path, name).await? {
                 let header = Header::read(&mut Cursor::<NoStream>::local(&shard.path, file)).await?;
                 shard.ready = Some((name, header));
             }
@@ -136,7 +136,7 @@ impl<S: Stream> WeightFiles<S> {
     /// What kept a file from being read, or its weights from being written.
     pub(super) async fn read(
         self,
-        source: &impl Source<Stream = S>,
+        source: &impl Source<ByteStream = S>,
         plan: &Plan,
         stored: Vec<StoredMatrix>,
         formats: &[MatrixFormat],
@@ -164,17 +164,17 @@ impl<S: Stream> WeightFiles<S> {
 /// What writes nothing.
 type Nothing = fn(&[u8]) -> Ready<Result<()>>;
 
-impl<S: Stream> WeightFile<S> {
+impl<S: ByteStream> WeightFile<S> {
     /// Reads the file into `fill`, and what it becomes into the source's keeping, where it has room for it.
     async fn read_and_keep(
         mut self,
-        source: &impl Source<Stream = S>,
+        source: &impl Source<ByteStream = S>,
         name: &str,
         forms: &BTreeMap<String, MatrixFormat>,
         pass: &mut WeightPass,
         fill: &mut Fill<'_>,
     ) -> Result<()> {
-        let Some(mut form) = source.begin_form(&self.path, name).await? else {
+        let Some(mut form) = source.begin_derived_file(&self.path, name).await? else {
             return self.read(source, pass, &mut Tee::<Nothing>::without(fill)).await;
         };
         let planned = rewritten(&self.path, &self.header, forms, |tensor| pass.is_plain(tensor))?;
@@ -194,12 +194,12 @@ impl<S: Stream> WeightFile<S> {
     }
 
     /// The file's new form is complete: the file itself will not be needed again.
-    async fn publish<O: Source>(&self, source: &O, form: O::Form<'_>) -> Result<()> {
+    async fn publish<O: Source>(&self, source: &O, form: O::DerivedFile<'_>) -> Result<()> {
         form.finish().await?;
-        if let Some(mut header) = source.begin_form(&self.path, HEADER).await? {
+        if let Some(mut header) = source.begin_derived_file(&self.path, HEADER).await? {
             header.append(&self.header.json).await?;
             header.finish().await?;
-            source.forget(&self.path).await?;
+            source.discard_original(&self.path).await?;
         }
         Ok(())
     }
@@ -207,7 +207,7 @@ impl<S: Stream> WeightFile<S> {
     /// Reads the file into `sink`.
     async fn read<A: AsyncFnMut(&[u8]) -> Result<()>>(
         &mut self,
-        source: &impl Source<Stream = S>,
+        source: &impl Source<ByteStream = S>,
         pass: &mut WeightPass,
         sink: &mut Tee<'_, '_, A>,
     ) -> Result<()> {
@@ -216,7 +216,7 @@ impl<S: Stream> WeightFile<S> {
             self.opened = None;
         }
         let local = match &self.ready {
-            Some((name, _)) => source.form(&self.path, name).await?,
+            Some((name, _)) => source.derived_file(&self.path, name).await?,
             None if by_matrix => source.fetch(&self.path).await?,
             None => source.local(&self.path).await?,
         };

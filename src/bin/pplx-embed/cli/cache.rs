@@ -31,12 +31,12 @@ pub(crate) fn run(command: &Cache) -> Result<()> {
     })
 }
 
-fn list(kept: &[cache::Kept], json: bool) -> Result<()> {
+fn list(kept: &[cache::CachedRevision], json: bool) -> Result<()> {
     if json {
         let failed = |e: serde_json::Error| Error::Io { file: "the cache".into(), message: e.to_string() };
         return print(&serde_json::to_string(kept).map_err(failed)?);
     }
-    for cache::Kept { id, endpoint, revision, names, bytes, files, complete, .. } in kept {
+    for cache::CachedRevision { id, endpoint, revision, names, bytes, files, complete, .. } in kept {
         let state = if *complete { "" } else { ", not complete" };
         let names = names.join(", ");
         print(&format!("{id}  {names} ({revision})  {bytes} bytes, {files} files{state}, from {endpoint}"))?;

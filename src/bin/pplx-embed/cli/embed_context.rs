@@ -5,7 +5,7 @@ use pplx_embed::model::{ContextOptions, Data, EmbedOptions, Embeddings, LongDocu
 
 use super::arguments::EmbedContext;
 use super::progress::Console;
-use super::safetensors::{self, Tensor};
+use super::safetensors::{self, OutputTensor};
 use super::{info, input, output};
 
 /// Embeds the chunks of the documents of a file.
@@ -31,12 +31,12 @@ pub(crate) fn run(command: &EmbedContext) -> Result<()> {
         *end += e.rows;
         Some(*end)
     });
-    let mut tensors = vec![Tensor::counts("offsets", std::iter::once(0).chain(offsets))];
+    let mut tensors = vec![OutputTensor::counts("offsets", std::iter::once(0).chain(offsets))];
     let dtype = embeddings.first().map(Embeddings::dtype);
     // Without documents nobody knows the form, and there is nothing to be in it.
     let (dtype_name, columns) = embeddings.first().map_or(("F32", 0), |e| (dtype_of(&e.data), e.row_len()));
     let bytes = embeddings.iter().flat_map(|e| bytes_of(&e.data)).copied().collect();
-    tensors.push(Tensor { name: "data", dtype: dtype_name, shape: vec![rows, columns], bytes });
+    tensors.push(OutputTensor { name: "data", dtype: dtype_name, shape: vec![rows, columns], bytes });
     safetensors::write(path, tensors)?;
     if command.common.origin.json {
         let summary = serde_json::json!({

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use pplx_embed::Result;
-use pplx_embed::model::late::{EncodeOptions, MarkerPosition, TokenData, TokenEmbeddings};
+use pplx_embed::model::late::{EncodeOptions, MarkerPosition, TokenEmbeddings};
+use pplx_embed::numbers::RowBuf;
 
 use super::arguments::Encode;
 use super::progress::Console;
-use super::safetensors::{self, Tensor};
+use super::safetensors::{self, OutputTensor};
 use super::{info, input, output};
 
 /// Encodes the texts of a file for late interaction.
@@ -24,68 +25,68 @@ pub(crate) fn run(command: &Encode) -> Result<()> {
     let slices: Vec<&str> = texts.iter().map(String::as_str).collect();
     let embeddings = pollster::block_on(model.encode(command.role, &slices, options, &console))?;
     console.done();
-    for &index in &embeddings.usage.truncated {
+    for &index in &embeddings.tokens.usage.truncated {
         console.note(&format!("note: text {} was cut to the length the model reads", index + 1));
     }
     let Some(path) = &command.output else { return print(&texts, &embeddings) };
     write(path, &embeddings)?;
-    let shape = [embeddings.ids.len(), embeddings.row_len()];
+    let shape = [embeddings.tokens.ids.len(), embeddings.data.format().row_len(embeddings.tokens.dim)];
     if command.common.origin.json {
         let summary = serde_json::json!({
-            "output": path, "texts": embeddings.texts(), "shape": shape, "dtype": embeddings.dtype(),
-            "dimensions": embeddings.dim, "usage": embeddings.usage,
+            "output": path, "texts": embeddings.tokens.texts(), "shape": shape, "dtype": embeddings.data.format(),
+            "dimensions": embeddings.tokens.dim, "usage": embeddings.tokens.usage,
         });
         return info::print(&summary.to_string());
     }
     let (name, [rows, columns]) = (path.display(), shape);
-    console.note(&format!("{name}: {rows} x {columns}, of {} texts", embeddings.texts()));
+    console.note(&format!("{name}: {rows} x {columns}, of {} texts", embeddings.tokens.texts()));
     Ok(())
 }
 
 /// `data` `[N, D]` (bits `[N, ceil(D/8)]`), `offsets` I64 `[n + 1]`, `ids` I64 `[N]`, of codes `scales` F32 `[N]`, and
 /// `ranges` I64 `[N, 2]`: bytes of the text, both 0 for what stands for none.
 fn write(path: &Path, embeddings: &TokenEmbeddings) -> Result<()> {
-    let shape = [embeddings.ids.len(), embeddings.row_len()];
-    let ranges = embeddings.ranges.iter().flat_map(|r| r.map_or([0, 0], |(from, to)| [from, to]));
-    let mut ranges = Tensor::counts("ranges", ranges);
+    let shape = [embeddings.tokens.ids.len(), embeddings.data.format().row_len(embeddings.tokens.dim)];
+    let ranges = embeddings.tokens.ranges.iter().flat_map(|r| r.map_or([0, 0], |(from, to)| [from, to]));
+    let mut ranges = OutputTensor::counts("ranges", ranges);
     ranges.shape = vec![shape[0], 2];
     let mut tensors = vec![
-        Tensor::counts("offsets", embeddings.offsets.iter().copied()),
-        Tensor::counts("ids", embeddings.ids.iter().map(|&id| id as usize)),
+        OutputTensor::counts("offsets", embeddings.tokens.offsets.iter().copied()),
+        OutputTensor::counts("ids", embeddings.tokens.ids.iter().map(|&id| id as usize)),
         ranges,
     ];
-    if let TokenData::Int8 { scales, .. } = &embeddings.data {
-        tensors.push(Tensor::new("scales", "F32", &shape[..1], scales));
+    if let RowBuf::Int8 { scales: Some(scales), .. } = &embeddings.data {
+        tensors.push(OutputTensor::new("scales", "F32", &shape[..1], scales));
     }
     tensors.push(match &embeddings.data {
-        TokenData::Float32(data) => Tensor::new("data", "F32", &shape, data),
-        TokenData::Float16(data) => Tensor::new("data", "F16", &shape, data),
-        TokenData::Int8 { codes, .. } => Tensor::new("data", "I8", &shape, codes),
-        TokenData::Binary(data) => Tensor::new("data", "U8", &shape, data),
+        RowBuf::Float32(data) => OutputTensor::new("data", "F32", &shape, data),
+        RowBuf::Float16(data) => OutputTensor::new("data", "F16", &shape, data),
+        RowBuf::Int8 { codes, .. } => OutputTensor::new("data", "I8", &shape, codes),
+        RowBuf::Binary(data) => OutputTensor::new("data", "U8", &shape, data),
     });
     safetensors::write(path, tensors)
 }
 
 /// A line for each text: `{"index", "text", "tokens", "embeddings"}`, and `"scales"` of codes.
 fn print(texts: &[String], embeddings: &TokenEmbeddings) -> Result<()> {
-    let columns = embeddings.row_len();
+    let columns = embeddings.data.format().row_len(embeddings.tokens.dim);
     output::json_lines(texts.iter().enumerate().map(|(index, text)| {
-        let rows = embeddings.rows(index);
+        let rows = embeddings.tokens.rows(index);
         let row = |row: usize| {
             let own = row * columns..(row + 1) * columns;
             match &embeddings.data {
-                TokenData::Float32(data) => serde_json::json!(data[own]),
-                TokenData::Float16(data) => {
+                RowBuf::Float32(data) => serde_json::json!(data[own]),
+                RowBuf::Float16(data) => {
                     serde_json::json!(data[own].iter().map(|v| v.to_f32()).collect::<Vec<_>>())
                 }
-                TokenData::Int8 { codes, .. } => serde_json::json!(codes[own]),
-                TokenData::Binary(data) => serde_json::json!(data[own]),
+                RowBuf::Int8 { codes, .. } => serde_json::json!(codes[own]),
+                RowBuf::Binary(data) => serde_json::json!(data[own]),
             }
         };
         let vectors: Vec<_> = rows.clone().map(row).collect();
-        let tokens = &embeddings.ids[rows.clone()];
+        let tokens = &embeddings.tokens.ids[rows.clone()];
         let mut line = serde_json::json!({"index": index, "text": text, "tokens": tokens, "embeddings": vectors});
-        if let TokenData::Int8 { scales, .. } = &embeddings.data {
+        if let RowBuf::Int8 { scales: Some(scales), .. } = &embeddings.data {
             line["scales"] = serde_json::json!(scales[rows]);
         }
         line

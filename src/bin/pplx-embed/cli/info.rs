@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use pplx_embed::model::Kind;
+use pplx_embed::model::ModelKind;
 use pplx_embed::{Error, Result};
 
 use super::arguments::Info;
@@ -21,9 +21,9 @@ pub(crate) fn run(command: &Info) -> Result<()> {
     let software = if info.adapter.software { ", software" } else { "" };
     let normalized = if info.default_normalize { ", unit length" } else { "" };
     let kind = match info.kind {
-        Kind::Embed => "a vector a text",
-        Kind::Context => "a vector for each chunk of a document",
-        Kind::Late => "a vector a token, for late interaction",
+        ModelKind::Embed => "a vector a text",
+        ModelKind::Context => "a vector for each chunk of a document",
+        ModelKind::Late => "a vector a token, for late interaction",
     };
     print(&format!(
         "model       {}, {}\n\

@@ -7,7 +7,7 @@ use pplx_embed::{Error, Result};
 
 #[derive(serde::Deserialize)]
 #[serde(untagged)]
-enum Line {
+enum InputLine {
     Text(String),
     Object { text: String },
 }
@@ -20,7 +20,7 @@ pub(crate) fn texts(path: &Path) -> Result<Vec<String>> {
         return Ok(text.lines().map(String::from).collect());
     }
     let text_of = |line| match line {
-        Line::Text(text) | Line::Object { text } => text,
+        InputLine::Text(text) | InputLine::Object { text } => text,
     };
     let wanted = "neither a string nor an object with a string text";
     Ok(json_lines(path, &text, wanted)?.into_iter().map(text_of).collect())
@@ -34,7 +34,7 @@ pub(crate) fn documents(path: &Path) -> Result<Vec<Vec<String>>> {
 }
 
 /// A text of a corpus, or its chunks.
-pub(crate) struct Entry {
+pub(crate) struct CorpusEntry {
     pub(crate) id: String,
     pub(crate) texts: Vec<String>,
     /// The texts are chunks.
@@ -45,7 +45,7 @@ pub(crate) struct Entry {
 
 #[derive(serde::Deserialize)]
 #[serde(untagged)]
-enum EntryLine {
+enum CorpusEntryLine {
     Text(String),
     Object { text: String, id: Option<String> },
     Chunks { chunks: Vec<String>, id: Option<String> },
@@ -53,20 +53,20 @@ enum EntryLine {
 
 /// The texts of `path`, a `.txt` or `.jsonl` file, called by their `id` or else by the number of their line. Blank lines
 /// are nothing.
-pub(crate) fn corpus(path: &Path) -> Result<Vec<Entry>> {
+pub(crate) fn corpus(path: &Path) -> Result<Vec<CorpusEntry>> {
     let (text, json) = read(path, "--corpus", &["txt", "jsonl"])?;
     let of_text = |text: String| serde_json::json!({ "text": text }).to_string();
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
     let wanted =
         "neither a string nor an object with a string text or an array of strings chunks, and perhaps a string id";
     let entry = |(number, line): (usize, &str)| {
-        let parsed = if json { json_line(path, number, line, wanted)? } else { EntryLine::Text(line.into()) };
+        let parsed = if json { json_line(path, number, line, wanted)? } else { CorpusEntryLine::Text(line.into()) };
         let (texts, chunked, id, data) = match parsed {
-            EntryLine::Text(text) => (vec![text.clone()], false, None, of_text(text)),
-            EntryLine::Object { text, id } => (vec![text], false, id, line.trim().into()),
-            EntryLine::Chunks { chunks, id } => (chunks, true, id, line.trim().into()),
+            CorpusEntryLine::Text(text) => (vec![text.clone()], false, None, of_text(text)),
+            CorpusEntryLine::Object { text, id } => (vec![text], false, id, line.trim().into()),
+            CorpusEntryLine::Chunks { chunks, id } => (chunks, true, id, line.trim().into()),
         };
-        Ok(Entry { id: id.unwrap_or_else(|| number.to_string()), texts, chunked, data })
+        Ok(CorpusEntry { id: id.unwrap_or_else(|| number.to_string()), texts, chunked, data })
     };
     lines.map(entry).collect()
 }

@@ -3,14 +3,14 @@
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use half::f16;
 use pplx_embed::checkpoint::Header;
-use pplx_embed::gpu::Gpu;
+use pplx_embed::backend::Backend;
 use pplx_embed::hub::{Cursor, Folder, Reader, Source};
-use pplx_embed::maxsim::{Match, Options, Scorer, TokenData, Tokens, explain_on_cpu, score_on_cpu};
+use pplx_embed::maxsim::{Match, Options, Scorer, TokenVectors};
+use pplx_embed::numbers::RowBuf;
 use pplx_embed::{Error, Result};
 
-use super::arguments::{Device, Maxsim};
+use super::arguments::Maxsim;
 use super::output;
 use super::progress::Console;
 
@@ -19,34 +19,23 @@ pub(crate) fn run(command: &Maxsim) -> Result<()> {
     if let Some(path) = &command.output {
         output::check_npy(path)?;
     }
-    let queries = Vectors::read("--queries", &command.queries)?;
-    let documents = Vectors::read("--documents", &command.documents)?;
+    let queries = TokenFile::read("--queries", &command.queries)?;
+    let documents = TokenFile::read("--documents", &command.documents)?;
     let pairs = command.pairs.as_deref().map(pairs).transpose()?;
     // Bits alone do not tell where a row ends within its last byte.
     let known = [&queries, &documents].into_iter().find(|v| !v.is_bits()).map(|v| v.dim);
     let [queries, documents] = [&queries, &documents].map(|v| v.tokens(known));
     let console = Console::new(command.quiet);
-    let gpu = match pollster::block_on(Gpu::open()) {
-        _ if command.device == Device::Cpu => None,
-        Ok(gpu) => Some(gpu),
-        Err(Error::NoAdapter { .. }) if command.device == Device::Auto => None,
-        Err(error) => return Err(error),
-    };
+    let backend = pollster::block_on(Backend::open(command.device))?;
     let scorer = Scorer::new();
     if let [query, document] = command.explain[..] {
         let (both, pair) = ([queries, documents], (query, document));
-        let matches = match &gpu {
-            Some(gpu) => pollster::block_on(scorer.explain(gpu, both, pair, command.normalize, &console))?,
-            None => explain_on_cpu(both, pair, command.normalize)?,
-        };
+        let matches = pollster::block_on(scorer.explain(&backend, both, pair, command.normalize, &console))?;
         console.done();
         return print_matches(&matches);
     }
     let options = Options { pairs: pairs.as_deref(), normalize: command.normalize };
-    let scores = match &gpu {
-        Some(gpu) => pollster::block_on(scorer.score(gpu, queries, documents, options, &console))?,
-        None => score_on_cpu(queries, documents, options, &console)?,
-    };
+    let scores = pollster::block_on(scorer.score(&backend, queries, documents, options, &console))?;
     console.done();
     let items = documents.items();
     match (&command.output, &pairs) {
@@ -60,7 +49,7 @@ pub(crate) fn run(command: &Maxsim) -> Result<()> {
 }
 
 #[derive(serde::Serialize)]
-struct Score {
+struct PairScore {
     query: u32,
     document: u32,
     /// `null` for an empty document: JSON has no infinity.
@@ -68,19 +57,22 @@ struct Score {
 }
 
 fn print_scores(scores: impl Iterator<Item = ((u32, u32), f32)>) -> Result<()> {
-    print_lines(scores.map(|((query, document), score)| Score { query, document, score }))
+    print_lines(scores.map(|((query, document), score)| PairScore { query, document, score }))
 }
 
 #[derive(serde::Serialize)]
-struct Matched {
+struct TokenMatch {
     query_token: usize,
     document_token: u32,
     similarity: f32,
 }
 
 fn print_matches(matches: &[Match]) -> Result<()> {
-    let line =
-        |(query_token, m): (usize, &Match)| Matched { query_token, document_token: m.token, similarity: m.similarity };
+    let line = |(query_token, m): (usize, &Match)| TokenMatch {
+        query_token,
+        document_token: m.token,
+        similarity: m.similarity,
+    };
     print_lines(matches.iter().enumerate().map(line))
 }
 
@@ -107,21 +99,14 @@ fn pairs(path: &Path) -> Result<Vec<(u32, u32)>> {
 }
 
 /// The token vectors of a file.
-struct Vectors {
-    numbers: Numbers,
+struct TokenFile {
+    numbers: RowBuf,
     offsets: Vec<u64>,
-    /// Numbers in a row; for bits, eight a byte.
+    /// RowBuf in a row; for bits, eight a byte.
     dim: usize,
 }
 
-enum Numbers {
-    Float32(Vec<f32>),
-    Float16(Vec<f16>),
-    Int8(Vec<i8>, Option<Vec<f32>>),
-    Binary(Vec<u8>),
-}
-
-impl Vectors {
+impl TokenFile {
     /// Of a safetensors file: `data` `[N, D]` of F32, F16, I8 (with `scales` F32 `[N]`) or U8 (bits), and `offsets` I64
     /// `[n + 1]`. Other tensors are passed over.
     fn read(argument: &str, path: &Path) -> Result<Self> {
@@ -165,29 +150,23 @@ impl Vectors {
         let offsets = offsets.ok_or_else(|| wrong("has no tensor offsets".into()))?;
         let offsets = offsets.into_iter().map(|o| u64::try_from(o).map_err(|_| wrong(format!("offsets hold {o}"))));
         let numbers = match tensor.dtype.as_str() {
-            "F32" => Numbers::Float32(bytemuck::pod_collect_to_vec(&bytes)),
-            "F16" => Numbers::Float16(bytemuck::pod_collect_to_vec(&bytes)),
-            "I8" => Numbers::Int8(bytemuck::pod_collect_to_vec(&bytes), scales),
-            _ => Numbers::Binary(bytes),
+            "F32" => RowBuf::Float32(bytemuck::pod_collect_to_vec(&bytes)),
+            "F16" => RowBuf::Float16(bytemuck::pod_collect_to_vec(&bytes)),
+            "I8" => RowBuf::Int8 { codes: bytemuck::pod_collect_to_vec(&bytes), scales },
+            _ => RowBuf::Binary(bytes),
         };
         let width = usize::try_from(tensor.shape[1]).unwrap_or(usize::MAX);
-        let dim = if matches!(numbers, Numbers::Binary(_)) { width.saturating_mul(8) } else { width };
+        let dim = if matches!(numbers, RowBuf::Binary(_)) { width.saturating_mul(8) } else { width };
         Ok(Self { numbers, offsets: offsets.collect::<Result<_>>()?, dim })
     }
 
     fn is_bits(&self) -> bool {
-        matches!(self.numbers, Numbers::Binary(_))
+        matches!(self.numbers, RowBuf::Binary(_))
     }
 
     /// Their view; bits have `known` dimensions if their rows can be that long.
-    fn tokens(&self, known: Option<usize>) -> Tokens<'_> {
-        let data = match &self.numbers {
-            Numbers::Float32(data) => TokenData::Float32(data),
-            Numbers::Float16(data) => TokenData::Float16(data),
-            Numbers::Int8(codes, scales) => TokenData::Int8 { codes, scales: scales.as_deref() },
-            Numbers::Binary(data) => TokenData::Binary(data),
-        };
+    fn tokens(&self, known: Option<usize>) -> TokenVectors<'_> {
         let known = known.filter(|known| self.is_bits() && known.div_ceil(8) * 8 == self.dim);
-        Tokens { data, offsets: &self.offsets, dim: known.unwrap_or(self.dim) }
+        TokenVectors { data: self.numbers.as_data(), offsets: &self.offsets, dim: known.unwrap_or(self.dim) }
     }
 }

@@ -61,7 +61,7 @@ fn array<T: npyz::Serialize + npyz::AutoSerialize + Copy>(
 }
 
 #[derive(serde::Serialize)]
-struct Line<'a> {
+struct EmbeddingLine<'a> {
     index: usize,
     text: &'a str,
     embedding: serde_json::Value,
@@ -70,7 +70,7 @@ struct Line<'a> {
 /// A line for each text: `{"index", "text", "embedding"}`.
 pub(crate) fn lines(texts: &[String], embeddings: &Embeddings) -> Result<()> {
     let texts = texts.iter().enumerate();
-    json_lines(texts.map(|(index, text)| Line { index, text, embedding: row(embeddings, index) }))
+    json_lines(texts.map(|(index, text)| EmbeddingLine { index, text, embedding: row(embeddings, index) }))
 }
 
 /// Row `index`, as JSON.

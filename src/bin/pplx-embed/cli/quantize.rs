@@ -6,10 +6,11 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use pplx_embed::checkpoint::{
-    Files, Header, Kept, Loss, Number, Pass, Quantiser, Rewrite, Scheme, Tensor, Wanted, plain_name, rewritten,
+    Files, Header, Loss, Quantizer, Rewrite, Scheme, Tensor, WantedMatrix, WeightPass, plain_name, rewritten,
 };
 use pplx_embed::hub::{self, Cursor, Reader, Source};
 use pplx_embed::model::Config;
+use pplx_embed::numbers::{Float, MatrixFormat};
 use pplx_embed::{Error, Meter, Result};
 use serde_json::{Map, Value, json};
 
@@ -34,7 +35,7 @@ const INDEX: &str = "model.safetensors.index.json";
 /// Writes a model's folder anew, quantised.
 pub(crate) fn run(command: &Quantize) -> Result<()> {
     let argument = |name: &str, message: String| Error::InvalidArgument { argument: name.into(), message };
-    let usual = Quantiser::new(command.bits, command.group_size)?;
+    let usual = Quantizer::new(command.bits, command.group_size)?;
     if command.output.exists() {
         return Err(argument("--output", format!("{} is there already", command.output.display())));
     }
@@ -94,13 +95,13 @@ struct Done {
     /// The file each tensor is in.
     files: BTreeMap<String, String>,
     /// Modules that are quantised unlike the others.
-    overrides: BTreeMap<String, Quantiser>,
+    overrides: BTreeMap<String, Quantizer>,
 }
 
 async fn write(
     source: &impl Source,
     folder: &Path,
-    usual: Quantiser,
+    usual: Quantizer,
     base: Option<&str>,
     console: &Console,
 ) -> Result<Done> {
@@ -153,7 +154,7 @@ async fn shard(
     source: &impl Source,
     file: &str,
     folder: &Path,
-    usual: Quantiser,
+    usual: Quantizer,
     done: &mut Done,
     console: &Console,
 ) -> Result<()> {
@@ -167,9 +168,9 @@ async fn shard(
     for (name, &to) in &forms {
         let shape = &tensors[&format!("{name}.weight")].shape;
         let matrix = Scheme::default().find(name, [shape[0], shape[1]], &tensors, &header.metadata)?;
-        wanted.push(Wanted { name: name.clone(), matrix, to });
+        wanted.push(WantedMatrix { name: name.clone(), matrix, to });
     }
-    let mut pass = Pass::new(wanted, tensors.into_keys());
+    let mut pass = WeightPass::new(wanted, tensors.into_keys());
 
     let path = folder.join(file);
     let io = |e: std::io::Error| Error::Io { file: path.display().to_string(), message: e.to_string() };
@@ -188,14 +189,19 @@ async fn shard(
 
 /// The matrices that are quantised, and how: as in mlx-lm those of linear and embedding modules whose rows are whole
 /// groups.
-fn forms(header: &Header, usual: Quantiser) -> BTreeMap<String, Kept> {
+fn forms(header: &Header, usual: Quantizer) -> BTreeMap<String, MatrixFormat> {
     let form = |tensor: &Tensor| {
         let path = plain_name(&tensor.name).strip_suffix(".weight").filter(|path| !path.is_empty())?;
-        Number::parse(&tensor.dtype)?;
-        let bits = if path == EMBEDDING { 8 } else { usual.bits() };
+        Float::parse(&tensor.dtype)?;
+        let group = usual.group();
+        let format = if path == EMBEDDING || usual.bits() == 8 {
+            MatrixFormat::Q8 { group }
+        } else {
+            MatrixFormat::Q4 { group }
+        };
         match tensor.shape[..] {
             [n, k] if n > 0 && k > 0 && k % u64::from(usual.group()) == 0 => {
-                Some((path.to_owned(), Kept::Affine { bits, group: usual.group() }))
+                Some((path.to_owned(), format))
             }
             _ => None,
         }
@@ -209,19 +215,20 @@ impl Done {
         &mut self,
         file: &str,
         header: &Header,
-        forms: &BTreeMap<String, Kept>,
+        forms: &BTreeMap<String, MatrixFormat>,
         planned: Vec<Tensor>,
-        usual: Quantiser,
+        usual: Quantizer,
     ) -> Result<()> {
         self.source_bytes += header.data_bytes;
         self.quantised += forms.len();
         self.kept += header.tensors.len() - forms.len();
         for tensor in &header.tensors {
             let path = tensor.name.strip_suffix(".weight").unwrap_or_default();
-            if let Some(&Kept::Affine { bits, group }) = forms.get(plain_name(path))
-                && bits != usual.bits()
+            if let Some(&format) = forms.get(plain_name(path))
+                && let Some(group) = format.group()
+                && format.bits() != usual.bits()
             {
-                self.overrides.insert(path.into(), Quantiser::new(bits, group)?);
+                self.overrides.insert(path.into(), Quantizer::new(format.bits(), group)?);
             }
         }
         for tensor in planned {
@@ -236,8 +243,8 @@ impl Done {
 }
 
 /// `config.json`'s `quantization`, as mlx-lm writes it.
-fn quantization(usual: Quantiser, overrides: &BTreeMap<String, Quantiser>) -> Value {
-    let settings = |q: Quantiser| json!({ "group_size": q.group(), "bits": q.bits() });
+fn quantization(usual: Quantizer, overrides: &BTreeMap<String, Quantizer>) -> Value {
+    let settings = |q: Quantizer| json!({ "group_size": q.group(), "bits": q.bits() });
     let mut quantization = settings(usual);
     for (path, quantiser) in overrides {
         quantization[path] = settings(*quantiser);
@@ -248,13 +255,13 @@ fn quantization(usual: Quantiser, overrides: &BTreeMap<String, Quantiser>) -> Va
 /// The configurations of the modules in folders of their own, such as `1_Pooling/config.json`.
 async fn copy_modules(source: &impl Source, folder: &Path, modules: &[u8]) -> Result<()> {
     #[derive(serde::Deserialize)]
-    struct Module {
+    struct ModuleFolder {
         #[serde(default)]
         path: String,
     }
     let invalid = |message: String| Error::InvalidConfig { file: "modules.json".into(), message };
-    let modules: Vec<Module> = serde_json::from_slice(modules).map_err(|e| invalid(e.to_string()))?;
-    for Module { path } in modules.iter().filter(|m| !m.path.is_empty()) {
+    let modules: Vec<ModuleFolder> = serde_json::from_slice(modules).map_err(|e| invalid(e.to_string()))?;
+    for ModuleFolder { path } in modules.iter().filter(|m| !m.path.is_empty()) {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if path.starts_with('.') || !path.chars().all(plain) {
             return Err(invalid(format!("path {path:?} is not the name of a folder")));
@@ -270,7 +277,7 @@ async fn copy_modules(source: &impl Source, folder: &Path, modules: &[u8]) -> Re
 }
 
 /// The model card.
-fn card(usual: Quantiser, done: &Done, base: Option<&str>, source_card: &[u8]) -> String {
+fn card(usual: Quantizer, done: &Done, base: Option<&str>, source_card: &[u8]) -> String {
     let (bits, group) = (usual.bits(), usual.group());
     let mut front = vec!["library_name: pplx-embed-web".to_owned(), "pipeline_tag: feature-extraction".into()];
     front.push(format!("tags: [pplx-embed, quantized, {bits}-bit]"));

@@ -8,7 +8,7 @@ use pplx_embed::{Error, Result};
 use super::output;
 
 /// A tensor to write.
-pub(crate) struct Tensor<'a> {
+pub(crate) struct OutputTensor<'a> {
     pub(crate) name: &'a str,
     /// As safetensors spells it.
     pub(crate) dtype: &'a str,
@@ -17,7 +17,7 @@ pub(crate) struct Tensor<'a> {
     pub(crate) bytes: Vec<u8>,
 }
 
-impl<'a> Tensor<'a> {
+impl<'a> OutputTensor<'a> {
     /// A tensor of numbers, row after row.
     pub(crate) fn new<T: bytemuck::NoUninit>(name: &'a str, dtype: &'a str, shape: &[usize], numbers: &[T]) -> Self {
         Self { name, dtype, shape: shape.to_vec(), bytes: bytemuck::cast_slice(numbers).to_vec() }
@@ -42,8 +42,8 @@ pub(crate) fn check_path(path: Option<&Path>) -> Result<()> {
 }
 
 /// Writes `tensors`, those of wide numbers first, so that each starts at a multiple of its width.
-pub(crate) fn write(path: &Path, mut tensors: Vec<Tensor<'_>>) -> Result<()> {
-    let width = |t: &Tensor<'_>| t.bytes.len() / t.shape.iter().product::<usize>().max(1);
+pub(crate) fn write(path: &Path, mut tensors: Vec<OutputTensor<'_>>) -> Result<()> {
+    let width = |t: &OutputTensor<'_>| t.bytes.len() / t.shape.iter().product::<usize>().max(1);
     tensors.sort_by_key(|t| std::cmp::Reverse(width(t)));
     let mut header = serde_json::Map::new();
     let mut end = 0;

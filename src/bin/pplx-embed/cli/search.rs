@@ -1,16 +1,16 @@
 //! `pplx-embed search`
 
 use std::io::{BufWriter, Write};
-use std::sync::Arc;
 
 use pplx_embed::index::{
-    Hit, Index, IndexOptions, Item, Kind, MAX_DATA, Mode, OpenOptions, RowType, SearchOptions, Text,
+    AddMode, Hit, Index, IndexKind, IndexOptions, Item, ItemText, MAX_DATA, OpenOptions, SearchOptions,
 };
-use pplx_embed::model::{self, Dtype, Model};
+use pplx_embed::model::{self, Model};
+use pplx_embed::numbers::{Dtype, RowFormat};
 use pplx_embed::{Error, Result};
 
 use super::arguments::Search;
-use super::input::{self, Entry};
+use super::input::{self, CorpusEntry};
 use super::output;
 use super::progress::Console;
 
@@ -26,8 +26,8 @@ pub(crate) fn run(command: &Search) -> Result<()> {
     let index = match (&corpus, &command.index) {
         (Some(corpus), _) => build(command, &model, corpus, &console)?,
         (None, Some(path)) => {
-            let gpu = Some(Arc::clone(model.gpu()));
-            pollster::block_on(Index::open_file(gpu, path, OpenOptions::default(), &console))?
+            let backend = model.backend().clone();
+            pollster::block_on(Index::open_file(backend, path, OpenOptions::default(), &console))?
         }
         (None, None) => {
             return Err(Error::InvalidArgument { argument: "--corpus".into(), message: "is missing".into() });
@@ -48,25 +48,25 @@ pub(crate) fn run(command: &Search) -> Result<()> {
     let hits = pollster::block_on(index.search_texts(&model, &texts, options, &console))?;
     console.done();
     let found = queries.iter().zip(hits).map(|(query, hits)| {
-        let hit = |hit: Hit| Found {
+        let hit = |hit: Hit| FoundItem {
             id: index.id(hit.position).unwrap_or_default(),
             score: hit.score,
-            chunk: (index.options().kind == Kind::Dense).then_some(hit.chunk),
+            chunk: (index.options().kind == IndexKind::Dense).then_some(hit.chunk),
             data: index.data(hit.position).and_then(|data| serde_json::from_str(data).ok()),
         };
-        Answer { query, hits: hits.into_iter().map(hit).collect() }
+        QueryHits { query, hits: hits.into_iter().map(hit).collect() }
     });
     if command.common.origin.json { output::json_lines(found) } else { print(found, queries.len() > 1) }
 }
 
 #[derive(serde::Serialize)]
-struct Answer<'a> {
+struct QueryHits<'a> {
     query: &'a str,
-    hits: Vec<Found<'a>>,
+    hits: Vec<FoundItem<'a>>,
 }
 
 #[derive(serde::Serialize)]
-struct Found<'a> {
+struct FoundItem<'a> {
     id: &'a str,
     score: f32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,14 +76,14 @@ struct Found<'a> {
 }
 
 /// A line for each hit: its score, id and text; before them the query, where there are several.
-fn print<'a>(answers: impl Iterator<Item = Answer<'a>>, several: bool) -> Result<()> {
+fn print<'a>(answers: impl Iterator<Item = QueryHits<'a>>, several: bool) -> Result<()> {
     let io = |e: std::io::Error| Error::Io { file: "standard output".into(), message: e.to_string() };
     let mut out = BufWriter::new(std::io::stdout());
     for answer in answers {
         if several {
             writeln!(out, "{}", answer.query).map_err(io)?;
         }
-        for Found { id, score, data, .. } in answer.hits {
+        for FoundItem { id, score, data, .. } in answer.hits {
             let text = data.as_ref().and_then(|data| data.get("text")?.as_str()).unwrap_or_default();
             let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
             let indent = if several { "  " } else { "" };
@@ -93,32 +93,32 @@ fn print<'a>(answers: impl Iterator<Item = Answer<'a>>, several: bool) -> Result
     out.flush().map_err(io)
 }
 
-fn build(command: &Search, model: &Model, corpus: &[Entry], console: &Console) -> Result<Index> {
+fn build(command: &Search, model: &Model, corpus: &[CorpusEntry], console: &Console) -> Result<Index> {
     let info = model.info();
-    let of_model = if info.kind == model::Kind::Late { Kind::Late } else { Kind::Dense };
+    let of_model = if info.kind == model::ModelKind::Late { IndexKind::Late } else { IndexKind::Dense };
     let kind = command.kind.unwrap_or(of_model);
     let mut options = IndexOptions::new(kind, command.dimensions.unwrap_or(info.dimensions as usize));
-    if kind == Kind::Dense && info.default_dtype != Dtype::Int8 {
-        options.rows = RowType::Float32;
+    if kind == IndexKind::Dense && info.default_dtype != Dtype::Int8 {
+        options.rows = RowFormat::Float32;
     }
     options.rows = command.dtype.unwrap_or(options.rows);
     options.model = Some(command.common.origin.model.clone());
     options.first_pass = command.first_pass;
-    let mut index = Index::new(Some(Arc::clone(model.gpu())), options)?;
+    let mut index = Index::new(model.backend().clone(), options)?;
     let chunks: Vec<Vec<&str>> = corpus.iter().map(|entry| entry.texts.iter().map(String::as_str).collect()).collect();
-    let texts: Vec<Text<'_>> = corpus
+    let texts: Vec<ItemText<'_>> = corpus
         .iter()
         .zip(&chunks)
         .map(|(entry, chunks)| match (entry.chunked, &chunks[..]) {
-            (false, [text]) => Text::One(text),
-            _ => Text::Chunks(chunks),
+            (false, [text]) => ItemText::One(text),
+            _ => ItemText::Chunks(chunks),
         })
         .collect();
     // What is too long to be kept with an item is left out; it is in the corpus.
-    let kept = |entry: &Entry| entry.data.len() <= MAX_DATA;
+    let kept = |entry: &CorpusEntry| entry.data.len() <= MAX_DATA;
     let items: Vec<Item<'_>> =
         corpus.iter().map(|e| Item { id: &e.id, data: kept(e).then_some(e.data.as_str()) }).collect();
-    let usage = pollster::block_on(index.add_texts(model, &items, &texts, Mode::Add, console))?;
+    let usage = pollster::block_on(index.add_texts(model, &items, &texts, AddMode::Add, console))?;
     console.done();
     for &item in &usage.truncated {
         console.note(&format!("note: {} was cut to the length the model reads", corpus[item].id));

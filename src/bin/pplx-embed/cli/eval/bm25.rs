@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
+use pplx_embed::top_k::TopK;
+
 use super::dataset::Dataset;
-use super::top::{Ids, Top};
+use super::ids::DEPTH;
 
 const K1: f64 = 1.2;
 const B: f64 = 0.75;
@@ -12,7 +14,7 @@ const B: f64 = 0.75;
 /// items counts `ln(1 + (N - n + 0.5) / (n + 0.5))`, as in Lucene, times `f (k1 + 1) / (f + k1 (1 - b + b l / mean l))` for
 /// its `f` places in an item of `l` words (Robertson & Zaragoza 2009, "The Probabilistic Relevance Framework"). An item
 /// without any word of the query is no hit.
-pub(super) fn search(set: &Dataset, ids: &Ids, skip: &[Option<u32>]) -> Vec<Top> {
+pub(super) fn search(set: &Dataset, ranks: &[u32], skip: &[Option<u32>]) -> Vec<TopK<u32>> {
     // The items of each word that any query has, with how often it is there.
     let mut places: HashMap<String, Vec<(u32, u32)>> = HashMap::new();
     for word in set.queries.iter().flat_map(|query| words(&query.text)) {
@@ -46,9 +48,9 @@ pub(super) fn search(set: &Dataset, ids: &Ids, skip: &[Option<u32>]) -> Vec<Top>
                 *scores.entry(item).or_default() += weight * f64::from(f) * (K1 + 1.0) / (f64::from(f) + K1 * length);
             }
         }
-        let mut top = Top::default();
+        let mut top = TopK::new(DEPTH);
         let hits = scores.into_iter().filter(|(item, _)| *skip != Some(*item));
-        hits.for_each(|(item, score)| top.push(score as f32, ids.rank(item)));
+        hits.for_each(|(item, score)| top.push(score as f32, ranks[item as usize]));
         top
     };
     set.queries.iter().zip(skip).map(query).collect()

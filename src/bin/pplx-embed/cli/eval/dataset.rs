@@ -12,16 +12,16 @@ use std::path::Path;
 
 use pplx_embed::{Error, Result};
 
-use super::files::{Line, Lines, splits};
+use super::files::{Lines, TextLine, splits};
 use super::qrels::{Judgement, judgements};
 
 /// Most documents, and most chunks.
-const MOST: usize = 1 << 28;
+const MAX_TEXTS: usize = 1 << 28;
 /// Longest id, in bytes.
 const LONGEST_ID: usize = 1024;
 
 /// A document.
-pub(super) struct Document {
+pub(super) struct CorpusDocument {
     pub(super) id: String,
     /// Its text, or its chunks.
     pub(super) texts: Vec<String>,
@@ -43,7 +43,7 @@ pub(super) struct Query {
 /// A set.
 pub(super) struct Dataset {
     pub(super) split: String,
-    pub(super) documents: Vec<Document>,
+    pub(super) documents: Vec<CorpusDocument>,
     pub(super) queries: Vec<Query>,
     /// Chunks are what is ranked.
     pub(super) by_chunk: bool,
@@ -67,16 +67,17 @@ impl Dataset {
         let texts = texts(&folder.join("queries.jsonl"), &judgements)?;
         let refuse = |message: String| Error::Io { file: path.display().to_string(), message };
         let place: HashMap<&str, usize> = documents.iter().enumerate().map(|(i, d)| (d.id.as_str(), i)).collect();
-        let named: Vec<Option<Named>> = judgements.iter().map(|j| named(&j.document, &documents, &place)).collect();
+        let named: Vec<Option<JudgedItem>> =
+            judgements.iter().map(|j| named(&j.document, &documents, &place)).collect();
         let lines = || judgements.iter().zip(&named);
         let by_chunk = named.iter().flatten().any(|named| named.chunk.is_some());
-        let whole = |n: &Named| n.chunk.is_none() && documents[n.document].chunked;
+        let whole = |n: &JudgedItem| n.chunk.is_none() && documents[n.document].chunked;
         if let Some((j, _)) = lines().find(|(_, n)| by_chunk && n.as_ref().is_some_and(whole)) {
             let message = "names a document that has chunks, and other lines name chunks";
             return Err(refuse(format!("line {}: {:?} {message}", j.line, j.document)));
         }
         let (items, first) = items(&documents, by_chunk);
-        let item = |n: &Named| first[n.document] + n.chunk.unwrap_or(0);
+        let item = |n: &JudgedItem| first[n.document] + n.chunk.unwrap_or(0);
 
         let mut queries: Vec<Query> = Vec::new();
         let mut at: HashMap<&str, Option<usize>> = HashMap::new();
@@ -123,27 +124,27 @@ impl Dataset {
 }
 
 /// What a judgement is of.
-struct Named {
+struct JudgedItem {
     document: usize,
     chunk: Option<u32>,
 }
 
 /// The document that is called `id`, or else the chunk.
-fn named(id: &str, documents: &[Document], place: &HashMap<&str, usize>) -> Option<Named> {
+fn named(id: &str, documents: &[CorpusDocument], place: &HashMap<&str, usize>) -> Option<JudgedItem> {
     if let Some(&document) = place.get(id) {
-        return Some(Named { document, chunk: None });
+        return Some(JudgedItem { document, chunk: None });
     }
     let (document, chunk) = id.rsplit_once('#')?;
     let &document = place.get(document)?;
     let number: u32 = chunk.parse().ok().filter(|n: &u32| n.to_string() == chunk)?;
-    let Document { texts, chunked, .. } = &documents[document];
-    (*chunked && (number as usize) < texts.len()).then_some(Named { document, chunk: Some(number) })
+    let CorpusDocument { texts, chunked, .. } = &documents[document];
+    (*chunked && (number as usize) < texts.len()).then_some(JudgedItem { document, chunk: Some(number) })
 }
 
 /// The ids of what is ranked, and where each document's are.
-fn items(documents: &[Document], by_chunk: bool) -> (Vec<String>, Vec<u32>) {
+fn items(documents: &[CorpusDocument], by_chunk: bool) -> (Vec<String>, Vec<u32>) {
     let (mut ids, mut first) = (Vec::new(), Vec::with_capacity(documents.len()));
-    for Document { id, texts, chunked } in documents {
+    for CorpusDocument { id, texts, chunked } in documents {
         first.push(ids.len() as u32);
         match by_chunk && *chunked {
             true => ids.extend((0..texts.len()).map(|i| format!("{id}#{i}"))),
@@ -161,8 +162,8 @@ struct CorpusLine {
     chunks: Option<Vec<String>>,
 }
 
-fn documents(path: &Path) -> Result<Vec<Document>> {
-    let mut documents: Vec<Document> = Vec::new();
+fn documents(path: &Path) -> Result<Vec<CorpusDocument>> {
+    let mut documents: Vec<CorpusDocument> = Vec::new();
     let mut seen: HashMap<String, usize> = HashMap::new();
     let mut count = 0;
     for line in Lines::open(path)? {
@@ -178,10 +179,10 @@ fn documents(path: &Path) -> Result<Vec<Document>> {
             *first = format!("{title} {first}").trim().to_owned();
         }
         count += texts.len();
-        if count > MOST || documents.len() >= MOST {
-            return Err(line.error(&format!("is beyond {MOST} texts, which is as many as there may be")));
+        if count > MAX_TEXTS || documents.len() >= MAX_TEXTS {
+            return Err(line.error(&format!("is beyond {MAX_TEXTS} texts, which is as many as there may be")));
         }
-        documents.push(Document { id: _id, texts, chunked });
+        documents.push(CorpusDocument { id: _id, texts, chunked });
     }
     Ok(documents)
 }
@@ -209,7 +210,7 @@ fn texts(path: &Path, judgements: &[Judgement]) -> Result<HashMap<String, String
 }
 
 /// Refuses an id that was there before, or is none.
-fn once(seen: &mut HashMap<String, usize>, id: &str, line: &Line<'_>) -> Result<()> {
+fn once(seen: &mut HashMap<String, usize>, id: &str, line: &TextLine<'_>) -> Result<()> {
     if id.is_empty() || id.len() > LONGEST_ID {
         return Err(line.error(&format!("_id has {} bytes, allowed are 1 to {LONGEST_ID}", id.len())));
     }

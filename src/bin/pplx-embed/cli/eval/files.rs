@@ -17,7 +17,7 @@ pub(super) struct Lines<'a> {
 }
 
 /// One of them.
-pub(super) struct Line<'a> {
+pub(super) struct TextLine<'a> {
     path: &'a Path,
     /// Counted from 1.
     pub(super) number: usize,
@@ -31,7 +31,7 @@ impl<'a> Lines<'a> {
     }
 
     /// The next line, blank or not.
-    fn read(&mut self) -> Result<Option<Line<'a>>> {
+    fn read(&mut self) -> Result<Option<TextLine<'a>>> {
         let mut bytes = Vec::new();
         let count =
             (&mut self.file).take(LONGEST + 1).read_until(b'\n', &mut bytes).map_err(|e| failed(self.path, &e))?;
@@ -39,7 +39,7 @@ impl<'a> Lines<'a> {
             return Ok(None);
         }
         self.number += 1;
-        let line = |text| Line { path: self.path, number: self.number, text };
+        let line = |text| TextLine { path: self.path, number: self.number, text };
         if count as u64 > LONGEST {
             return Err(line(String::new()).error(&format!("has more than {LONGEST} bytes")));
         }
@@ -51,7 +51,7 @@ impl<'a> Lines<'a> {
 }
 
 impl<'a> Iterator for Lines<'a> {
-    type Item = Result<Line<'a>>;
+    type Item = Result<TextLine<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -63,7 +63,7 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-impl Line<'_> {
+impl TextLine<'_> {
     /// Parsed.
     pub(super) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_str(&self.text).map_err(|e| self.error(&e.to_string()))

@@ -2,58 +2,63 @@
 
 use std::ops::Range;
 
-use pplx_embed::maxsim::{Options, Scorer, TokenData, Tokens};
+use pplx_embed::evaluation::VectorForm;
+use pplx_embed::maxsim::{Options, Scorer, TokenVectors};
 use pplx_embed::model::Model;
-use pplx_embed::{Result, cpu};
+use pplx_embed::top_k::TopK;
+use pplx_embed::Result;
+use pplx_embed::numbers::{RowBuf, RowData, RowFormat};
 
-use super::arguments::Form;
-use super::top::{Ids, Top};
-use super::vectors::Vectors;
+use super::vectors::TextVectors;
 
 /// Queries that are scored together.
 const QUERIES: usize = 1024;
 
 /// What is scored.
-pub(super) struct Late<'a> {
+pub(super) struct LateScorer<'a> {
     pub(super) model: &'a Model,
     pub(super) scorer: Scorer,
-    pub(super) forms: Vec<Form>,
+    pub(super) forms: Vec<VectorForm>,
 }
 
-impl Late<'_> {
-    /// Holds every query against documents, whose texts have `spans`, as [`super::dense::Plan::score`] does; `tops` are
+impl LateScorer<'_> {
+    /// Holds every query against documents, whose texts have `spans`, as [`pplx_embed::evaluation::ExactSearch::score`] does; `tops` are
     /// `[queries, forms]`. As in an index, queries are held against documents as float32.
     ///
     /// # Errors
     /// As [`Scorer::score`].
     pub(super) fn score(
         &self,
-        queries: &Vectors,
-        documents: &Vectors,
+        queries: &TextVectors,
+        documents: &TextVectors,
         spans: &[(Range<usize>, u32)],
-        ids: &Ids,
+        ranks: &[u32],
         skip: &[Option<u32>],
-        tops: &mut [Top],
+        tops: &mut [TopK<u32>],
     ) -> Result<()> {
         let dim = self.model.info().dimensions as usize;
         let (ends_of_queries, ends) = (ends(queries), ends(documents));
         let texts = documents.counts.len();
         for (place, form) in self.forms.iter().enumerate() {
-            let kept = Kept::new(*form, documents, dim);
-            let documents = Tokens { data: kept.data(&documents.numbers), offsets: &ends, dim };
+            let rounded = rounded(*form, documents, dim);
+            let data = rounded.as_ref().map_or(RowData::Float32(&documents.numbers), RowBuf::as_data);
+            let documents = TokenVectors { data, offsets: &ends, dim };
             for first in (0..skip.len()).step_by(QUERIES) {
                 let last = skip.len().min(first + QUERIES);
                 let rows = ends_of_queries[first] as usize * dim..ends_of_queries[last] as usize * dim;
                 let offsets: Vec<u64> =
                     ends_of_queries[first..=last].iter().map(|end| end - ends_of_queries[first]).collect();
-                let block = Tokens { data: TokenData::Float32(&queries.numbers[rows]), offsets: &offsets, dim };
-                let score = self.scorer.score(self.model.gpu(), block, documents, Options::default(), &());
+                let block = TokenVectors { data: RowData::Float32(&queries.numbers[rows]), offsets: &offsets, dim };
+                let score = self.scorer.score(self.model.backend(), block, documents, Options::default(), &());
                 let scores = pollster::block_on(score)?;
                 for (query, scores) in (first..last).zip(scores.chunks_exact(texts.max(1))) {
                     let top = &mut tops[query * self.forms.len() + place];
                     for (texts, item) in spans.iter().filter(|(_, item)| skip[query] != Some(*item)) {
                         let best = scores[texts.clone()].iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                        top.push(best, ids.rank(*item));
+                        // An item without texts, or without vectors, cannot be found.
+                        if best > f32::NEG_INFINITY {
+                            top.push(best, ranks[*item as usize]);
+                        }
                     }
                 }
             }
@@ -63,7 +68,7 @@ impl Late<'_> {
 }
 
 /// Where each text's vectors start, and the last one's end.
-fn ends(vectors: &Vectors) -> Vec<u64> {
+fn ends(vectors: &TextVectors) -> Vec<u64> {
     let ends = vectors.counts.iter().scan(0, |end, &count| {
         *end += u64::from(count);
         Some(*end)
@@ -71,31 +76,12 @@ fn ends(vectors: &Vectors) -> Vec<u64> {
     std::iter::once(0).chain(ends).collect()
 }
 
-/// Vectors in a form, with the rounding that `encode` has.
-enum Kept {
-    Float,
-    Int8(Vec<i8>, Vec<f32>),
-    Binary(Vec<u8>),
-}
-
-impl Kept {
-    fn new(form: Form, vectors: &Vectors, dim: usize) -> Self {
-        let rows = vectors.numbers.chunks_exact(dim);
-        match form {
-            Form::Float => Self::Float,
-            Form::Int8 => {
-                let (codes, scales): (Vec<_>, Vec<_>) = rows.map(cpu::scaled_int8).unzip();
-                Self::Int8(codes.concat(), scales)
-            }
-            Form::Binary => Self::Binary(rows.flat_map(cpu::pack_bits).collect()),
-        }
-    }
-
-    fn data<'a>(&'a self, numbers: &'a [f32]) -> TokenData<'a> {
-        match self {
-            Self::Float => TokenData::Float32(numbers),
-            Self::Int8(codes, scales) => TokenData::Int8 { codes, scales: Some(scales) },
-            Self::Binary(bits) => TokenData::Binary(bits),
-        }
-    }
+/// The vectors in a form, with the rounding that `encode` has; `None` for the vectors themselves.
+fn rounded(form: VectorForm, vectors: &TextVectors, dim: usize) -> Option<RowBuf> {
+    let format = match form {
+        VectorForm::Float => return None,
+        VectorForm::Int8 => RowFormat::Int8,
+        VectorForm::Binary => RowFormat::Binary,
+    };
+    Some(RowBuf::from_floats(vectors.numbers.clone(), dim, format))
 }

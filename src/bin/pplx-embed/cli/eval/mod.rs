@@ -1,39 +1,37 @@
 //! `pplx-embed eval`: how good a model finds what it should, on sets in BEIR's format.
 //!
 //! Texts go through the model once, as float32 with all dimensions; every form and size is made of these vectors, with
-//! the bits that `embed` gives. Vectors are kept in blocks on disk (`work.rs`) and compared block by block, so that
+//! the bits that `embed` gives. TextVectors are kept in blocks on disk (`work.rs`) and compared block by block, so that
 //! memory does not grow with vectors.
 
-mod arguments;
 mod bm25;
 mod dataset;
-mod dense;
 mod files;
 mod identity;
+mod ids;
 mod late;
 mod qrels;
 mod report;
-mod top;
 mod vectors;
 mod work;
 
 use std::path::PathBuf;
 
-pub(crate) use arguments::Eval;
-use arguments::Form;
-use clap::ValueEnum;
 use dataset::Dataset;
-use dense::Plan;
-use late::Late;
+use ids::{DEPTH, IdOrder};
+use late::LateScorer;
+use pplx_embed::evaluation::{ExactSearch, VectorForm};
 use pplx_embed::maxsim::Scorer;
 use pplx_embed::model::late::Role;
-use pplx_embed::model::{Dtype, Kind, Model, ModelInfo};
+use pplx_embed::model::{Model, ModelInfo, ModelKind};
+use pplx_embed::numbers::Dtype;
+use pplx_embed::top_k::TopK;
 use pplx_embed::{Error, Progress, Result, Watch};
 use report::Measured;
-use top::{Ids, Top};
-use vectors::{Encoder, Texts, Vectors};
+use vectors::{TextEncoder, TextVectors, Texts};
 use work::Blocks;
 
+use super::arguments::Eval;
 use super::progress::Console;
 
 /// Measures a model.
@@ -51,17 +49,17 @@ pub(crate) fn run(command: &Eval) -> Result<()> {
     let console = Console::new(command.common.origin.quiet);
     tell(&set, &console);
     let model = command.common.load(&console)?;
-    let mut run = Run::new(command, &set, &model, &console, place)?;
+    let mut run = Evaluation::new(command, &set, &model, &console, place)?;
     let mut measured = run.measure()?;
     if command.bm25 {
-        let tops = bm25::search(&set, &run.ids, &run.skip);
+        let tops = bm25::search(&set, run.ids.ranks(), &run.skip);
         measured.push(Measured::new("bm25", None, &set, &run.ids, tops));
     }
     console.done();
     if let Some(path) = &command.output {
         report::write(path, run.about(command), &measured)?;
     }
-    let Run { embedded, reused, cut, .. } = run;
+    let Evaluation { embedded, reused, cut, .. } = run;
     console.note(&format!("{embedded} texts embedded, {reused} from {}", run.place.display()));
     if cut > 0 {
         console.note(&format!("note: {cut} texts were cut to the length the model reads"));
@@ -86,16 +84,16 @@ fn tell(set: &Dataset, console: &Console) {
 }
 
 /// One model on one set.
-struct Run<'a> {
+struct Evaluation<'a> {
     set: &'a Dataset,
     model: &'a Model,
     info: ModelInfo,
     console: &'a Console,
-    plan: Plan,
+    search: ExactSearch,
     block: usize,
     identity: serde_json::Value,
     place: PathBuf,
-    ids: Ids,
+    ids: IdOrder,
     /// For each query, the item that is no hit of it.
     skip: Vec<Option<u32>>,
     embedded: usize,
@@ -103,54 +101,67 @@ struct Run<'a> {
     cut: usize,
 }
 
-impl<'a> Run<'a> {
+impl<'a> Evaluation<'a> {
     fn new(command: &Eval, set: &'a Dataset, model: &'a Model, console: &'a Console, place: PathBuf) -> Result<Self> {
         let info = model.info();
         let identity = identity::identity(&command.common.origin.model, &info)?;
         let skip = set.queries.iter().map(|query| query.same.filter(|_| command.skip_same_id)).collect();
-        let plan = Plan { forms: forms(&command.forms, &info)?, sizes: sizes(&command.dimensions, &info)? };
-        let (ids, block) = (Ids::new(&set.items), command.block as usize);
-        let new =
-            Self { set, model, info, console, plan, block, identity, place, ids, skip, embedded: 0, reused: 0, cut: 0 };
+        let search = ExactSearch { forms: forms(&command.forms, &info)?, sizes: sizes(&command.dimensions, &info)? };
+        let (ids, block) = (IdOrder::new(&set.items), command.block as usize);
+        let new = Self {
+            set,
+            model,
+            info,
+            console,
+            search,
+            block,
+            identity,
+            place,
+            ids,
+            skip,
+            embedded: 0,
+            reused: 0,
+            cut: 0,
+        };
         Ok(new)
     }
 
     /// Every form at every size.
     fn measure(&mut self) -> Result<Vec<Measured>> {
         let queries: Texts<'_> = self.set.queries.iter().map(|query| std::slice::from_ref(&query.text)).collect();
-        let mut asked = Vectors::default();
+        let mut asked = TextVectors::default();
         self.each(Role::Query, queries, |_, _, vectors| {
             asked.numbers.extend(vectors.numbers);
             asked.counts.extend(vectors.counts);
             Ok(())
         })?;
         let documents: Texts<'_> = self.set.documents.iter().map(|document| &document.texts[..]).collect();
-        let mut tops = vec![Top::default(); self.set.queries.len() * self.plan.rankings()];
-        if self.info.kind == Kind::Late {
-            let forms = self.plan.forms.clone();
-            let late = Late { model: self.model, scorer: Scorer::new(), forms };
+        let mut tops = vec![TopK::new(DEPTH); self.set.queries.len() * self.search.rankings()];
+        if self.info.kind == ModelKind::Late {
+            let forms = self.search.forms.clone();
+            let late = LateScorer { model: self.model, scorer: Scorer::new(), forms };
             self.each(Role::Document, documents, |run, range, vectors| {
                 let spans = run.set.spans(range);
-                late.score(&asked, &vectors, &spans, &run.ids, &run.skip, &mut tops)
+                late.score(&asked, &vectors, &spans, run.ids.ranks(), &run.skip, &mut tops)
             })?;
         } else {
             let dim = self.info.dimensions as usize;
-            let asked = self.plan.rows(self.model, asked.numbers, dim)?;
+            let asked = self.search.rows(self.model, asked.numbers, dim)?;
             self.each(Role::Document, documents, |run, range, vectors| {
-                let rows = run.plan.rows(run.model, vectors.numbers, dim)?;
-                run.plan.score(&asked, &rows, &run.set.spans(range), &run.ids, &run.skip, &mut tops);
+                let rows = run.search.rows(run.model, vectors.numbers, dim)?;
+                run.search.score(&asked, &rows, &run.set.spans(range), run.ids.ranks(), &run.skip, &mut tops);
                 Ok(())
             })?;
         }
         Ok(self.measured(&tops))
     }
 
-    fn measured(&self, tops: &[Top]) -> Vec<Measured> {
-        let rankings = self.plan.rankings();
-        let each = self.plan.forms.iter().flat_map(|form| self.plan.sizes.iter().map(move |&size| (*form, size)));
+    fn measured(&self, tops: &[TopK<u32>]) -> Vec<Measured> {
+        let rankings = self.search.rankings();
+        let each = self.search.forms.iter().flat_map(|form| self.search.sizes.iter().map(move |&size| (*form, size)));
         let measured = each.enumerate().map(|(at, (form, size))| {
             let own = tops.iter().skip(at).step_by(rankings).cloned().collect();
-            Measured::new(name(form), Some(size), self.set, &self.ids, own)
+            Measured::new(form.name(), Some(size), self.set, &self.ids, own)
         });
         measured.collect()
     }
@@ -160,7 +171,7 @@ impl<'a> Run<'a> {
         &mut self,
         role: Role,
         documents: Texts<'_>,
-        mut take: impl FnMut(&Self, std::ops::Range<usize>, Vectors) -> Result<()>,
+        mut take: impl FnMut(&Self, std::ops::Range<usize>, TextVectors) -> Result<()>,
     ) -> Result<()> {
         let (total, dim) = (documents.len(), self.info.dimensions as usize);
         let of = if role == Role::Query { "queries" } else { "documents" };
@@ -173,7 +184,7 @@ impl<'a> Run<'a> {
                 self.reused += count;
                 vectors
             } else {
-                let encoder = Encoder { model: self.model, kind: self.info.kind, watch: self.console };
+                let encoder = TextEncoder { model: self.model, kind: self.info.kind, watch: self.console };
                 let made = encoder.vectors(texts, role, [range.start, total]);
                 let (vectors, cut) = made.map_err(|e| self.set.name(e, range.start))?;
                 blocks.write(i, &vectors)?;
@@ -199,23 +210,16 @@ impl<'a> Run<'a> {
     }
 }
 
-fn name(form: Form) -> &'static str {
-    match form {
-        Form::Float => "float",
-        Form::Int8 => "int8",
-        Form::Binary => "binary",
-    }
-}
-
 /// The forms that were asked for, or all that the model has.
-fn forms(asked: &[Form], info: &ModelInfo) -> Result<Vec<Form>> {
-    let has = |form: Form| form != Form::Int8 || info.kind == Kind::Late || info.default_dtype == Dtype::Int8;
+fn forms(asked: &[VectorForm], info: &ModelInfo) -> Result<Vec<VectorForm>> {
+    let has =
+        |form: VectorForm| form != VectorForm::Int8 || info.kind == ModelKind::Late || info.default_dtype == Dtype::Int8;
     if asked.iter().any(|&form| !has(form)) {
         let message = "int8, which this model was not trained for; allowed are float, binary".into();
         return Err(Error::InvalidArgument { argument: "--forms".into(), message });
     }
-    let wanted = |form: &Form| has(*form) && (asked.is_empty() || asked.contains(form));
-    Ok(Form::value_variants().iter().copied().filter(wanted).collect())
+    let wanted = |form: &VectorForm| has(*form) && (asked.is_empty() || asked.contains(form));
+    Ok(VectorForm::NAMES.into_iter().map(|(_, form)| form).filter(wanted).collect())
 }
 
 /// The sizes that were asked for, or the usual ones, rising.
@@ -225,7 +229,7 @@ fn sizes(asked: &[u32], info: &ModelInfo) -> Result<Vec<usize>> {
         let message = format!("{size}, allowed is 1 to {all}");
         return Err(Error::InvalidArgument { argument: "--dimensions".into(), message });
     }
-    if info.kind == Kind::Late && asked.iter().any(|&size| size != all) {
+    if info.kind == ModelKind::Late && asked.iter().any(|&size| size != all) {
         let message = format!("a late interaction model's vectors are not cut, allowed is {all}");
         return Err(Error::InvalidArgument { argument: "--dimensions".into(), message });
     }
@@ -234,7 +238,7 @@ fn sizes(asked: &[u32], info: &ModelInfo) -> Result<Vec<usize>> {
         // pplx-embed is said to keep its meaning down to 128.
         let least = if all >= 1024 { 128 } else { 64 };
         let halves = (0..32).map(|bit| 1u32 << bit).filter(|size| (least..all).contains(size));
-        sizes.extend(halves.filter(|_| info.kind != Kind::Late).chain([all]).map(|size| size as usize));
+        sizes.extend(halves.filter(|_| info.kind != ModelKind::Late).chain([all]).map(|size| size as usize));
     }
     sizes.sort_unstable();
     sizes.dedup();

@@ -4,10 +4,11 @@ use std::io::Write;
 use std::path::Path;
 
 use pplx_embed::Result;
-use pplx_embed::metrics::Measures;
+use pplx_embed::evaluation::Measures;
+use pplx_embed::top_k::TopK;
 
 use super::dataset::Dataset;
-use super::top::{Ids, Top};
+use super::ids::IdOrder;
 use crate::cli::{info, output};
 
 /// Hits of a query that are reported.
@@ -36,8 +37,14 @@ pub(super) struct Asked {
 
 impl Measured {
     /// Of the best hits of every query.
-    pub(super) fn new(form: &'static str, dimensions: Option<usize>, set: &Dataset, ids: &Ids, tops: Vec<Top>) -> Self {
-        let asked = |(query, top): (&super::dataset::Query, Top)| {
+    pub(super) fn new(
+        form: &'static str,
+        dimensions: Option<usize>,
+        set: &Dataset,
+        ids: &IdOrder,
+        tops: Vec<TopK<u32>>,
+    ) -> Self {
+        let asked = |(query, top): (&super::dataset::Query, TopK<u32>)| {
             let hits = ids.items(top);
             let ranked: Vec<i64> = hits.iter().map(|(_, item)| query.judged.get(item).copied().unwrap_or(0)).collect();
             let shown = hits.iter().take(HITS);

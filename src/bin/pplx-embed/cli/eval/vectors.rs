@@ -1,14 +1,15 @@
 //! The vectors of texts, as float32 with all dimensions, from whichever kind of model.
 
-use pplx_embed::model::late::{EncodeOptions, Role, TokenData};
-use pplx_embed::model::{ContextOptions, Data, Dtype, EmbedOptions, Embeddings, Kind, LongDocuments, Model};
+use pplx_embed::model::late::{EncodeOptions, Role};
+use pplx_embed::model::{ContextOptions, Data, EmbedOptions, Embeddings, LongDocuments, Model, ModelKind};
+use pplx_embed::numbers::{Dtype, RowBuf};
 use pplx_embed::{Error, Progress, Result, Watch};
 
-use super::dataset::{Dataset, Document};
+use super::dataset::{CorpusDocument, Dataset};
 
-/// Vectors of texts, end to end.
+/// TextVectors of texts, end to end.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Vectors {
+pub(super) struct TextVectors {
     /// `[N, D]`
     pub(super) numbers: Vec<f32>,
     /// How many vectors each text has: one, or with a late model one for each token.
@@ -16,9 +17,9 @@ pub(super) struct Vectors {
 }
 
 /// A model that makes them.
-pub(super) struct Encoder<'a> {
+pub(super) struct TextEncoder<'a> {
     pub(super) model: &'a Model,
-    pub(super) kind: Kind,
+    pub(super) kind: ModelKind,
     pub(super) watch: &'a dyn Watch,
 }
 
@@ -30,7 +31,7 @@ fn full() -> EmbedOptions {
     EmbedOptions { dtype: Some(Dtype::Float32), dimensions: None, normalize: Some(false) }
 }
 
-impl Encoder<'_> {
+impl TextEncoder<'_> {
     /// The vectors of every text of `documents`, of which `before` of `total` came before these. With a context model
     /// the texts of a document are its chunks, embedded with the whole of it in view, in windows where it is too long;
     /// with others each text stands alone. Gives how many were cut, too.
@@ -42,12 +43,12 @@ impl Encoder<'_> {
         documents: &[&[String]],
         role: Role,
         [before, total]: [usize; 2],
-    ) -> Result<(Vectors, usize)> {
+    ) -> Result<(TextVectors, usize)> {
         let watch = Overall { watch: self.watch, before, total };
         let texts: Vec<&str> = documents.iter().flat_map(|d| d.iter()).map(String::as_str).collect();
         let (vectors, cut) = match self.kind {
-            Kind::Late => self.tokens(&texts, role, &watch)?,
-            Kind::Context => self.context(documents, &watch)?,
+            ModelKind::Late => self.tokens(&texts, role, &watch)?,
+            ModelKind::Context => self.context(documents, &watch)?,
             _ => self.embed(&texts, &watch)?,
         };
         if let Some(at) = vectors.numbers.iter().position(|v| !v.is_finite()) {
@@ -57,24 +58,24 @@ impl Encoder<'_> {
         Ok((vectors, cut))
     }
 
-    fn embed(&self, texts: &[&str], watch: &dyn Watch) -> Result<(Vectors, usize)> {
+    fn embed(&self, texts: &[&str], watch: &dyn Watch) -> Result<(TextVectors, usize)> {
         let embeddings = pollster::block_on(self.model.embed(texts, full(), watch))?;
         let cut = embeddings.usage.truncated.len();
-        Ok((Vectors { counts: vec![1; texts.len()], numbers: float32(embeddings)? }, cut))
+        Ok((TextVectors { counts: vec![1; texts.len()], numbers: float32(embeddings)? }, cut))
     }
 
-    fn tokens(&self, texts: &[&str], role: Role, watch: &dyn Watch) -> Result<(Vectors, usize)> {
-        let tokens = pollster::block_on(self.model.encode(role, texts, EncodeOptions::default(), watch))?;
-        let counts = tokens.offsets.windows(2).map(|ends| (ends[1] - ends[0]) as u32).collect();
-        let cut = tokens.usage.truncated.len();
-        match tokens.data {
-            TokenData::Float32(numbers) => Ok((Vectors { numbers, counts }, cut)),
+    fn tokens(&self, texts: &[&str], role: Role, watch: &dyn Watch) -> Result<(TextVectors, usize)> {
+        let encoded = pollster::block_on(self.model.encode(role, texts, EncodeOptions::default(), watch))?;
+        let counts = encoded.tokens.offsets.windows(2).map(|ends| (ends[1] - ends[0]) as u32).collect();
+        let cut = encoded.tokens.usage.truncated.len();
+        match encoded.data {
+            RowBuf::Float32(numbers) => Ok((TextVectors { numbers, counts }, cut)),
             _ => Err(other_form()),
         }
     }
 
     /// Documents of one chunk are texts, and cut where they are too long; chunks of others are never cut.
-    fn context(&self, documents: &[&[String]], watch: &dyn Watch) -> Result<(Vectors, usize)> {
+    fn context(&self, documents: &[&[String]], watch: &dyn Watch) -> Result<(TextVectors, usize)> {
         let (single, several): (Vec<_>, Vec<_>) = (0..documents.len()).partition(|&i| documents[i].len() == 1);
         let texts: Vec<&str> = single.iter().map(|&i| documents[i][0].as_str()).collect();
         let (alone, cut) = self.embed(&texts, watch)?;
@@ -89,7 +90,7 @@ impl Encoder<'_> {
             })?;
         let width = self.model.info().dimensions as usize;
         let (mut alone, mut together) = (alone.numbers.chunks_exact(width), together.into_iter());
-        let mut vectors = Vectors::default();
+        let mut vectors = TextVectors::default();
         for document in documents {
             vectors.counts.extend(document.iter().map(|_| 1));
             match document.len() {
@@ -111,7 +112,7 @@ impl Dataset {
     /// An error that names a document by its place after `first`, with its id.
     pub(super) fn name(&self, error: Error, first: usize) -> Error {
         let document = |(i, message): (usize, &str)| {
-            let Document { id, .. } = self.documents.get(first + i)?;
+            let CorpusDocument { id, .. } = self.documents.get(first + i)?;
             Some(Error::Io { file: "corpus.jsonl".into(), message: format!("document {id:?} {message}") })
         };
         named(&error).and_then(document).unwrap_or(error)

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use pplx_embed::model::{ContextOptions, Data, Dtype, EmbedOptions, Embeddings, Model};
+use pplx_embed::model::{ContextOptions, Data, EmbedOptions, Embeddings, Model};
+use pplx_embed::numbers::Dtype;
 use pplx_embed::{Error, Result, Watch};
 
 use super::check::{Check, Label};
-use super::goldens::{Document, Pooled, Published};
+use super::goldens::{PublishedChunk, PublishedDocument, PublishedModel};
 
 /// Everything about documents.
-pub(super) async fn documents(model: &Model, published: &Published, watch: &dyn Watch) -> Result<Vec<Check>> {
+pub(super) async fn documents(model: &Model, published: &PublishedModel, watch: &dyn Watch) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
-    for Document { name, source, chunks, ids, spans } in &published.documents {
+    for PublishedDocument { name, source, chunks, ids, spans } in &published.documents {
         let label = |what| Label { name, what, source };
         let (ours, own) = model.tokenizer().join(chunks)?;
         checks.push(label("token ids").equal(ids, &ours));
@@ -31,7 +32,7 @@ pub(super) async fn documents(model: &Model, published: &Published, watch: &dyn 
 }
 
 /// A document's vectors in the three forms.
-async fn forms(model: &Model, document: &Document, watch: &dyn Watch) -> Result<[Embeddings; 3]> {
+async fn forms(model: &Model, document: &PublishedDocument, watch: &dyn Watch) -> Result<[Embeddings; 3]> {
     let form = async |dtype| {
         let embed = EmbedOptions { dtype: Some(dtype), ..EmbedOptions::default() };
         let options = ContextOptions { embed, ..ContextOptions::default() };
@@ -41,7 +42,7 @@ async fn forms(model: &Model, document: &Document, watch: &dyn Watch) -> Result<
     Ok([form(Dtype::Float32).await?, form(Dtype::Int8).await?, form(Dtype::Binary).await?])
 }
 
-fn compared(pooled: &Pooled, [float32, int8, binary]: &[Embeddings; 3]) -> Vec<Check> {
+fn compared(pooled: &PublishedChunk, [float32, int8, binary]: &[Embeddings; 3]) -> Vec<Check> {
     let label = |what| Label { name: &pooled.name, what, source: &pooled.source };
     let row = pooled.chunk * float32.dimensions..(pooled.chunk + 1) * float32.dimensions;
     let mut checks = Vec::new();

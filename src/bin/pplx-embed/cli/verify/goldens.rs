@@ -24,24 +24,24 @@ pub(super) struct Goldens {
     /// Where values come from, by the word that they name it with.
     pub(super) sources: BTreeMap<String, String>,
     /// By the id of the model.
-    pub(super) models: BTreeMap<String, Published>,
+    pub(super) models: BTreeMap<String, PublishedModel>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Raw {
+struct GoldenFile {
     schema: u32,
     #[serde(rename = "about")]
     _about: String,
     sources: BTreeMap<String, String>,
     #[serde(default)]
-    tokens: Vec<RawTokens>,
-    models: BTreeMap<String, Published>,
+    tokens: Vec<GoldenTokens>,
+    models: BTreeMap<String, PublishedModel>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawTokens {
+struct GoldenTokens {
     source: String,
     #[serde(default, rename = "note")]
     _note: String,
@@ -52,24 +52,24 @@ struct RawTokens {
 /// What is published of one model.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct Published {
+pub(super) struct PublishedModel {
     /// The commit that the values were made with, where the sources say.
     pub(super) revision: Option<String>,
     #[serde(skip)]
-    pub(super) texts: Vec<Text>,
-    pub(super) vectors: Vec<Vector>,
-    pub(super) batches: Vec<Batch>,
-    pub(super) similarities: Vec<Similarity>,
-    pub(super) documents: Vec<Document>,
-    pub(super) pooled: Vec<Pooled>,
-    pub(super) settings: Option<Settings>,
-    pub(super) sequences: Vec<Sequence>,
-    pub(super) first_vectors: Vec<FirstVector>,
-    pub(super) scores: Vec<Score>,
+    pub(super) texts: Vec<PublishedText>,
+    pub(super) vectors: Vec<PublishedVector>,
+    pub(super) batches: Vec<PublishedBatch>,
+    pub(super) similarities: Vec<PublishedCosines>,
+    pub(super) documents: Vec<PublishedDocument>,
+    pub(super) pooled: Vec<PublishedChunk>,
+    pub(super) settings: Option<PublishedSettings>,
+    pub(super) sequences: Vec<PublishedSequence>,
+    pub(super) first_vectors: Vec<PublishedTokenVector>,
+    pub(super) scores: Vec<PublishedScore>,
 }
 
 /// The ids of a text alone.
-pub(super) struct Text {
+pub(super) struct PublishedText {
     pub(super) source: String,
     pub(super) text: String,
     pub(super) ids: Vec<u32>,
@@ -78,7 +78,7 @@ pub(super) struct Text {
 /// The int8 vector of a text, all of it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Vector {
+pub(super) struct PublishedVector {
     pub(super) name: String,
     pub(super) source: String,
     pub(super) text: String,
@@ -87,10 +87,10 @@ pub(super) struct Vector {
     pub(super) code_difference_max: u8,
 }
 
-/// Texts of [`Vector`]s in one call.
+/// Texts of [`PublishedVector`]s in one call.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Batch {
+pub(super) struct PublishedBatch {
     pub(super) name: String,
     pub(super) source: String,
     /// Names of vectors.
@@ -100,7 +100,7 @@ pub(super) struct Batch {
 /// Cosines of a query's vector with those of documents, in the model's own form.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Similarity {
+pub(super) struct PublishedCosines {
     pub(super) name: String,
     pub(super) source: String,
     pub(super) query: String,
@@ -113,7 +113,7 @@ pub(super) struct Similarity {
 /// A document of chunks: its ids, and which of them are each chunk's.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Document {
+pub(super) struct PublishedDocument {
     pub(super) name: String,
     pub(super) source: String,
     pub(super) chunks: Vec<String>,
@@ -124,7 +124,7 @@ pub(super) struct Document {
 /// The first numbers of a chunk's vector, in three forms.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Pooled {
+pub(super) struct PublishedChunk {
     pub(super) name: String,
     pub(super) source: String,
     /// The name of a document.
@@ -142,7 +142,7 @@ pub(super) struct Pooled {
 /// What a late interaction model's repository has to say of itself.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Settings {
+pub(super) struct PublishedSettings {
     pub(super) source: String,
     pub(super) query_length: u32,
     pub(super) document_length: u32,
@@ -153,7 +153,7 @@ pub(super) struct Settings {
 /// A query or document of a late interaction model.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Sequence {
+pub(super) struct PublishedSequence {
     pub(super) name: String,
     pub(super) source: String,
     #[serde(deserialize_with = "role")]
@@ -169,7 +169,7 @@ pub(super) struct Sequence {
 /// The first numbers of a token's vector.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct FirstVector {
+pub(super) struct PublishedTokenVector {
     pub(super) source: String,
     /// The name of a sequence.
     pub(super) sequence: String,
@@ -182,7 +182,7 @@ pub(super) struct FirstVector {
 /// The score of a query and a document, both names of sequences.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Score {
+pub(super) struct PublishedScore {
     pub(super) source: String,
     pub(super) query: String,
     pub(super) document: String,
@@ -219,15 +219,15 @@ impl Goldens {
 
     fn parse(file: &str, json: &[u8]) -> Result<Self> {
         let invalid = |message: String| Error::InvalidConfig { file: file.into(), message };
-        let raw: Raw = serde_json::from_slice(json).map_err(|e| invalid(e.to_string()))?;
+        let raw: GoldenFile = serde_json::from_slice(json).map_err(|e| invalid(e.to_string()))?;
         if raw.schema != SCHEMA {
             return Err(invalid(format!("schema is {}, allowed is {SCHEMA}", raw.schema)));
         }
         let mut models = raw.models;
-        for RawTokens { source, models: ids, texts, .. } in raw.tokens {
+        for GoldenTokens { source, models: ids, texts, .. } in raw.tokens {
             for id in ids {
                 let texts = texts.iter().cloned();
-                let texts = texts.map(|(text, ids)| Text { source: source.clone(), text, ids });
+                let texts = texts.map(|(text, ids)| PublishedText { source: source.clone(), text, ids });
                 models.entry(id).or_default().texts.extend(texts);
             }
         }
@@ -241,7 +241,7 @@ impl Goldens {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] naming the models of which something is.
-    pub(super) fn of(&self, id: &str, argument: &str) -> Result<&Published> {
+    pub(super) fn of(&self, id: &str, argument: &str) -> Result<&PublishedModel> {
         self.models.get(id).ok_or_else(|| {
             let known = self.models.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
             let message = format!("nothing is published of {id:?}; allowed are {known}, and for a copy of one --as");
@@ -250,8 +250,8 @@ impl Goldens {
     }
 }
 
-impl Published {
-    pub(super) fn vector(&self, name: &str) -> Option<&Vector> {
+impl PublishedModel {
+    pub(super) fn vector(&self, name: &str) -> Option<&PublishedVector> {
         self.vectors.iter().find(|v| v.name == name)
     }
 
@@ -283,38 +283,38 @@ impl Published {
             return Err("there is nothing to check".into());
         }
         let holds = |holds: bool, what: &str, name: &str| if holds { Ok(()) } else { Err(format!("{what} {name:?}")) };
-        for Batch { name, rows, .. } in &self.batches {
+        for PublishedBatch { name, rows, .. } in &self.batches {
             holds(
                 !rows.is_empty() && rows.iter().all(|r| self.vector(r).is_some()),
                 "rows that are no vectors:",
                 name,
             )?;
         }
-        for Similarity { name, documents, cosines, .. } in &self.similarities {
+        for PublishedCosines { name, documents, cosines, .. } in &self.similarities {
             holds(documents.len() == cosines.len() && !cosines.is_empty(), "not a cosine a document:", name)?;
         }
-        for Document { name, chunks, spans, .. } in &self.documents {
+        for PublishedDocument { name, chunks, spans, .. } in &self.documents {
             holds(chunks.len() == spans.len(), "not a span a chunk:", name)?;
         }
-        for Pooled { name, document, chunk, float32, int8, binary, .. } in &self.pooled {
+        for PublishedChunk { name, document, chunk, float32, int8, binary, .. } in &self.pooled {
             let whole = self.documents.iter().find(|d| d.name == *document);
             holds(whole.is_some_and(|d| *chunk < d.chunks.len()), "no such chunk:", name)?;
             let lengths = [int8.len(), binary.len()];
             holds(!float32.is_empty() && lengths == [float32.len(); 2], "forms of several lengths:", name)?;
         }
-        for Sequence { name, text, times, .. } in &self.sequences {
+        for PublishedSequence { name, text, times, .. } in &self.sequences {
             let bytes = text.len().checked_mul(*times);
             holds(bytes.is_some_and(|bytes| bytes <= MAX_TEXT), "a text longer than a MiB:", name)?;
         }
         let role = |name: &str| self.sequence(name).map(|at| self.sequences[at].role);
-        for FirstVector { sequence, float32, .. } in &self.first_vectors {
+        for PublishedTokenVector { sequence, float32, .. } in &self.first_vectors {
             holds(
                 role(sequence).is_some() && !float32.is_empty(),
                 "first_vectors without numbers or sequence:",
                 sequence,
             )?;
         }
-        for Score { query, document, .. } in &self.scores {
+        for PublishedScore { query, document, .. } in &self.scores {
             holds(role(query) == Some(Role::Query), "scores of no such query:", query)?;
             holds(role(document) == Some(Role::Document), "scores of no such document:", document)?;
         }
@@ -322,7 +322,7 @@ impl Published {
     }
 }
 
-impl Sequence {
+impl PublishedSequence {
     /// The text.
     pub(super) fn text(&self) -> String {
         self.text.repeat(self.times)

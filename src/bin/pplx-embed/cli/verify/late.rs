@@ -1,16 +1,16 @@
 //! Late interaction models: settings, marked sequences, token vectors and scores. The marker stands at place 0.
 
-use pplx_embed::gpu::Gpu;
-use pplx_embed::maxsim::{self, Scorer, Tokens};
+use pplx_embed::maxsim::{self, Scorer, TokenVectors};
 use pplx_embed::model::Model;
-use pplx_embed::model::late::{EncodeOptions, LateInfo, Marked, MarkerPosition, Role, TokenData, TokenEmbeddings};
+use pplx_embed::model::late::{EncodeOptions, LateInfo, Marked, MarkerPosition, Role, TokenEmbeddings};
+use pplx_embed::numbers::{RowBuf, RowData};
 use pplx_embed::{Error, Result, Watch};
 
 use super::check::{Check, Label};
-use super::goldens::{FirstVector, Published, Score, Sequence, Settings};
+use super::goldens::{PublishedModel, PublishedScore, PublishedSequence, PublishedSettings, PublishedTokenVector};
 
 /// Everything about queries and documents.
-pub(super) async fn sequences(model: &Model, published: &Published, watch: &dyn Watch) -> Result<Vec<Check>> {
+pub(super) async fn sequences(model: &Model, published: &PublishedModel, watch: &dyn Watch) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     if let Some(published) = &published.settings {
         checks.extend(settings(published, model.info().late.as_ref()));
@@ -24,7 +24,7 @@ pub(super) async fn sequences(model: &Model, published: &Published, watch: &dyn 
     })?;
     let mut marked = Vec::new();
     for sequence in &published.sequences {
-        let Sequence { name, source, role, ids, scored, .. } = sequence;
+        let PublishedSequence { name, source, role, ids, scored, .. } = sequence;
         let ours = marking.mark(model.tokenizer(), *role, &sequence.text(), MarkerPosition::First)?;
         checks.push(Label { name, what: "token ids", source }.equal(ids, &ours.ids));
         if let Some(scored) = scored {
@@ -34,11 +34,11 @@ pub(super) async fn sequences(model: &Model, published: &Published, watch: &dyn 
     }
     let encoded = Encoded::of(model, published, watch).await?;
     checks.extend(first_vectors(published, &marked, &encoded));
-    checks.extend(scores(published, &encoded, watch).await?);
+    checks.extend(scores(model, published, &encoded, watch).await?);
     Ok(checks)
 }
 
-fn settings(published: &Settings, ours: Option<&LateInfo>) -> [Check; 4] {
+fn settings(published: &PublishedSettings, ours: Option<&LateInfo>) -> [Check; 4] {
     let label = |what| Label { name: "settings", what, source: &published.source };
     let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
     let filling = ours.and_then(|o| o.query_expansion.as_ref()).map(|e| e.token);
@@ -60,10 +60,10 @@ struct Encoded {
 }
 
 impl Encoded {
-    async fn of(model: &Model, published: &Published, watch: &dyn Watch) -> Result<Self> {
+    async fn of(model: &Model, published: &PublishedModel, watch: &dyn Watch) -> Result<Self> {
         let texts = |role| {
             let own = published.sequences.iter().filter(move |s| s.role == role);
-            own.map(Sequence::text).collect::<Vec<String>>()
+            own.map(PublishedSequence::text).collect::<Vec<String>>()
         };
         let encode = async |role| {
             let texts: Vec<String> = texts(role);
@@ -80,8 +80,8 @@ impl Encoded {
     }
 }
 
-fn first_vectors(published: &Published, marked: &[Marked], encoded: &Encoded) -> Vec<Check> {
-    let check = |FirstVector { source, sequence, position, float32, cosine_min }: &FirstVector| {
+fn first_vectors(published: &PublishedModel, marked: &[Marked], encoded: &Encoded) -> Vec<Check> {
+    let check = |PublishedTokenVector { source, sequence, position, float32, cosine_min }: &PublishedTokenVector| {
         let at = published.sequence(sequence)?;
         let vectors = match published.sequences[at].role {
             Role::Query => &encoded.queries,
@@ -89,9 +89,9 @@ fn first_vectors(published: &Published, marked: &[Marked], encoded: &Encoded) ->
         };
         // Of a token that does not count there is no vector, and nothing that could be as published.
         let row = marked[at].scored.iter().position(|p| p == position);
-        let row = row.map(|row| vectors.rows(encoded.places[at]).start + row);
+        let row = row.map(|row| vectors.tokens.rows(encoded.places[at]).start + row);
         let ours = match (row, &vectors.data) {
-            (Some(row), TokenData::Float32(data)) => &data[row * vectors.dim..(row + 1) * vectors.dim],
+            (Some(row), RowBuf::Float32(data)) => &data[row * vectors.tokens.dim..(row + 1) * vectors.tokens.dim],
             _ => &[],
         };
         Some(Label { name: sequence, what: "vector prefix", source }.prefix(float32, ours, *cosine_min))
@@ -99,27 +99,25 @@ fn first_vectors(published: &Published, marked: &[Marked], encoded: &Encoded) ->
     published.first_vectors.iter().filter_map(check).collect()
 }
 
-async fn scores(published: &Published, encoded: &Encoded, watch: &dyn Watch) -> Result<Vec<Check>> {
+async fn scores(model: &Model, published: &PublishedModel, encoded: &Encoded, watch: &dyn Watch) -> Result<Vec<Check>> {
     if published.scores.is_empty() {
         return Ok(Vec::new());
     }
     let place = |name: &str| published.sequence(name).map_or(0, |at| encoded.places[at] as u32);
     let pairs: Vec<(u32, u32)> = published.scores.iter().map(|s| (place(&s.query), place(&s.document))).collect();
-    let offsets = |vectors: &TokenEmbeddings| vectors.offsets.iter().map(|&o| o as u64).collect::<Vec<u64>>();
+    let offsets = |vectors: &TokenEmbeddings| vectors.tokens.offsets.iter().map(|&o| o as u64).collect::<Vec<u64>>();
     let both = [&encoded.queries, &encoded.documents];
     let [q, d] = both.map(offsets);
     let [queries, documents] = [(&encoded.queries, &q), (&encoded.documents, &d)].map(|(vectors, offsets)| {
         let data = match &vectors.data {
-            TokenData::Float32(data) => data.as_slice(),
+            RowBuf::Float32(data) => data.as_slice(),
             _ => &[],
         };
-        Tokens { data: maxsim::TokenData::Float32(data), offsets, dim: vectors.dim }
+        TokenVectors { data: RowData::Float32(data), offsets, dim: vectors.tokens.dim }
     });
     let options = maxsim::Options { pairs: Some(&pairs), normalize: false };
-    // The model keeps its device to itself; scoring has its own, as everywhere.
-    let gpu = Gpu::open().await?;
-    let ours = Scorer::new().score(&gpu, queries, documents, options, watch).await?;
-    let check = |(Score { source, query, document, score, atol, rtol }, ours): (&Score, &f32)| {
+    let ours = Scorer::new().score(model.backend(), queries, documents, options, watch).await?;
+    let check = |(PublishedScore { source, query, document, score, atol, rtol }, ours): (&PublishedScore, &f32)| {
         let name = format!("{query} / {document}");
         Label { name: &name, what: "maxsim", source }.near(*score, f64::from(*ours), [*atol, *rtol])
     };

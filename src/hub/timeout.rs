@@ -8,14 +8,14 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::AbortSignal;
 
 /// Goes off after a time or when a signal is aborted. Dropping it leaves nothing behind.
-pub(super) struct Alarm {
+pub(super) struct Timeout {
     promise: Promise,
     timer: JsValue,
     signal: Option<AbortSignal>,
     ring: Function,
 }
 
-impl Alarm {
+impl Timeout {
     /// # Errors
     /// What the browser threw.
     pub(super) fn set(time: Duration, signal: Option<&AbortSignal>) -> Result<Self, JsValue> {
@@ -25,26 +25,26 @@ impl Alarm {
         let late = js_sys::Error::new(&format!("nothing came for {} seconds", time.as_secs()));
         let millis = JsValue::from(time.as_secs_f64() * 1000.0);
         let timer = global("setTimeout")?.call3(&JsValue::UNDEFINED, &ring, &millis, &late)?;
-        let alarm = Self { promise, timer, signal: signal.cloned(), ring };
+        let timeout = Self { promise, timer, signal: signal.cloned(), ring };
         if let Some(signal) = signal {
             if signal.aborted() {
-                alarm.ring.call0(&JsValue::UNDEFINED)?;
+                timeout.ring.call0(&JsValue::UNDEFINED)?;
             }
-            signal.add_event_listener_with_callback("abort", &alarm.ring)?;
+            signal.add_event_listener_with_callback("abort", &timeout.ring)?;
         }
-        Ok(alarm)
+        Ok(timeout)
     }
 
-    /// What `promise` gives, if it does before the alarm goes off.
+    /// What `promise` gives, if it does before the timeout goes off.
     ///
     /// # Errors
-    /// What it is rejected with, or the alarm's own.
+    /// What it is rejected with, or the timeout's own.
     pub(super) async fn race(&self, promise: &Promise) -> Result<JsValue, JsValue> {
         JsFuture::from(Promise::race(&Array::of2(promise, &self.promise))).await
     }
 }
 
-impl Drop for Alarm {
+impl Drop for Timeout {
     fn drop(&mut self) {
         if let Ok(clear) = global("clearTimeout") {
             drop(clear.call1(&JsValue::UNDEFINED, &self.timer));

@@ -1,47 +1,48 @@
-//! One model's place in the store.
+//! One model's entry in the cache.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::refs::{self, FileRef, Ref};
-use super::store::{Mode, Store};
+use super::store::{FileStore, LockMode};
 use super::{manage, refs::blob};
 use crate::error::{Error, Result};
-use crate::hub::{LocalFile, Lock};
+use crate::hub::{LocalFile, StoreLock};
 use crate::watch::{Progress, Watch};
 
-/// Files of at least so many bytes are worth asking the browser to keep them.
+/// From this size on, it is worth asking the browser to make the storage persistent.
 const LARGE: u64 = 64 << 20;
 
 /// The part of a store that belongs to one revision of one model, while it is being loaded.
-pub(super) struct Shelf<'a, S> {
+pub(super) struct CacheEntry<'a, S> {
     pub(super) store: Arc<S>,
     pub(super) watch: &'a dyn Watch,
-    /// Nobody removes the model while this is held.
-    lock: Arc<Lock>,
+    /// Prevents the removal of the model.
+    lock: Arc<StoreLock>,
     state: RefCell<Ref>,
     /// The files that were asked for since it was opened.
     seen: RefCell<BTreeSet<String>>,
     /// The revision as it was asked for.
     asked: String,
-    /// False once a file could not be kept.
+    /// False once a file could not be stored.
     whole: Cell<bool>,
     persistent: Cell<bool>,
 }
 
-/// Where a file is.
-pub(super) enum Look {
+/// Whether a file is in the cache.
+pub(super) enum BlobLookup {
     /// In the cache.
     Ready(LocalFile),
     /// Nowhere, but for its first `have` bytes; under the lock it may be written.
-    Absent { have: u64, lock: Lock },
+    Missing { have: u64, lock: StoreLock },
 }
 
-impl<'a, S: Store> Shelf<'a, S> {
+impl<'a, S: FileStore> CacheEntry<'a, S> {
     /// The place of `revision`, which was asked for as `asked`. `known` is what the cache knew of it so far.
     pub(super) async fn new(store: S, known: Ref, asked: &str, watch: &'a dyn Watch) -> Result<Self> {
-        let lock = store.lock(&known.name(), Mode::Shared, Some(&|| watch.cancelled())).await?.ok_or(Error::Aborted)?;
+        let lock =
+            store.lock(&known.name(), LockMode::Shared, Some(&|| watch.cancelled())).await?.ok_or(Error::Aborted)?;
         Ok(Self {
             store: Arc::new(store),
             watch,
@@ -54,7 +55,7 @@ impl<'a, S: Store> Shelf<'a, S> {
         })
     }
 
-    /// Says that something is not kept, and why.
+    /// Reports that something is not cached, and why.
     pub(super) fn refused(&self, file: &str, why: &Error) {
         self.refused_for(format!("not cached: {file}: {why}"));
     }
@@ -64,7 +65,7 @@ impl<'a, S: Store> Shelf<'a, S> {
         self.watch.progress(Progress::Notice { message });
     }
 
-    /// Says, once, that the server does not tell what its files are.
+    /// Reports, once, that the server does not identify the contents of its files.
     pub(super) fn unknown(&self) {
         if self.whole.replace(false) {
             let message = "not cached: the server gives neither digests nor versions of its files".into();
@@ -135,30 +136,30 @@ impl<'a, S: Store> Shelf<'a, S> {
     pub(super) async fn whole(&self, file: &str, key: &str, size: Option<u64>) -> Result<Option<LocalFile>> {
         let Some(found) = self.store.open(&blob(key)).await? else { return Ok(None) };
         if size.is_none_or(|size| found.size() == size) {
-            return Ok(Some(found.held(file, Arc::clone(&self.lock))));
+            return Ok(Some(found.with_lock(file, Arc::clone(&self.lock))));
         }
         drop(found);
         self.store.remove(&blob(key)).await.map(|()| None)
     }
 
     /// Finds `file`, or the right to write it: if somebody else is loading it, waits until they have ended.
-    pub(super) async fn look(&self, file: &str, key: &str, size: u64) -> Result<Look> {
+    pub(super) async fn look(&self, file: &str, key: &str, size: u64) -> Result<BlobLookup> {
         if let Some(whole) = self.whole(file, key, Some(size)).await? {
-            return Ok(Look::Ready(whole));
+            return Ok(BlobLookup::Ready(whole));
         }
         let part = refs::part(key);
-        let mut lock = self.store.lock(&part, Mode::Exclusive, None).await?;
+        let mut lock = self.store.lock(&part, LockMode::Exclusive, None).await?;
         if lock.is_none() {
             let message = format!("{file} is being loaded by another tab or process; waiting for it");
             self.watch.progress(Progress::Notice { message });
-            lock = self.store.lock(&part, Mode::Exclusive, Some(&|| self.watch.cancelled())).await?;
+            lock = self.store.lock(&part, LockMode::Exclusive, Some(&|| self.watch.cancelled())).await?;
         }
         let Some(lock) = lock else { return Err(Error::Aborted) };
         if let Some(whole) = self.whole(file, key, Some(size)).await? {
-            return Ok(Look::Ready(whole));
+            return Ok(BlobLookup::Ready(whole));
         }
         let have = self.store.open(&part).await?.map_or(0, |part| part.size());
-        Ok(Look::Absent { have, lock })
+        Ok(BlobLookup::Missing { have, lock })
     }
 
     /// Whether `missing` more bytes of `file` fit. Before the first large file, asks that the cache be kept.
@@ -176,8 +177,8 @@ impl<'a, S: Store> Shelf<'a, S> {
         }
     }
 
-    /// Notes that the model was loaded to the end. What the same name meant before is removed, if the server said
-    /// just now what it means.
+    /// Records that the model was loaded completely. The revision that the same name meant before is removed, if the
+    /// server was just asked what the name means.
     pub(super) async fn loaded(&self, online: bool) -> Result<()> {
         let whole = self.whole.get();
         self.change(|state| {

@@ -1,15 +1,17 @@
-//! What `eval` takes.
+//! Arguments of `eval`.
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use pplx_embed::evaluation::VectorForm;
 
-use crate::cli::arguments::Common;
+use super::model::ModelOptions;
 
 #[derive(Args)]
 pub(crate) struct Eval {
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: ModelOptions,
     /// A folder in BEIR's format: corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv. A line of the corpus has `_id`, perhaps
     /// `title`, and `text`, or `chunks`: an array of strings.
     #[arg(long)]
@@ -22,8 +24,8 @@ pub(crate) struct Eval {
     #[arg(long, value_delimiter = ',')]
     pub(crate) dimensions: Vec<u32>,
     /// Which forms of vectors, several with commas; by default all that the model has.
-    #[arg(long, value_delimiter = ',')]
-    pub(crate) forms: Vec<Form>,
+    #[arg(long, value_delimiter = ',', value_parser = form())]
+    pub(crate) forms: Vec<VectorForm>,
     /// Measure BM25 on the same set, too.
     #[arg(long)]
     pub(crate) bm25: bool,
@@ -42,14 +44,11 @@ pub(crate) struct Eval {
     pub(crate) block: u32,
 }
 
-/// The form of vectors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Form {
-    /// As the model makes them; cosine, or MaxSim.
-    Float,
-    /// Codes; cosine, or MaxSim with a scale a vector.
-    Int8,
-    /// Signs; Hamming distance, or MaxSim of a query's own numbers with +1 and -1.
-    Binary,
+/// Reads a name in [`VectorForm::NAMES`].
+fn form() -> impl TypedValueParser<Value = VectorForm> {
+    let names = PossibleValuesParser::new(VectorForm::NAMES.map(|(name, _)| name));
+    names.try_map(|given| {
+        let named = VectorForm::NAMES.into_iter().find(|(name, _)| *name == given);
+        named.map(|(_, form)| form).ok_or("not a form")
+    })
 }
