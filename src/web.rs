@@ -48,8 +48,8 @@ pub fn memory_bytes() -> f64 {
     buffer.map_or(0.0, |buffer| f64::from(buffer.byte_length()))
 }
 
-/// Loads a model. Options: `id`, and optionally `endpoint`, `revision`, `token`, `weights`, `fetch`, `store` (a `Host` of
-/// `js/cache/`), `signal`, `onProgress`.
+/// Loads a model. Options: `id`, and optionally `endpoint`, `revision`, `token`, `weights`, `fetch`, `store` (a `CacheStore` of
+/// `js/storage/store.ts`), `signal`, `onProgress`.
 #[wasm_bindgen]
 pub async fn load(options: JsValue) -> Result<WebModel, JsValue> {
     load_model(&options).await.map(|model| WebModel(Rc::new(model))).map_err(thrown)

@@ -28,7 +28,7 @@ use crate::model::{Model, Usage};
 
 #[wasm_bindgen]
 extern "C" {
-    /// What of `Writing` of `js/cache/files.ts` a saved index is written with.
+    /// What of `Writing` of `js/hosts/files.ts` a saved index is written with.
     type Appending;
     #[wasm_bindgen(method, catch)]
     fn append(this: &Appending, bytes: &[u8]) -> Result<JsValue, JsValue>;
@@ -58,7 +58,7 @@ pub async fn create_index(options: JsValue) -> Result<WebIndex, JsValue> {
     create(None, &options).await.map_err(thrown)
 }
 
-/// Opens a saved index of vectors, on the CPU where there is no GPU. `file` is a `Reading` of `js/cache/files.ts`.
+/// Opens a saved index of vectors, on the CPU where there is no GPU. `file` is a `Reading` of `js/hosts/files.ts`.
 /// Options: `memory`, `recover`, `signal`, `onProgress`.
 #[wasm_bindgen(js_name = openIndex)]
 pub async fn open_index(file: JsValue, options: JsValue) -> Result<WebIndex, JsValue> {
@@ -177,7 +177,7 @@ impl WebIndex {
         future_to_promise(async move { give_matches(explain(&held, &request).await.map_err(thrown)?) })
     }
 
-    /// Writes the index to `file`, a `Writing` of `js/cache/files.ts`, which stays open. Options: `signal`, `onProgress`.
+    /// Writes the index to `file`, a `Writing` of `js/hosts/files.ts`, which stays open. Options: `signal`, `onProgress`.
     pub fn save(&self, file: JsValue, options: JsValue) -> Promise {
         let held = Rc::clone(&self.0);
         future_to_promise(async move {

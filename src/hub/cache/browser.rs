@@ -1,4 +1,4 @@
-//! The cache in a browser: what JavaScript does with files (`js/cache/`), as a [`Store`].
+//! The cache in a browser: what JavaScript does with files (`js/storage/`), as a [`Store`].
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 
 #[wasm_bindgen]
 extern "C" {
-    /// `Host` of `js/cache/host.ts`: files, locks and what the browser knows of its storage.
+    /// `CacheStore` of `js/storage/store.ts`: files, locks and what the browser knows of its storage.
     pub type Host;
     #[wasm_bindgen(method, catch)]
     async fn open(this: &Host, name: &str) -> Result<JsValue, JsValue>;
@@ -33,7 +33,7 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn persist(this: &Host);
 
-    /// `Reading` of `js/cache/files.ts`.
+    /// `Reading` of `js/hosts/files.ts`.
     type Reading;
     #[wasm_bindgen(method, getter)]
     fn size(this: &Reading) -> f64;
@@ -44,7 +44,7 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn close(this: &Reading);
 
-    /// `Writing` of `js/cache/files.ts`.
+    /// `Writing` of `js/hosts/files.ts`.
     type Writing;
     #[wasm_bindgen(method, getter)]
     fn size(this: &Writing) -> f64;
@@ -96,7 +96,7 @@ impl Drop for LocalFile {
 }
 
 impl LocalFile {
-    /// The file that `reading`, a `Reading` of `js/cache/files.ts`, reads, and `name` in errors. It is closed in the end.
+    /// The file that `reading`, a `Reading` of `js/hosts/files.ts`, reads, and `name` in errors. It is closed in the end.
     pub(crate) fn new(name: &str, reading: JsValue) -> Self {
         let reading: Reading = reading.unchecked_into();
         let size = reading.size() as u64;
