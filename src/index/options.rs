@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::maxsim::MAX_DIM;
+use crate::model::{self, Dtype, ModelInfo};
 
 /// What a row is, and how items are scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +96,17 @@ impl IndexOptions {
     pub fn new(kind: Kind, dim: usize) -> Self {
         let rows = if kind == Kind::Dense { RowType::Int8 } else { RowType::Float16 };
         Self { kind, rows, dim, memory: None, model: None, first_pass: false, limits: Limits::default() }
+    }
+
+    /// An index for the vectors of a model, unless said otherwise: of its kind and dimensions, and with float32 rows if it
+    /// makes vectors of texts in another form than int8.
+    pub fn of_model(info: &ModelInfo, kind: Option<Kind>, dim: Option<usize>) -> Self {
+        let own = if info.kind == model::Kind::Late { Kind::Late } else { Kind::Dense };
+        let mut options = Self::new(kind.unwrap_or(own), dim.unwrap_or(info.dimensions as usize));
+        if options.kind == Kind::Dense && info.default_dtype != Dtype::Int8 {
+            options.rows = RowType::Float32;
+        }
+        options
     }
 
     pub(super) fn check(&self) -> Result<()> {
