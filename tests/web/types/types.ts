@@ -134,7 +134,7 @@ export async function searches(model: Model, file: File, stream: WritableStream<
   const open: OpenIndexOptions = { recover: true, worker: false };
   const again = await openIndex<Note>(file, open);
   is<typeof again, SearchIndex<Note>>(true);
-  is<Awaited<ReturnType<typeof openIndex>>, SearchIndex<any>>(true);
+  is<Awaited<ReturnType<typeof openIndex>>, SearchIndex<unknown>>(true);
   // The README's: data is JSON, whose type nobody said.
   await (await openIndex(file)).search("a", { k: 5, filter: (id, data) => data?.page < 10 });
   const saved: SavedIndex[] = await listIndexes();
