@@ -28,7 +28,8 @@ export class LocalEngine implements Engine {
     this.#handlers = {
       ...this.#indexes.handlers,
       load: (request, hooks) => this.#load(request, hooks),
-      embed: ({ texts, ...request }, hooks) => this.#run((model) => model.embed(texts as string[], { ...request, ...outside(hooks) })),
+      embed: ({ texts, ...request }, hooks) =>
+        this.#run((model) => model.embed(texts as string[], { ...request, ...outside(hooks) })),
       embedContext: ({ documents, ...request }, hooks) =>
         this.#run((model) => model.embedContext(documents as string[][], { ...request, ...outside(hooks) })),
       encode: ({ role, texts, ...request }, hooks) =>

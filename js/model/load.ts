@@ -40,7 +40,9 @@ const OPTIONS = [
 export async function load(id: string, options?: LoadOptions): Promise<Model> {
   const o = check.options(options, OPTIONS);
   if (typeof id !== "string") throw invalid("id", id, "a string");
-  if (o.device === "cpu") throw new PplxEmbedError("unsupported", 'device "cpu" is not in this version, allowed are auto, webgpu');
+  if (o.device === "cpu") {
+    throw new PplxEmbedError("unsupported", 'device "cpu" is not supported in this version, allowed are auto, webgpu');
+  }
   if (!["auto", "webgpu", undefined].includes(o.device)) throw invalid("device", o.device, "auto, webgpu, cpu");
   const files = o.endpoint === undefined ? bundled(id) : undefined;
   for (const name of ["revision", "token"] as const) {
