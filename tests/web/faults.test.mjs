@@ -334,8 +334,8 @@ test("from another origin, which makes no workers, everything runs in the page a
     });
     assert.deepEqual([got.shape, got.kept, got.code], [[1, 52], [1, 1], "start"]);
     assert.match(got.message, /^worker: true, but .* another origin/);
-    assert.equal(got.notices.length, 2, got.notices.join());
-    for (const notice of got.notices) assert.match(notice, /^running in the page: .* another origin/);
+    const running = got.notices.filter((notice) => /^running in the page: .* another origin/.test(notice));
+    assert.equal(running.length, 2, got.notices.join()); // of the model and of the index
   });
 });
 
