@@ -1,49 +1,52 @@
-/** What went wrong, as a word that stays the same between versions. Messages may be reworded; codes are not. */
+/** What went wrong. Codes stay the same between versions; messages may change. */
 export type ErrorCode =
-  /** An argument is not allowed. The message names it, what came and what is allowed. */
+  /** An argument is not allowed. The message says which one, what it was and what is allowed. */
   | "invalid-argument"
   /**
-   * A file is not at the endpoint: check the model's id, the revision and the endpoint. Or the model comes with the
-   * package, and the import that brings it is missing. Or no index has that name.
+   * A file is not at the endpoint: check the id of the model, the revision and the endpoint. Or the model comes with the
+   * package, and its import is missing. Or no index was saved under that name.
    */
   | "not-found"
-  /** A file could not be read to its end. */
+  /** A file could not be read or written. */
   | "io"
-  /** A server refused, failed or could not be reached. */
+  /** A server could not be reached, failed, or denied access. */
   | "network"
-  /** A file is not what the server's manifest says: another size or digest. Or a saved index is cut or changed. */
+  /** A file has another size or digest than the server says, or a saved index is cut or changed. */
   | "integrity"
-  /** The browser has no room for an index that was to be saved. A model that does not fit is loaded without being kept. */
+  /** There is no room to save an index. (A model for which there is no room is loaded without being cached.) */
   | "storage-full"
-  /** A model or saved index that was to be removed is being loaded or used, here or in another tab. */
+  /** A model or saved index cannot be removed now, because it is being loaded or saved, here or in another tab. */
   | "in-use"
-  /** A weight file breaks the rules of safetensors, or does not hold what the config promises. */
+  /** A weight file is not valid safetensors, or lacks a tensor that the config implies. */
   | "invalid-checkpoint"
-  /** A configuration file is malformed, contradicts itself, or lacks a field. */
+  /** A configuration file is malformed, lacks a field, or contradicts itself. */
   | "invalid-config"
   /** `tokenizer.json` cannot be read, or does not fit the model. */
   | "invalid-tokenizer"
-  /** Something well-formed that this version does not do. */
+  /** Valid, but not supported by this version. */
   | "unsupported"
-  /** There is no GPU to run on: no WebGPU in this browser, not a secure context, or no adapter. */
+  /** There is no GPU to run on: no WebGPU in this browser, no secure context, no adapter, or no browser (Node.js, Deno). */
   | "no-adapter"
-  /** The adapter has less than WebGPU guarantees, or is too small for this input. */
+  /** The GPU offers less than WebGPU guarantees, or is too small for this input. */
   | "adapter-too-small"
-  /** The device's memory, or the browser's, does not suffice. */
+  /** There is not enough memory on the GPU or in the browser. */
   | "out-of-memory"
   /** The GPU was reset or taken away. Load the model again. */
   | "device-lost"
-  /** The browser rejected a shader or a command. */
+  /** The browser rejected a shader or a command: a bug in the browser or in this library. */
   | "gpu"
-  /** A kernel gives wrong numbers on this adapter, so that no vector of it could be trusted. */
+  /** A shader gives wrong numbers on this GPU, so its vectors could not be trusted. */
   | "wrong-kernel"
-  /** The caller's signal was aborted. */
+  /** The `signal` of the call was aborted. */
   | "aborted"
   /** The model or index was disposed of. */
   | "disposed"
-  /** The worker or the wasm module could not be started. Check where they are served, and the page's CSP. */
+  /**
+   * The worker or the wasm module could not be started. Check that they are served, and the CSP of the page. In Node.js
+   * and Deno they cannot be started in this version.
+   */
   | "start"
-  /** A bug in this library. The model is gone; the message says where it happened. */
+  /** A bug in this library. The message says where it happened. The model and its indexes can no longer be used. */
   | "internal";
 
 /**
@@ -69,7 +72,7 @@ export class PplxEmbedError extends Error {
     this.code = code;
   }
 
-  /** @internal An error from the wasm module or the worker, both of which give a code and a message. */
+  /** @internal What the wasm module, the worker or anything else threw, as a PplxEmbedError. */
   static from(thrown: unknown): PplxEmbedError {
     if (thrown instanceof PplxEmbedError) return thrown;
     const { code, message } = (thrown ?? {}) as { code?: unknown; message?: unknown };
@@ -79,17 +82,17 @@ export class PplxEmbedError extends Error {
   }
 }
 
-/** @internal */
+/** @internal The error for an argument that is not allowed. */
 export function invalid(argument: string, came: unknown, allowed: string): PplxEmbedError {
   return new PplxEmbedError("invalid-argument", `${argument}: ${show(came)}, allowed is ${allowed}`);
 }
 
-/** @internal */
+/** @internal The error for a call whose signal was aborted. */
 export function aborted(signal: AbortSignal): PplxEmbedError {
   return new PplxEmbedError("aborted", "cancelled by the caller", { cause: signal.reason });
 }
 
-/** @internal What came, for a message. */
+/** @internal A value as a message shows it. */
 export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value);
   if (value === null || ["number", "boolean", "undefined", "bigint"].includes(typeof value)) return String(value);

@@ -14,22 +14,27 @@
  *
  * @packageDocumentation
  */
-export { cache, type CachedModel, type CacheEstimate, type CacheOptions, type DeleteOptions } from "./cache/manage.js";
-export type { ContextOptions, SplitOptions, TextChunk } from "./context.js";
-export type { Embeddings } from "./embeddings.js";
-export { type ErrorCode, PplxEmbedError } from "./errors.js";
-export type { EncodeDocumentOptions, EncodeOptions, TokenEmbeddings } from "./late.js";
-export { load } from "./load.js";
-export { explainMaxsim, maxsim, type MaxsimExplanation, type MaxsimOptions } from "./maxsim.js";
-export type { Model } from "./model.js";
-export { createIndex, type IndexOptions, openIndex, type OpenIndexOptions } from "./search/create.js";
+export type { ErrorCode } from "./errors.js";
+export { PplxEmbedError } from "./errors.js";
+export type { ContextOptions, SplitOptions, TextChunk } from "./model/context.js";
+export type { Embeddings } from "./model/embeddings.js";
+export type { EncodeDocumentOptions, EncodeOptions, TokenEmbeddings } from "./model/late.js";
+export { load } from "./model/load.js";
+export type { Model } from "./model/model.js";
+export { createIndex, type IndexOptions, type IndexPlacement, openIndex, type OpenIndexOptions } from "./search/create.js";
 export type { Hit, MatchedToken, TokenMatch } from "./search/hits.js";
 export type { IndexItem } from "./search/items.js";
 export type { ExplainOptions, Query, SearchOptions } from "./search/queries.js";
-export { deleteIndex, listIndexes, type SavedIndex } from "./search/saved.js";
-export type { ChangeOptions, IndexInfo, SearchIndex } from "./search/search-index.js";
-export { cosineSimilarity, hamming, type NumberArray } from "./similarity.js";
+export type { ChangeOptions, SearchIndex } from "./search/search-index.js";
+export { cache, type CachedModel, type CacheEstimate, type CacheOptions, type DeleteOptions } from "./storage/cache.js";
+export { deleteIndex, listIndexes } from "./storage/indexes.js";
+export type { SavedIndex } from "./storage/saved.js";
 export type {
-  DataOf, Dtype, EmbedOptions, LateInfo, LoadOptions, ModelInfo, OnProgress, Progress, TokenDataOf, TokenDtype, Usage,
+  DataOf, Dtype, EmbedOptions, IndexInfo, LateInfo, LoadOptions, ModelInfo, OnProgress, Progress, TokenDataOf,
+  TokenDtype, Usage,
 } from "./types.js";
-export type { TokenArray, TokenVectors } from "./vectors.js";
+export {
+  explainMaxsim, type ExplainMaxsimOptions, maxsim, type MaxsimExplanation, type MaxsimOptions,
+} from "./vectors/maxsim.js";
+export { cosineSimilarity, hamming, type NumberArray } from "./vectors/similarity.js";
+export type { TokenArray, TokenVectors } from "./vectors/token-vectors.js";

@@ -1,8 +1,8 @@
 /**
  * Brings `mini`, the small model that comes with this package: 7.5 million parameters, trained on texts of Debian, not
- * by Perplexity. Once this is imported, `load` knows `"mini"` (a vector a text), `"mini-context"` (a vector a chunk of
- * a document) and `"mini-late"` (a vector a token). All three read the same 7.5 MB beside this script, when they are
- * loaded.
+ * by Perplexity. Once this is imported, `load` knows `"mini"` (one vector for each text), `"mini-context"` (one for each
+ * chunk of a document) and `"mini-late"` (one for each token). All three read the same 7.5 MB, which are beside this
+ * script, when they are loaded.
  *
  * @example
  * ```ts
@@ -14,7 +14,7 @@
  *
  * @packageDocumentation
  */
-import { bundle } from "./bundled.js";
+import { bundle } from "./engine/bundled.js";
 import { settings } from "./mini/settings.js";
 
 // Bundlers look for exactly these expressions.

@@ -1,10 +1,13 @@
+// Types of the API that more than one file needs.
+
 /**
- * The form of vectors, with the names that sentence-transformers uses.
+ * The form of vectors. The names are those of sentence-transformers.
  *
  * - `"int8"`: `round(127 * tanh(x))`, -127 to 127. Compare with cosine.
- * - `"float32"`: the pooled vector `x` itself. Compare with cosine.
+ * - `"float32"`: the pooled vector `x`. Compare with cosine.
  * - `"binary"`: +1 where `x >= 0`, else -1. Compare with the Hamming distance.
- * - `"ubinary"`: the same as bits, eight a byte, the first dimension in the highest bit.
+ * - `"ubinary"`: the same as bits, eight to a byte, the first dimension in the highest bit. Compare with the Hamming
+ *   distance.
  */
 export type Dtype = "int8" | "float32" | "binary" | "ubinary";
 
@@ -19,10 +22,10 @@ export type DataOf<D extends Dtype> = {
 /**
  * The form of token vectors.
  *
- * - `"float32"`: the vectors themselves, of unit length for every pplx-embed model.
- * - `"float16"`: rounded; the bits of float16 in a Uint16Array.
- * - `"int8"`: codes with a scale for each vector, which is `max |x| / 127`.
- * - `"binary"`: the bits `x >= 0`, eight a byte, the first dimension in the highest bit.
+ * - `"float32"`: the vectors `x`, of unit length for every pplx-embed model.
+ * - `"float16"`: rounded to float16, whose bits are in a Uint16Array.
+ * - `"int8"`: codes, and a scale for each vector, `max |x| / 127`.
+ * - `"binary"`: the bits `x >= 0`, eight to a byte, the first dimension in the highest bit.
  */
 export type TokenDtype = "float32" | "float16" | "int8" | "binary";
 
@@ -34,12 +37,14 @@ export type TokenDataOf<D extends TokenDtype> = {
   binary: Uint8Array;
 }[D];
 
-/** Where a long call stands. Byte and token counts never go down within a file, or within a call of `embed`. */
+/**
+ * How far a long call is. The bytes of a file never go down, and neither do the tokens of a call of `embed`.
+ */
 export type Progress =
   /**
-   * A weight file is being read and put on the GPU: `loaded` of its `total` bytes, `allLoaded` of the `allTotal` bytes
-   * of all weight files. `cached` says whether it comes from this machine's cache; the rate and the time left are
-   * measured over the last few seconds, and missing at first.
+   * A weight file is being read and copied to the GPU: `loaded` of its `total` bytes, `allLoaded` of the `allTotal`
+   * bytes of all weight files. `cached` is true if it comes from the cache on this device. `bytesPerSecond` and
+   * `secondsLeft` are measured over the last few seconds, and undefined at first.
    */
   | {
       stage: "download";
@@ -52,150 +57,172 @@ export type Progress =
       bytesPerSecond?: number | undefined;
       secondsLeft?: number | undefined;
     }
-  /** Something the user may want to know, and no reason to stop: that the model is not cached, for example. */
+  /** Something the user may want to know that does not stop the call: that the model is not cached, for example. */
   | { stage: "notice"; message: string }
   /** Shaders are being compiled and checked on the adapter. */
   | { stage: "compile" }
-  /** Texts go through the model: the vectors of `texts` are ready, `tokens` of `total` tokens are done. */
+  /** Texts are being embedded: `texts` of them are done, and `tokens` of all `total` tokens. */
   | { stage: "embed"; texts: number; tokens: number; total: number }
-  /** Items are put into an index, or written or read with it: `done` of `total`. */
+  /** Items are being added to an index, saved or opened: `done` of `total` items. */
   | { stage: "index"; done: number; total: number }
-  /** Token vectors are held against each other: `done` of `total` similarities. */
+  /** Token vectors are being compared: `done` of `total` similarities. */
   | { stage: "score"; done: number; total: number };
 
-/** Called now and then while a long call runs. What it throws is reported to the console and stops nothing. */
+/** Called from time to time during a long call. An error it throws is reported to the console and stops nothing. */
 export type OnProgress = (progress: Progress) => void;
 
-/** How a model is to be loaded. Every option may be left out. */
+/** Options of {@link load}. Every option may be left out. */
 export interface LoadOptions {
-  /** Where to run. `"auto"`, the default, and `"webgpu"` both mean WebGPU; `"cpu"` is not in this version. */
+  /** Where to run. `"auto"`, the default, and `"webgpu"` both mean WebGPU. `"cpu"` is not supported in this version. */
   device?: "auto" | "webgpu" | "cpu" | undefined;
   /**
-   * How weights are held. `"auto"`, the default, keeps what the checkpoint stores if there is memory for it (half of
-   * `navigator.deviceMemory`, and what the device then really gives), else the largest of the others that fits;
-   * `info.weights` says which. `"f32"` is exact for every checkpoint, `"f16"` rounds, `"q8"` and `"q4"` quantise while
-   * the file streams in: groups of 64 weights with a scale and a bias. What a checkpoint stores smaller stays as it is.
+   * How weights are held in memory. `"auto"`, the default, keeps the form of the checkpoint if it fits into memory
+   * (half of `navigator.deviceMemory`, and what the device really provides), and otherwise the largest form that fits;
+   * `info.weights` says which. `"f32"` is exact for every checkpoint. `"f16"` rounds. `"q8"` and `"q4"` quantise to 8 or
+   * 4 bits while the file is read, with a scale and a bias for each group of 64 weights. Weights that the checkpoint
+   * stores in a smaller form stay in that form.
    */
   weights?: "auto" | "f32" | "f16" | "q8" | "q4" | undefined;
-  /** A branch, tag or commit of the model's repository. Default: `"main"`. Refused for a model of the package. */
+  /** A branch, tag or commit of the model's repository. Default: `"main"`. Not allowed for a model of the package. */
   revision?: string | undefined;
   /**
-   * The server that has the model's files at `{endpoint}/{id}/resolve/{revision}/{file}`; relative to the page.
-   * Default: `"https://huggingface.co"`.
+   * The address of the server, which has the files at `{endpoint}/{id}/resolve/{revision}/{file}`. It may be relative to
+   * the page. Default: `"https://huggingface.co"`.
    */
   endpoint?: string | URL | undefined;
   /**
-   * An access token, sent as `Authorization: Bearer`. Anyone who can read the page's scripts can read it. Refused for a
-   * model of the package.
+   * An access token, sent to the endpoint as `Authorization: Bearer`. Anyone who can read the page's scripts can read
+   * it. Not allowed for a model of the package.
    */
   token?: string | undefined;
   /**
-   * Called instead of the global `fetch`. A function cannot be handed to a worker, so the model then runs in this
-   * thread; together with `worker: true` it is an error.
+   * Called instead of the global `fetch`. A function cannot be sent to a worker, so the model then runs in this thread.
+   * Not allowed together with `worker: true`.
    */
   fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined;
   /**
-   * Whether the model's files are kept on this device, to load without a download the next time, without a network if
-   * need be, and to go on where a download broke off. Default: true; `{ name }` keeps them apart from those of other
-   * names. Files are checked against the digests that the Hub has of them. Without room they are not kept, and
-   * `onProgress` hears a notice. A model of the package is never kept here: its files are the page's own. See
-   * {@link cache} for what is kept and how to remove it.
+   * Whether to keep the model's files on this device. The next load then needs no download, nor a network, and a
+   * download that was interrupted continues where it stopped. Files are checked against the digests of the Hub. If there
+   * is no room, they are not kept, and `onProgress` gets a notice. Default: true. `{ name }` uses a cache of that name.
+   * A model of the package is never kept here. {@link cache} lists and removes what is kept.
    */
   cache?: boolean | { name?: string | undefined } | undefined;
   /**
-   * Whether the model runs in a worker of its own, which keeps the page smooth and gives all memory back when the
-   * model is disposed of. Default: true. In this thread (false) the memory that WebAssembly took for the embedding
-   * table stays with the page, to be used by the next model.
+   * Whether the model runs in a worker, which keeps the page responsive and returns all memory when the model is
+   * disposed of. Default: true, unless there is a `fetch`. Where the browser makes no worker because this package's
+   * scripts are on another origin (a CDN), the default is to run in this thread, and `onProgress` gets a notice. In this
+   * thread, the memory that WebAssembly took for the embedding table is kept for the next model.
    */
   worker?: boolean | undefined;
-  /** Where the wasm module is, if a bundler cannot find it beside the script; relative to the page. */
+  /** The address of the wasm module, if it is not beside the script. It may be relative to the page. */
   wasmUrl?: string | URL | undefined;
-  /** Hears of the download. */
+  /** Called from time to time with how far the call is. */
   onProgress?: OnProgress | undefined;
-  /** Cancels the call: the worker ends, and everything it held is freed. */
+  /** Cancels the call, and frees everything that was loaded. */
   signal?: AbortSignal | undefined;
 }
 
-/** How texts are to be embedded. Every option may be left out. */
+/** Options of {@link Model.embed}. Every option may be left out. */
 export interface EmbedOptions<D extends Dtype = Dtype> {
-  /** The form. Default: the model's own, `model.info.defaultDtype`; `"int8"` for every pplx-embed model. */
+  /** The form of the vectors. Default: `model.info.defaultDtype`, which is `"int8"` for every pplx-embed model. */
   dtype?: D | undefined;
-  /** How many of the leading dimensions to keep (Matryoshka), 1 to `model.info.dimensions`. Default: all. */
+  /** How many of the first dimensions to keep (Matryoshka), 1 to `model.info.dimensions`. Default: all. */
   dimensions?: number | undefined;
-  /** Scale `"float32"` vectors to unit length. Default: the model's own; false for every pplx-embed model. */
+  /**
+   * Whether to scale `"float32"` vectors to unit length. Default: `model.info.defaultNormalize`, which is false for every
+   * pplx-embed model.
+   */
   normalize?: boolean | undefined;
   /** Cancels the call. The model stays usable. */
   signal?: AbortSignal | undefined;
-  /** Hears how far the call is. */
+  /** Called from time to time with how far the call is. */
   onProgress?: OnProgress | undefined;
 }
 
-/** What is known of a loaded model. */
+/** Facts about a loaded model. */
 export interface ModelInfo {
   /** As given to `load`. */
   id: string;
-  /** As given to `load`, or `"main"`. */
+  /** The commit; on a server without commits, the revision as given to `load`, or `"main"`. */
   revision: string;
   /**
-   * What it makes of its input: `"embed"` one vector a text, `"context"` one for each chunk of a document, `"late"` one
-   * for each token of a query or document.
+   * What a vector stands for: `"embed"` a text, `"context"` a chunk of a document, `"late"` a token of a query or
+   * document.
    */
   kind: "embed" | "context" | "late";
-  /** What stands between the chunks of a document; there for `"context"`. */
+  /** The token between the chunks of a document. Only for `"context"`. */
   separator?: { token: string; id: number } | undefined;
-  /** The settings of late interaction; there for `"late"`. */
+  /** The settings of late interaction. Only for `"late"`. */
   late?: LateInfo | undefined;
   /** Dimensions of a full vector. */
   dimensions: number;
-  /** Most tokens of a text. Longer ones are cut, and `usage.truncated` says which. */
+  /** How many tokens a text may have. Longer texts are cut, and `usage.truncated` names them. */
   maxTokens: number;
-  /** Transformer layers. */
+  /** How many transformer layers there are. */
   layers: number;
   /** How token vectors become one. */
   pooling: "mean" | "last";
-  /** The form that `embed` gives by default. */
+  /** The form of the vectors that `embed` returns by default. */
   defaultDtype: Dtype;
   /** Whether `embed` scales `"float32"` vectors to unit length by default. */
   defaultNormalize: boolean;
   /** Where it runs. */
   device: "webgpu";
-  /** The GPU: what the browser calls it, and whether it is a software renderer (right, but slow). */
+  /** The GPU: what the browser calls it, and whether it is a software renderer, which is correct but slow. */
   adapter: { name: string; backend: string; software: boolean };
-  /** How weights are held; where matrices differ, the way that takes most bytes. */
+  /** How weights are held; where matrices differ, the form that takes the most bytes in total. */
   weights: "f32" | "f16" | "bf16" | "q8" | "q4";
-  /** Why they are not held as they are stored, where `weights: "auto"` had to choose. */
+  /** Why weights are not held in the form of the checkpoint, if `weights: "auto"` chose another. */
   weightsNote?: string | undefined;
-  /** The shader modules in use. Each gave the right numbers on this adapter when the model was loaded. */
+  /** The shader modules in use. Each was checked on this GPU when the model was loaded. */
   kernels: string[];
   /**
-   * Bytes of the weights in main memory (the embedding table) and on the GPU; and of the WebAssembly memory in which
-   * that table is, which never shrinks: the most it has ever been.
+   * Bytes of the weights in main memory (`host`: the embedding table) and on the GPU (`device`), and of the WebAssembly
+   * memory that holds that table (`wasm`), which never shrinks.
    */
   bytes: { host: number; device: number; wasm: number };
 }
 
-/** How a late interaction model reads queries and documents. Lengths are in tokens, with those of the prompt. */
+/** How a late interaction model reads queries and documents. Lengths are in tokens, including those of the prompt. */
 export interface LateInfo {
-  /** Put before a query. */
+  /** The text before a query. */
   queryPrompt: string;
-  /** Put before a document. */
+  /** The text before a document. */
   documentPrompt: string;
-  /** Most tokens of a query. */
+  /** How many tokens a query may have. */
   queryLength: number;
-  /** Most tokens of a document. */
+  /** How many tokens a document may have. */
   documentLength: number;
-  /** Queries shorter than `length` are filled up with `token`; `attend` says whether their own tokens see it. */
+  /** Queries shorter than `length` are padded with `token`; `attend` says whether the query's own tokens attend to it. */
   queryExpansion?: { token: number; length: number; attend: boolean } | undefined;
-  /** Ids of the tokens whose vectors are left out of documents. */
+  /** Ids of the tokens that get no vector in a document. */
   documentSkiplist: number[];
-  /** Ids of the tokens whose vectors are left out of queries. */
+  /** Ids of the tokens that get no vector in a query. */
   querySkiplist: number[];
 }
 
 /** What embedding cost. */
 export interface Usage {
-  /** Tokens that went through the model. */
+  /** How many tokens went through the model. */
   tokens: number;
-  /** Indices of the texts that were longer than the model's limit and lost their end. */
+  /** Indices of the texts that were longer than the model's limit and were cut. */
   truncated: number[];
+}
+
+/** Facts about a search index. */
+export interface IndexInfo {
+  /** What a row is: `"dense"`, the vector of a text or chunk, scored by cosine; `"late"`, that of a token, by MaxSim. */
+  readonly kind: "dense" | "late";
+  /** The form of the rows. */
+  readonly dtype: "int8" | "binary" | "float32" | "float16";
+  /** D, the dimensions of a vector. */
+  readonly dimensions: number;
+  /** The id of the model that makes its vectors; undefined if it was created without one. */
+  readonly model: string | undefined;
+  /** Whether a search first chooses candidates by the signs of the rows. */
+  readonly firstPass: boolean;
+  /** Where it is searched. */
+  readonly device: "webgpu" | "cpu";
+  /** Bytes of rows, ids and data in main memory (`host`) and on the GPU (`device`). */
+  readonly bytes: { readonly host: number; readonly device: number };
 }

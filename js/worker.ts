@@ -1,25 +1,26 @@
-// The worker's side: one model, driven by messages.
+// The worker: one engine, driven by messages. Nothing that it imports may make workers (tests/web/imports.test.mjs).
 
-import { LocalEngine } from "./engine.js";
+import type { Answer, CallName, FromWorker, Hooks, ToWorker } from "./engine/calls.js";
+import { LocalEngine } from "./engine/local.js";
 import { PplxEmbedError } from "./errors.js";
-import type { FromWorker, Hooks, Result, ToWorker } from "./protocol.js";
+import * as opfs from "./hosts/web/opfs.js";
+import * as pieces from "./hosts/web/pieces.js";
+import { webThread } from "./hosts/web/thread.js";
 
-const engine = new LocalEngine(undefined, () => post({ type: "persist" }));
+const places = [opfs.place(), pieces.open];
+const engine = new LocalEngine({ ...webThread(() => places), persist: () => post({ type: "persist" }) });
 const running = new Map<number, AbortController>();
-/** By call: goes on when the page has taken the bytes it was sent. */
+/** By call: continues when the page has taken the bytes that were sent. */
 const sending = new Map<number, (failed: string | undefined) => void>();
 const page = globalThis as unknown as MessagePort;
 
-async function answer(message: ToWorker): Promise<void> {
-  const { type, call } = message;
-  if (type === "abort") {
-    running.get(call)?.abort();
-    return;
-  }
-  if (type === "took") {
-    sending.get(call)?.(message.failed);
-    return;
-  }
+function receive(message: ToWorker): void {
+  if (message.type === "abort") running.get(message.call)?.abort();
+  else if (message.type === "took") sending.get(message.call)?.(message.failed);
+  else void run(message);
+}
+
+async function run({ call, name, request }: Extract<ToWorker, { type: "call" }>): Promise<void> {
   const stop = new AbortController();
   running.set(call, stop);
   const hooks: Hooks = {
@@ -28,39 +29,20 @@ async function answer(message: ToWorker): Promise<void> {
     take: (bytes) => send(call, bytes),
   };
   try {
-    if (type === "load") {
-      post({ type: "done", call, result: await engine.load(message.request, hooks) });
-    } else {
-      const result = await run(message, hooks);
-      const raw = Array.isArray(result) ? result : [result];
-      // What has a buffer is handed over rather than copied.
-      const parts = raw.flatMap((r) => (ArrayBuffer.isView(r) ? [r] : Object.values(r)));
-      const arrays = parts.filter((value) => ArrayBuffer.isView(value));
-      post({ type: "done", call, result }, arrays.map((array) => array.buffer as ArrayBuffer));
-    }
+    const answer = await engine.call(name, request, hooks);
+    post({ type: "done", call, answer }, buffersOf(answer));
   } catch (error) {
-    const { code, message: words } = PplxEmbedError.from(error);
-    post({ type: "failed", call, code, message: words });
+    const { code, message } = PplxEmbedError.from(error);
+    post({ type: "failed", call, code, message });
   } finally {
     running.delete(call);
   }
 }
 
-function run(message: Exclude<ToWorker, { type: "load" | "abort" | "took" }>, hooks: Hooks): Promise<Result> {
-  switch (message.type) {
-    case "embed":
-      return engine.embed(message.texts, message.request, hooks);
-    case "embedContext":
-      return engine.embedContext(message.documents, message.request, hooks);
-    case "encode":
-      return engine.encode(message.texts, message.request, hooks);
-    case "score":
-      return engine.score(message.request, hooks);
-    case "index":
-      return engine.index(message.op, message.request, hooks);
-    case "splitText":
-      return engine.splitText(message.text, message.request);
-  }
+/** The buffers of an answer, which are handed over rather than copied. */
+function buffersOf(answer: Answer<CallName>): ArrayBuffer[] {
+  const values = [answer].flat().flatMap((one) => (ArrayBuffer.isView(one) ? [one] : Object.values(one ?? {})));
+  return values.filter((value) => ArrayBuffer.isView(value)).map((array) => array.buffer as ArrayBuffer);
 }
 
 function send(call: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
@@ -78,7 +60,7 @@ function post(message: FromWorker, transfer: Transferable[] = []): void {
   page.postMessage(message, transfer);
 }
 
-// Somewhere else than in a worker, importing this file does nothing.
+// Outside a worker, importing this file does nothing.
 if ("importScripts" in globalThis) {
-  page.onmessage = (event: MessageEvent<ToWorker>) => void answer(event.data);
+  page.onmessage = (event: MessageEvent<ToWorker>) => receive(event.data);
 }

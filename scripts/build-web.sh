@@ -30,5 +30,6 @@ cargo build --lib --profile wasm --target $WASM_TARGET
 if [ ! -f $MODULE ] || [ "$(cat "$STAMP" 2>/dev/null)" != "$(stamp)" ]; then bind; fi
 node scripts/bundle-mini.mjs
 node_modules/.bin/tsc -p js
+cp js/wasm.d.ts dist/ # tsc copies no declarations
 node scripts/docs.mjs >www/docs.jsonl
 node scripts/size.mjs $MODULE

@@ -1,6 +1,6 @@
-// The page's own list of an index's items, in the order of the index.
+// The page's list of the items of an index, in the order of the index.
 
-/** Ids and data of items; a position is a place in their order. */
+/** The ids and data of items. A position is a place in their order, from 0. */
 export class Catalogue {
   readonly #data = new Map<string, unknown>();
   #ids: string[] = [];
@@ -17,12 +17,12 @@ export class Catalogue {
     return this.#data.has(id);
   }
 
-  /** What was given with an item, as JSON keeps it. */
+  /** The data of an item, after a round trip through JSON. */
   data(id: string): unknown {
     return this.#data.get(id);
   }
 
-  /** Appends items; those that are there already move to the end. `data` is JSON. */
+  /** Appends items. Items that are already there move to the end. `data` is JSON. */
   add(ids: readonly string[], data: readonly (string | undefined)[]): void {
     this.remove(ids);
     for (const [i, id] of ids.entries()) {
@@ -32,14 +32,14 @@ export class Catalogue {
     }
   }
 
-  /** Takes items out; the others keep their order. */
+  /** Removes items. The others keep their order. */
   remove(ids: readonly string[]): void {
     const before = this.#data.size;
     for (const id of ids) this.#data.delete(id);
     if (this.#data.size < before) this.#ids = this.#ids.filter((id) => this.#data.has(id));
   }
 
-  /** A bit for each position, the first in the lowest bit: 1 where `filter` says true. */
+  /** One bit for each position, lowest bit first: 1 where `filter` returns true. */
   mask(filter: (id: string, data: unknown) => boolean): Uint8Array {
     const mask = new Uint8Array(Math.ceil(this.size / 8));
     for (const [position, id] of this.#ids.entries()) {

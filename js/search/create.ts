@@ -1,67 +1,76 @@
-import { cancellable, type Stop } from "../cancel.js";
-import * as check from "../check.js";
-import { LocalEngine } from "../engine.js";
-import { aborted, invalid, PplxEmbedError } from "../errors.js";
-import { Model } from "../model.js";
-import type { Engine, Hooks } from "../protocol.js";
-import { WorkerEngine } from "../remote.js";
-import type { OnProgress } from "../types.js";
-import type { IndexCalls } from "./protocol.js";
-import { type IndexInfo, SearchIndex } from "./search-index.js";
+// Creating and opening indexes.
 
-/** Where an index lives. */
-interface Place {
+import { cancellable, type Stop } from "../calls/cancel.js";
+import * as check from "../check.js";
+import type { Engine, Hooks, Request } from "../engine/calls.js";
+import { startEngine } from "../engine/start.js";
+import { aborted, invalid, PplxEmbedError } from "../errors.js";
+import { Model } from "../model/model.js";
+import type { IndexInfo, OnProgress } from "../types.js";
+import { SearchIndex } from "./search-index.js";
+
+/** Where an index is kept in memory. */
+export interface IndexPlacement {
   /**
-   * The model that makes its vectors. The index then lives with it: in its worker, on its GPU, and no longer than it.
-   * Without a model it takes vectors only.
+   * The model that makes its vectors. The index is then in the model's worker, and is disposed of with it. Without a
+   * model, the index takes only vectors.
    */
   model?: Model | undefined;
-  /** Most bytes that rows take on the GPU; the others stay in main memory. Default: half of what a model may take. */
+  /** How many bytes rows may take on the GPU. More rows stay in main memory. Default: half of what a model may take. */
   memory?: number | undefined;
-  /** Without a model: whether it lives in a worker of its own. Default: true. */
+  /** Without a model: whether the index is in a worker of its own. Default: true where the browser makes one. */
   worker?: boolean | undefined;
-  /** Without a model: where the wasm module is, if a bundler cannot find it beside the script; relative to the page. */
+  /**
+   * Without a model: the address of the wasm module, if it is not beside the script. It may be relative to the page.
+   */
   wasmUrl?: string | URL | undefined;
   /** Cancels the call. */
   signal?: AbortSignal | undefined;
-  /** Hears how far the call is. */
+  /** Called from time to time with how far the call is. */
   onProgress?: OnProgress | undefined;
 }
 
-/** How an index is to be made. With a model every option but that may be left out, without one `dimensions` is needed. */
-export interface IndexOptions extends Place {
-  /** A vector a text or chunk, or one a token. Default: what the model makes; `"dense"` without one. */
+/** Options of {@link createIndex}. It needs a `model` or `dimensions`; every other option may be left out. */
+export interface IndexOptions extends IndexPlacement {
+  /**
+   * What a row is: `"dense"`, the vector of a text or chunk; `"late"`, that of a token. Default: what the model makes;
+   * `"dense"` without a model.
+   */
   kind?: "dense" | "late" | undefined;
   /**
-   * The form rows are kept in. Dense: `"int8"`; `"float32"`, the default for models that do not make int8; `"binary"`,
-   * whose bits choose candidates that int8 rows in main memory then score. Late: `"float16"` (default), `"float32"`,
-   * `"int8"`, `"binary"`.
+   * The form of the rows. Dense: `"int8"`, `"float32"`, or `"binary"`, whose bits choose candidates that int8 rows in
+   * main memory then score. Late: `"float16"`, `"float32"`, `"int8"`, `"binary"`. Default: `"float16"` for late;
+   * `"int8"` for dense, but `"float32"` with a model that does not make int8 vectors.
    */
   dtype?: IndexInfo["dtype"] | undefined;
-  /** Dimensions of a vector, 1 to 65,536. Default: the model's; of a dense model fewer will do (Matryoshka). */
+  /** D, the dimensions of a vector, 1 to 65,536. Default: the model's. A dense index may have fewer (Matryoshka). */
   dimensions?: number | undefined;
-  /** Late: keep the signs of rows too, and score only the items that are best by them. Default: false. */
+  /** Late: whether to keep the signs of rows too, and to score only the items that are best by signs. Default: false. */
   firstPass?: boolean | undefined;
 }
 
-/** How an index is to be opened. Every option may be left out. */
-export interface OpenIndexOptions extends Place {
-  /** Of a file that is cut or damaged take what is whole, and say so by a `"notice"`. Default: false, which refuses it. */
+/** Options of {@link openIndex}. Every option may be left out. */
+export interface OpenIndexOptions extends IndexPlacement {
+  /**
+   * Whether to open a file that is cut or damaged, with the items that are whole; `onProgress` then gets a notice.
+   * Default: false, which rejects such a file.
+   */
   recover?: boolean | undefined;
 }
 
-const PLACE = ["model", "memory", "worker", "wasmUrl", "signal", "onProgress"] as const;
-const OPTIONS = [...PLACE, "kind", "dtype", "dimensions", "firstPass"] as const;
-const OPEN_OPTIONS = [...PLACE, "recover"] as const;
+const PLACEMENT = ["model", "memory", "worker", "wasmUrl", "signal", "onProgress"] as const;
+const OPTIONS = [...PLACEMENT, "kind", "dtype", "dimensions", "firstPass"] as const;
+const OPEN_OPTIONS = [...PLACEMENT, "recover"] as const;
 
-/** Every index of this thread has a number of its own. */
+/** The number of the next index of this thread. */
 let next = 0;
 
 /**
- * Makes an empty search index.
+ * Creates an empty search index.
  *
- * @throws {@link PplxEmbedError}: `"invalid-argument"`, `"disposed"` if the model was, `"aborted"`, `"start"`,
- * `"device-lost"`.
+ * @typeParam Data - The type of the data of items.
+ * @throws {@link PplxEmbedError}: `"invalid-argument"`, `"disposed"` if the model was disposed of, `"aborted"`,
+ * `"device-lost"`; `"start"`, also in Node.js and Deno.
  *
  * @example
  * ```ts
@@ -74,30 +83,25 @@ let next = 0;
  * const other = await createIndex({ dimensions: 1024, dtype: "int8" }); // without a model: vectors only
  * ```
  */
-export async function createIndex<Data = unknown>(options?: IndexOptions): Promise<SearchIndex<Data>> {
+export async function createIndex<Data = any>(options?: IndexOptions): Promise<SearchIndex<Data>> {
   const o = check.options(options, OPTIONS);
-  const info = modelOf(o)?.info;
-  const late = info?.kind === "late";
-  const kind = check.primitive("kind", o.kind, "string") ?? (late ? "late" : "dense");
-  const dimensions = check.primitive("dimensions", o.dimensions, "number") ?? info?.dimensions;
-  if (dimensions === undefined) throw invalid("dimensions", undefined, "how many a vector has, without a model");
-  const own = info && info.defaultDtype !== "int8" ? "float32" : "int8";
-  const request = {
-    kind,
-    dtype: check.primitive("dtype", o.dtype, "string") ?? (kind === "late" ? "float16" : own),
-    dimensions,
+  return made(o, "createIndex", {
+    kind: check.primitive("kind", o.kind, "string"),
+    dtype: check.primitive("dtype", o.dtype, "string"),
+    dimensions: check.primitive("dimensions", o.dimensions, "number"),
     firstPass: check.primitive("firstPass", o.firstPass, "boolean"),
-  };
-  return made(o, "create", request);
+  });
 }
 
 /**
- * Opens an index that was saved: by the name it was saved under, or from a file.
+ * Opens a saved index.
  *
- * @param source - The name, or what {@link SearchIndex.toBlob} or a stream was given.
- * @throws {@link PplxEmbedError}: `"not-found"` for a name nothing was saved under; `"integrity"` for a file that is cut
- * or changed, which says how much of it is whole, unless `recover` takes that; `"unsupported"` for one of a later
- * version; `"invalid-argument"`, `"io"`, `"out-of-memory"`, `"aborted"`, `"disposed"`, `"start"`.
+ * @typeParam Data - The type of the data of items.
+ * @param source - The name it was saved under, or its file.
+ * @throws {@link PplxEmbedError}: `"not-found"` if nothing was saved under the name; `"integrity"` for a file that is cut
+ * or changed, unless `recover` is true, with a message that says how much of it is whole; `"unsupported"` for a file of
+ * a later version; `"invalid-argument"`, `"io"`, `"out-of-memory"`, `"aborted"`, `"disposed"`; `"start"`, also in Node.js
+ * and Deno.
  *
  * @example
  * ```ts
@@ -105,61 +109,62 @@ export async function createIndex<Data = unknown>(options?: IndexOptions): Promi
  * const again = await openIndex("notes", { model }); // another day
  * ```
  */
-export async function openIndex<Data = unknown>(
+export async function openIndex<Data = any>(
   source: string | Blob,
   options?: OpenIndexOptions,
 ): Promise<SearchIndex<Data>> {
   const o = check.options(options, OPEN_OPTIONS);
   if (!isBlob(source)) check.name("source", source);
-  return made(o, "open", { source, recover: check.primitive("recover", o.recover, "boolean") });
+  return made(o, "openIndex", { source, recover: check.primitive("recover", o.recover, "boolean") });
 }
 
-/** Not by its class, since each frame of a page has its own. */
+/** Whether it is a Blob. Not recognised by its class, because each frame of a page has its own. */
 function isBlob(value: unknown): boolean {
   return /^\[object (Blob|File)\]$/.test(Object.prototype.toString.call(value));
 }
 
-/** The model that is meant; what is only for an index without one is refused beside it. */
-function modelOf(o: Partial<Place>): Model | undefined {
+/** The model, if there is one. Options for an index without a model are then not allowed. */
+function modelOf(o: Partial<IndexPlacement>): Model | undefined {
   if (o.model === undefined) return undefined;
-  if (!Model.partsOf(o.model)) throw invalid("model", o.model, "a model, as load gives it");
+  if (!Model.partsOf(o.model)) throw invalid("model", o.model, "a model that load returned");
   for (const name of ["worker", "wasmUrl"] as const) {
-    if (o[name] !== undefined) throw invalid(name, o[name], "none with a model: the index lives with it");
+    if (o[name] !== undefined) throw invalid(name, o[name], "undefined with a model, whose worker the index is in");
   }
   return o.model;
 }
 
-/** An index in the engine of its model, or in one of its own. */
-async function made<Data, K extends "create" | "open">(
-  o: Partial<Place>,
-  op: K,
-  own: Omit<IndexCalls[K][0], "index" | "memory" | "wasmUrl">,
+/** An index in the engine of its model, or in an engine of its own. */
+async function made<Data, K extends "createIndex" | "openIndex">(
+  o: Partial<IndexPlacement>,
+  call: K,
+  options: Omit<Request<K>, "index" | "memory" | "wasmUrl">,
 ): Promise<SearchIndex<Data>> {
   const model = Model.partsOf(modelOf(o));
   const number = next++;
   const memory = check.primitive("memory", o.memory, "number");
-  const worker = check.primitive("worker", o.worker, "boolean") ?? true;
-  const request = { ...own, index: number, memory, wasmUrl: check.address("wasmUrl", o.wasmUrl) } as IndexCalls[K][0];
+  const worker = check.primitive("worker", o.worker, "boolean");
+  const wasmUrl = check.address("wasmUrl", o.wasmUrl);
+  const request = { ...options, index: number, memory, wasmUrl } as Request<K>;
   const user = check.signal(o.signal);
   const onProgress = check.listener(o.onProgress);
   if (user?.aborted) throw aborted(user);
 
   const ask = async (engine: Engine, hooks: Hooks) => {
-    const index = new SearchIndex<Data>(engine, number, await engine.index(op, request, hooks), model?.calls);
+    const index = new SearchIndex<Data>(engine, number, await engine.call(call, request, hooks), model?.calls);
     const { model: name } = index.info;
     if (!o.model || name === undefined || name === o.model.info.id) return index;
     await index.dispose();
-    throw invalid("model", o.model.info.id, `${name}, whose vectors the index has`);
+    throw invalid("model", o.model.info.id, `${name}, which made the vectors of the index`);
   };
   if (model) {
     return model.calls.run(o, async (hooks) => {
-      const made = await ask(model.engine, hooks);
-      // Nobody waits for one whose making was cancelled at the last moment.
-      if (hooks.signal.aborted) await made.dispose();
-      return made;
+      const index = await ask(model.engine, hooks);
+      // If the call was cancelled at the last moment, nobody receives the index.
+      if (hooks.signal.aborted) await index.dispose();
+      return index;
     });
   }
-  const engine = worker ? new WorkerEngine() : new LocalEngine();
+  const engine = startEngine({ worker, onProgress });
   try {
     const stops: Stop[] = user ? [[user, () => aborted(user)]] : [];
     return await cancellable(stops, (signal) => ask(engine, { signal, onProgress }));

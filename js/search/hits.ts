@@ -1,41 +1,41 @@
-// What a search gives.
+// What a search returns.
 
+import type { RawHits, RawMatches } from "../engine/calls.js";
 import type { Catalogue } from "./catalogue.js";
-import type { RawHits, RawMatches } from "./protocol.js";
 
 /** An item that was found. */
-export interface Hit<Data = unknown> {
-  /** As it was added. */
+export interface Hit<Data = any> {
+  /** The id of the item. */
   id: string;
-  /** Dense: a cosine, -1 to 1. Late: a sum, one term a query token. */
+  /** Dense: a cosine, -1 to 1. Late: a sum with one term for each query token. */
   score: number;
-  /** What was given with the item, as JSON keeps it. */
+  /** The data of the item, after a round trip through JSON. */
   data: Data | undefined;
-  /** Dense: which of the item's chunks or rows has that score, from 0; the first of equals. */
+  /** Dense: which chunk or row of the item has that score, from 0; the first of equals. */
   chunk?: number;
 }
 
-/** A token that takes part in a match. */
+/** A token of a match. */
 export interface MatchedToken {
-  /** Which of the query's or the item's rows it is, from 0. */
+  /** Which row of the query or of the item, from 0. */
   token: number;
-  /** Its id in the model's vocabulary; there for a query that was a text. */
+  /** Its id in the model's vocabulary. Only for a query that was a text. */
   id?: number;
-  /** Its text; there if it stands for any, and the text is known: that of the query, and of the item if it was given. */
+  /** Its text. Only if the query was a text, or the text of the item was passed; never for the marker and for padding. */
   text?: string;
-  /** Where that starts, in UTF-16 code units as everywhere in JavaScript. */
+  /** Where its text starts, in UTF-16 code units. */
   start?: number;
-  /** Where that ends. */
+  /** Where its text ends, in UTF-16 code units. */
   end?: number;
 }
 
 /** A token of a query, and the token of an item that it matched. */
 export interface TokenMatch {
-  /** Of the query. */
+  /** The token of the query. */
   query: MatchedToken;
-  /** Of the item. */
+  /** The token of the item. */
   document: MatchedToken;
-  /** Their dot product; in order these add up to the score, in float32 to the bit. */
+  /** Their dot product. Added up in order, in float32, those of all matches give exactly the score. */
   similarity: number;
 }
 
@@ -56,7 +56,7 @@ export function hitsOf<Data>(
   });
 }
 
-/** @internal `query` and `text` are those that the places are in. */
+/** @internal `query` and `text` are the texts of the query and of the item, if they are known. */
 export function explained(raw: RawMatches, query: string | undefined, text: string | undefined): TokenMatch[] {
   return Array.from(raw.tokens, (row, i) => ({
     query: token(i, query, raw.queryRanges, i, raw.queryIds?.[i]),

@@ -1,32 +1,35 @@
-// What is put into an index, checked by name.
+// Items to add to an index, checked.
 
+import type { AddItemsRequest, RawVectors } from "../engine/calls.js";
 import { invalid, PplxEmbedError } from "../errors.js";
-import type { RawTokens } from "../protocol.js";
-import { joined, rows, type TokenArray } from "../vectors.js";
-import type { AddRequest, RawIndexInfo } from "./protocol.js";
+import type { IndexInfo } from "../types.js";
+import { joined, rows, type TokenArray } from "../vectors/token-vectors.js";
 
 /**
- * An item of an index: its id, what it is made of (one of `text`, `chunks` and `vector`), and what is to come back with
- * hits. The items of one call have texts and chunks, or vectors.
+ * An item to add to an index: its id, its content (one of `text`, `chunks` and `vector`), and the data that comes back
+ * with hits. Either all items of a call have a `vector`, or none has.
  */
-export type IndexItem<Data = unknown> = {
-  /** 1 to 1,024 bytes in UTF-8, and no other item's. */
+export type IndexItem<Data = any> = {
+  /** 1 to 1,024 bytes in UTF-8, different from that of every other item. */
   id: string;
-  /** Any JSON up to 64 KiB. */
+  /** Anything that JSON can hold, up to 64 KiB as JSON. */
   data?: Data | undefined;
 } & (
   | { text: string; chunks?: undefined; vector?: undefined; scales?: undefined }
   | {
-      /** A row each; the best one is the item's score. A context model reads them together. Dense indexes only. */
+      /**
+       * One row for each chunk; the best one gives the item's score. A context model reads them as one document. Only for
+       * dense indexes.
+       */
       chunks: readonly string[];
       text?: undefined;
       vector?: undefined;
       scales?: undefined;
     }
   | {
-      /** One row of D numbers, or several one after another: chunks of a dense item, tokens of a late one. */
+      /** Rows of D numbers, one after another: one for each chunk of a dense item, or each token of a late one. */
       vector: TokenArray;
-      /** For int8 rows of a late index: a factor a row. */
+      /** For int8 rows of a late index: one factor for each row. */
       scales?: Float32Array | undefined;
       text?: undefined;
       chunks?: undefined;
@@ -36,18 +39,18 @@ export type IndexItem<Data = unknown> = {
 const FIELDS = ["id", "data", "text", "chunks", "vector", "scales"];
 const SORTS = ["text", "chunks", "vector"] as const;
 
-/** What of an `add` goes to the engine. `model` says whether the index has one. */
+/** The request that adds items. `model` says whether the index has a model. */
 export function addRequest(
   items: readonly IndexItem[],
-  info: RawIndexInfo,
+  info: IndexInfo,
   model: boolean,
-): Omit<AddRequest, "index" | "upsert"> {
+): Omit<AddItemsRequest, "index" | "upsert"> {
   if (!Array.isArray(items)) throw invalid("items", items, "an array of items");
   const ids: string[] = [];
   const data: (string | undefined)[] = [];
   const texts: (string | readonly string[])[] = [];
-  const vectors: RawTokens[] = [];
-  // By index, because forEach and the like pass over holes.
+  const vectors: RawVectors[] = [];
+  // By index, because forEach and the like skip holes.
   for (let i = 0; i < items.length; i++) {
     const name = `items[${i}]`;
     const item = checked(name, items[i]);
@@ -64,15 +67,15 @@ export function addRequest(
   return { ids, data, texts: all ? undefined : texts, vectors: all };
 }
 
-/** An object with an id, one thing it is made of, and nothing that would be lost. */
+/** Checks that an item has an id, exactly one content, and no unknown fields. */
 function checked(name: string, item: IndexItem): IndexItem {
-  if (typeof item !== "object" || item === null) throw invalid(name, item, "an object: { id, text }, for example");
+  if (typeof item !== "object" || item === null) throw invalid(name, item, "an object, for example { id, text }");
   const unknown = Object.keys(item).find((field) => !FIELDS.includes(field));
-  if (unknown !== undefined) throw invalid(name, unknown, `${FIELDS.join(", ")}; what is to come back goes into data`);
+  if (unknown !== undefined) throw invalid(name, unknown, `${FIELDS.join(", ")}; put other fields into data`);
   if (typeof item.id !== "string") throw invalid(`${name}.id`, item.id, "a string");
   const given = SORTS.filter((sort) => item[sort] !== undefined);
   if (given.length !== 1) {
-    const has = given.join(" and ") || "nothing to find it by";
+    const has = given.join(" and ") || "no content";
     throw new PplxEmbedError("invalid-argument", `${name}: has ${has}, allowed is one of ${SORTS.join(", ")}`);
   }
   return item;
@@ -81,7 +84,7 @@ function checked(name: string, item: IndexItem): IndexItem {
 function textOf(
   name: string,
   item: IndexItem,
-  kind: RawIndexInfo["kind"],
+  kind: IndexInfo["kind"],
   model: boolean,
 ): string | readonly string[] {
   const field = item.chunks === undefined ? "text" : "chunks";
@@ -92,7 +95,7 @@ function textOf(
     if (typeof item.text !== "string") throw invalid(`${name}.text`, item.text, "a string");
     return item.text;
   }
-  if (kind === "late") throw invalid(`${name}.chunks`, item.chunks, "none in a late index: one text");
+  if (kind === "late") throw invalid(`${name}.chunks`, item.chunks, "undefined in a late index: use text");
   if (!Array.isArray(item.chunks)) throw invalid(`${name}.chunks`, item.chunks, "an array of strings");
   for (let j = 0; j < item.chunks.length; j++) {
     if (typeof item.chunks[j] !== "string") throw invalid(`${name}.chunks[${j}]`, item.chunks[j], "a string");
@@ -100,16 +103,16 @@ function textOf(
   return item.chunks;
 }
 
-function vector(name: string, { vector: data, scales }: IndexItem, { kind, dimensions: dim }: RawIndexInfo): RawTokens {
+function vector(name: string, { vector: data, scales }: IndexItem, { kind, dimensions: dim }: IndexInfo): RawVectors {
   if (kind === "dense" && scales !== undefined) {
-    throw invalid(`${name}.scales`, scales, "none in a dense index: a cosine does not see them");
+    throw invalid(`${name}.scales`, scales, "undefined in a dense index: they do not change a cosine");
   }
   const names = (field: string) => `${name}.${field === "scales" ? field : "vector"}`;
   const { count, ...numbers } = rows({ data: data as TokenArray, scales }, dim, names);
   return { ...numbers, offsets: Uint32Array.of(0, count), dim };
 }
 
-/** Data as JSON, which is how it is kept and comes back. */
+/** Data as JSON. The index keeps it in this form. */
 function json(name: string, data: unknown): string | undefined {
   if (data === undefined) return undefined;
   let text: string | undefined;
@@ -117,7 +120,7 @@ function json(name: string, data: unknown): string | undefined {
     text = JSON.stringify(data);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new PplxEmbedError("invalid-argument", `${name}: is no JSON: ${why}`, { cause: error });
+    throw new PplxEmbedError("invalid-argument", `${name}: cannot be turned into JSON: ${why}`, { cause: error });
   }
   if (text === undefined) throw invalid(name, data, "JSON");
   return text;

@@ -1,44 +1,43 @@
-// What is looked for in an index, checked by name.
+// What to search for in an index, checked.
 
 import * as check from "../check.js";
+import type { RawQueries, RawVectors, SearchRequest } from "../engine/calls.js";
 import { invalid, PplxEmbedError } from "../errors.js";
-import type { RawTokens } from "../protocol.js";
-import type { OnProgress } from "../types.js";
-import { joined, rows, type TokenArray } from "../vectors.js";
-import type { RawIndexInfo, RawQueries, SearchRequest } from "./protocol.js";
+import type { IndexInfo, OnProgress } from "../types.js";
+import { joined, rows, type TokenArray } from "../vectors/token-vectors.js";
 
 /**
- * A text, for an index with a model; or a vector: one row of a dense index, the rows of a query's tokens of a late one,
- * with a factor a row where those are int8.
+ * What to search for: a text, if the index has a model; or a vector, which is one row of D numbers for a dense index,
+ * and one row for each token of the query for a late one. `scales` has one factor for each row, if rows are int8.
  */
 export type Query = string | TokenArray | { vector: TokenArray; scales?: Float32Array | undefined };
 
-/** How to search. Every option may be left out. */
-export interface SearchOptions<Data = unknown> {
-  /** Most hits of a query. Default: 10. */
+/** Options of {@link SearchIndex.search}. Every option may be left out. */
+export interface SearchOptions<Data = any> {
+  /** How many hits a query may have. Default: 10. */
   k?: number | undefined;
   /**
-   * Which items may be hits. It is called once for each item, in the page; what it throws, the search rejects with. The
-   * data is the index's own: do not change it.
+   * Says which items may be hits. It is called once for each item, in the page. If it throws, the search rejects with
+   * what it threw. The data is not a copy, so do not change it.
    */
   filter?: ((id: string, data: Data | undefined) => boolean) | undefined;
-  /** For dense `"binary"`: how many rows for each of the `k` are scored exactly, and at least 256. Default: 4. */
+  /** For dense `"binary"`: this many times `k` rows, and at least 256, are scored exactly. Default: 4. */
   rescore?: number | undefined;
-  /** With `firstPass`: how many items are scored exactly, and at least `k`. Default: 256. */
+  /** With `firstPass`: this many items, and at least `k`, are scored exactly. Default: 256. */
   candidates?: number | undefined;
   /** Cancels the call. */
   signal?: AbortSignal | undefined;
-  /** Hears how far the call is. */
+  /** Called from time to time with how far the call is. */
   onProgress?: OnProgress | undefined;
 }
 
-/** How to explain. Every option may be left out. */
+/** Options of {@link SearchIndex.explain}. Every option may be left out. */
 export interface ExplainOptions {
-  /** The item's text, as it was added: with it matches say where in the text they are. The index does not keep it. */
+  /** The text of the item, as it was added. With it, matches say where in the text they are. */
   text?: string | undefined;
   /** Cancels the call. */
   signal?: AbortSignal | undefined;
-  /** Hears how far the call is. */
+  /** Called from time to time with how far the call is. */
   onProgress?: OnProgress | undefined;
 }
 
@@ -47,7 +46,7 @@ export const SEARCH_OPTIONS = ["k", "filter", "rescore", "candidates", "signal",
 /** @internal */
 export const EXPLAIN_OPTIONS = ["text", "signal", "onProgress"] as const;
 
-/** @internal The numbers of a search. */
+/** @internal The options of a search that are numbers. */
 export function searchRequest(
   o: Pick<SearchOptions, "k" | "rescore" | "candidates">,
 ): Pick<SearchRequest, "k" | "rescore" | "candidates"> {
@@ -58,16 +57,19 @@ export function searchRequest(
   };
 }
 
-/** @internal Queries of one sort, at least one, by the names that errors give them. `model`: whether the index has one. */
+/**
+ * @internal One or more queries, all texts or all vectors. `name` names a query in errors; `model` says whether the index
+ * has a model.
+ */
 export function rawQueries(
   queries: readonly Query[],
   name: (index: number) => string,
-  info: RawIndexInfo,
+  info: IndexInfo,
   model: boolean,
 ): RawQueries {
   const texts: string[] = [];
-  const vectors: RawTokens[] = [];
-  // By index, because forEach and the like pass over holes.
+  const vectors: RawVectors[] = [];
+  // By index, because forEach and the like skip holes.
   for (let i = 0; i < queries.length; i++) {
     const query = queries[i] as Query;
     if (typeof query !== "string") vectors.push(vector(name(i), query, info));
@@ -82,7 +84,7 @@ export function rawQueries(
   return { texts: undefined, vectors: joined(vectors, (i) => () => name(i)) };
 }
 
-function vector(name: string, query: Exclude<Query, string>, { kind, dimensions }: RawIndexInfo): RawTokens {
+function vector(name: string, query: Exclude<Query, string>, { kind, dimensions }: IndexInfo): RawVectors {
   const bare = ArrayBuffer.isView(query);
   if (!bare && (typeof query !== "object" || query === null || !("vector" in query))) {
     throw invalid(name, query, "a string, a typed array or { vector, scales }");
@@ -95,6 +97,6 @@ function vector(name: string, query: Exclude<Query, string>, { kind, dimensions 
     const allowed = `${dense ? "one row" : "one or more rows"} of ${dimensions} dimensions`;
     throw new PplxEmbedError("invalid-argument", `${names("data")}: has ${numbers.data.length} numbers, allowed is ${allowed}`);
   }
-  if (dense && scales !== undefined) throw invalid(names("scales"), scales, "none: a cosine does not see them");
+  if (dense && scales !== undefined) throw invalid(names("scales"), scales, "undefined: they do not change a cosine");
   return { ...numbers, offsets: Uint32Array.of(0, count), dim: dimensions };
 }

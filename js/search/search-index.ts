@@ -1,103 +1,85 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { askToPersist } from "../cache/host.js";
-import { Calls, disposable } from "../calls.js";
+import { CallQueue, disposable } from "../calls/queue.js";
 import * as check from "../check.js";
+import type { Engine, Hooks, OpenedIndex } from "../engine/calls.js";
 import { invalid } from "../errors.js";
-import type { Engine, Hooks } from "../protocol.js";
-import type { OnProgress, Usage } from "../types.js";
+import { currentHost } from "../hosts/current.js";
+import type { IndexInfo, OnProgress, Usage } from "../types.js";
 import { Catalogue } from "./catalogue.js";
 import { explained, type Hit, hitsOf, type TokenMatch } from "./hits.js";
 import { addRequest, type IndexItem } from "./items.js";
-import type { IndexCalls, IndexOp, Opened, RawIndexInfo } from "./protocol.js";
 import {
   EXPLAIN_OPTIONS, type ExplainOptions, type Query, rawQueries, SEARCH_OPTIONS, type SearchOptions, searchRequest,
 } from "./queries.js";
 import { blobOf, writeTo } from "./sinks.js";
 
-/** What is known of an index. */
-export interface IndexInfo {
-  /** Whether a row is the vector of a text or chunk, scored by cosine, or of a token, scored by MaxSim. */
-  readonly kind: "dense" | "late";
-  /** The form that rows are kept in. */
-  readonly dtype: "int8" | "binary" | "float32" | "float16";
-  /** D, dimensions of a vector. */
-  readonly dimensions: number;
-  /** The name of the model that makes its vectors; undefined if it was made without one. */
-  readonly model: string | undefined;
-  /** Whether a search chooses candidates by the signs of rows first. */
-  readonly firstPass: boolean;
-  /** Where it is searched. */
-  readonly device: "webgpu" | "cpu";
-  /** What rows, ids and data take in the engine's main memory, and on the GPU. */
-  readonly bytes: { readonly host: number; readonly device: number };
-}
-
-/** How an index is to be changed or saved. Every option may be left out. */
+/** Options of the calls that change or save an index. Every option may be left out. */
 export interface ChangeOptions {
-  /** Cancels the call: nothing has changed then. */
+  /** Cancels the call. The index is then as it was before. */
   signal?: AbortSignal | undefined;
-  /** Hears how far the call is. */
+  /** Called from time to time with how far the call is. */
   onProgress?: OnProgress | undefined;
 }
 
 const CHANGE_OPTIONS = ["signal", "onProgress"] as const;
 
 /**
- * Items with vectors, searched exhaustively: every hit is exact, unless the index is `"binary"` or has a `firstPass`.
- * Made by {@link createIndex} and {@link openIndex}. Its calls run one after another, with those of its model.
+ * A search index, made by {@link createIndex} or {@link openIndex}. A search compares the query with every item, so hits
+ * are exact, unless the index is `"binary"` or has a `firstPass`. Its calls, and those of its model, run one after
+ * another.
  *
  * `await using index = await createIndex(...)` disposes of it at the end of the block, where the runtime has
  * `Symbol.asyncDispose`.
  */
-export class SearchIndex<Data = unknown> implements AsyncDisposable {
+export class SearchIndex<Data = any> implements AsyncDisposable {
   /** {@link SearchIndex.dispose}, for `await using`; undefined where the runtime has no `Symbol.asyncDispose`. */
   declare readonly [Symbol.asyncDispose]: () => Promise<void>;
 
   readonly #engine: Engine;
   readonly #number: number;
-  readonly #calls: Calls;
+  readonly #calls: CallQueue;
   readonly #hasModel: boolean;
   readonly #items = new Catalogue();
-  #info: RawIndexInfo;
+  #info: IndexInfo;
 
   /**
    * @internal
-   * @param model - The calls of the model whose engine it lives in; without, the engine is its own.
+   * @param model - The calls of the model whose engine this is; undefined if the engine belongs to the index.
    */
-  constructor(engine: Engine, number: number, { info, ids, data }: Opened, model: Calls | undefined) {
+  constructor(engine: Engine, number: number, { info, ids, data }: OpenedIndex, model: CallQueue | undefined) {
     this.#engine = engine;
     this.#number = number;
     this.#info = info;
     this.#hasModel = model !== undefined;
     this.#items.add(ids, data);
-    this.#calls = new Calls(this, "index", model ? () => freeIndex(engine, number) : () => engine.close(), model);
+    this.#calls = new CallQueue(this, "index", model ? () => freeIndex(engine, number) : () => engine.close(), model);
   }
 
-  /** What is known of it. */
+  /** Facts about the index. */
   get info(): IndexInfo {
     return this.#info;
   }
 
-  /** How many items there are. */
+  /** How many items it has. */
   get size(): number {
     return this.#items.size;
   }
 
-  /** Whether there is an item of that id. */
+  /** Whether it has an item with this id. */
   has(id: string): boolean {
     return this.#items.has(id);
   }
 
-  /** The ids in the order of the index: that of adding. */
+  /** The ids of its items, in the order in which they were added. */
   ids(): string[] {
     return [...this.#items.ids];
   }
 
   /**
-   * Adds items: texts, chunks or vectors. All or nothing: a call that fails or is cancelled leaves the index as it was.
+   * Adds items, either texts and chunks or vectors. A call that fails or is cancelled leaves the index as it was.
    *
-   * @returns What embedding cost; `truncated` has indices of `items`.
-   * @throws {@link PplxEmbedError}: `"invalid-argument"` naming the item, also for an id that is there already;
+   * @returns What embedding cost. `truncated` has indices of `items`.
+   * @throws {@link PplxEmbedError}: `"invalid-argument"`, naming the item, also if its id is already in the index;
    * `"aborted"`, `"disposed"`, `"out-of-memory"`, `"adapter-too-small"` for an item too large for this GPU,
    * `"device-lost"`.
    *
@@ -113,30 +95,43 @@ export class SearchIndex<Data = unknown> implements AsyncDisposable {
     return this.#add(items, options, false);
   }
 
-  /** {@link SearchIndex.add}, but an item whose id is there already is replaced, and moves to the end of the order. */
+  /**
+   * Adds items as {@link SearchIndex.add} does. An item whose id is already in the index is replaced, and moves to the
+   * end.
+   *
+   * @returns As {@link SearchIndex.add}.
+   * @throws {@link PplxEmbedError}: as {@link SearchIndex.add}.
+   */
   async upsert(items: readonly IndexItem<Data>[], options?: ChangeOptions): Promise<Usage> {
     return this.#add(items, options, true);
   }
 
-  /** Takes items out, and gives how many of these there were. */
+  /**
+   * Removes items.
+   *
+   * @param ids - One id, or many. Ids that are not in the index are ignored.
+   * @returns How many items were removed.
+   * @throws {@link PplxEmbedError}: `"invalid-argument"`, `"disposed"`, `"device-lost"`.
+   */
   async remove(ids: string | readonly string[]): Promise<number> {
     const list = check.strings("ids", ids);
     return this.#calls.run({}, async (hooks) => {
       const known = [...new Set(list)].filter((id) => this.#items.has(id));
       if (known.length === 0) return 0;
-      // They are gone even where tidying up after them fails.
+      // The items are gone even if freeing their memory fails.
       this.#items.remove(known);
-      const { bytes } = await this.#ask("remove", { index: this.#number, ids: known }, hooks);
+      const bytes = await this.#engine.call("removeItems", { index: this.#number, ids: known }, hooks);
       this.#info = { ...this.#info, bytes };
       return known.length;
     });
   }
 
   /**
-   * The best items for a query, best first; of equal scores, the item that was added first. Late items without tokens
-   * are never found.
+   * Finds the items with the highest scores for a query. Of items with equal scores, the one that was added first comes
+   * first. Late items without tokens are never found.
    *
-   * @param queries - A text or a vector; or an array of such, all of one sort, which gives an array of results.
+   * @param query - A text or a vector. An array of queries, all texts or all vectors, gives an array of results.
+   * @returns At most `k` hits, best first.
    * @throws {@link PplxEmbedError}: `"invalid-argument"`, `"aborted"`, `"disposed"`, `"out-of-memory"`, `"device-lost"`.
    *
    * @example
@@ -146,7 +141,7 @@ export class SearchIndex<Data = unknown> implements AsyncDisposable {
    * ```
    */
   async search(query: Query, options?: SearchOptions<Data>): Promise<Hit<Data>[]>;
-  async search(queries: readonly Query[], options?: SearchOptions<Data>): Promise<Hit<Data>[][]>;
+  async search(query: readonly Query[], options?: SearchOptions<Data>): Promise<Hit<Data>[][]>;
   async search(
     queries: Query | readonly Query[],
     options?: SearchOptions<Data>,
@@ -160,18 +155,20 @@ export class SearchIndex<Data = unknown> implements AsyncDisposable {
     return this.#calls.run(o, async (hooks) => {
       if (list.length === 0) return [];
       const mask = filter && this.#items.mask(filter);
-      const raw = await this.#ask("search", { index: this.#number, ...asked, ...numbers, mask }, hooks);
+      const raw = await this.#engine.call("search", { index: this.#number, ...asked, ...numbers, mask }, hooks);
       const hits = hitsOf<Data>(raw, this.#items, this.#info.kind);
       return many ? hits : (hits[0] as Hit<Data>[]);
     });
   }
 
   /**
-   * What each token of a query matched in a late item; the similarities add up to the score. Nothing for an item without
-   * tokens.
+   * Explains the score of an item of a late index: what each token of the query matched in the item.
    *
-   * @throws {@link PplxEmbedError}: `"unsupported"` for a dense index; `"invalid-argument"` for an id that is not there,
-   * or a text that is not the item's; and as {@link SearchIndex.search}.
+   * @param query - A text or a vector, as for {@link SearchIndex.search}.
+   * @param id - The id of the item.
+   * @returns One match for each token of the query; none if the item has no tokens.
+   * @throws {@link PplxEmbedError}: as {@link SearchIndex.search}; `"unsupported"` for a dense index;
+   * `"invalid-argument"` for an unknown id, or a text that is not the item's.
    *
    * @example
    * ```ts
@@ -187,38 +184,43 @@ export class SearchIndex<Data = unknown> implements AsyncDisposable {
     const asked = rawQueries([query], () => "query", this.#info, this.#hasModel);
     return this.#calls.run(o, async (hooks) => {
       if (!this.has(id)) throw invalid("id", id, "the id of an item");
-      const raw = await this.#ask("explain", { index: this.#number, ...asked, id, text }, hooks);
+      const raw = await this.#engine.call("explainHit", { index: this.#number, ...asked, id, text }, hooks);
       return explained(raw, typeof query === "string" ? query : undefined, text);
     });
   }
 
   /**
-   * Saves the index in this browser (OPFS) under a name, for {@link openIndex}, or into a stream, which is closed then.
-   * What was saved under that name stays until the new one is whole; two tabs wait for each other.
+   * Saves the index, for {@link openIndex}: in this browser under a name, or to a stream. An index that was saved under
+   * the same name is replaced when all of the new one is written. Tabs that save under the same name wait for each other.
    *
-   * @param target - 1 to 64 letters, digits, "-", "_" and "."; or a stream, of `showSaveFilePicker` for example.
-   * @throws {@link PplxEmbedError}: `"storage-full"`, which leaves what was there; `"invalid-argument"`, `"io"`,
-   * `"aborted"`, `"disposed"`.
+   * @param target - A name of 1 to 64 letters, digits, "-", "_" and "."; or a stream, for example from
+   * `showSaveFilePicker`, which is closed at the end.
+   * @throws {@link PplxEmbedError}: `"storage-full"`, `"invalid-argument"`, `"io"`, `"aborted"`, `"disposed"`. What was
+   * saved under the name before is still there.
    */
   async save(target: string | WritableStream<Uint8Array>, options?: ChangeOptions): Promise<void> {
     const o = check.options(options, CHANGE_OPTIONS);
     if (typeof target === "string") {
       const name = check.name("target", target);
-      askToPersist();
+      currentHost().persist();
       return this.#calls.run(o, async (hooks) => this.#save(name, hooks), true);
     }
     await writeTo(target, (take) => this.#calls.run(o, async (hooks) => this.#save(undefined, { ...hooks, take })));
   }
 
-  /** The index as a file, for {@link openIndex}. */
+  /**
+   * Saves the index to a Blob, for {@link openIndex}.
+   *
+   * @throws {@link PplxEmbedError}: `"invalid-argument"`, `"aborted"`, `"disposed"`, `"out-of-memory"`.
+   */
   async toBlob(options?: ChangeOptions): Promise<Blob> {
     const o = check.options(options, CHANGE_OPTIONS);
     return blobOf((take) => this.#calls.run(o, async (hooks) => this.#save(undefined, { ...hooks, take })));
   }
 
   /**
-   * Frees the index's memory; its model stays. Calls that are under way reject with code `"disposed"`, and so do later
-   * ones. It may be called more than once. Disposing of the model ends its indexes, too.
+   * Frees the memory of the index. Its model stays usable. Calls under way, and later ones, reject with code
+   * `"disposed"`. It may be called more than once. Disposing of a model disposes of its indexes too.
    */
   async dispose(): Promise<void> {
     this.#calls.end();
@@ -229,7 +231,7 @@ export class SearchIndex<Data = unknown> implements AsyncDisposable {
     const request = addRequest(items, this.#info, this.#hasModel);
     const call = async (hooks: Hooks) => {
       if (items.length === 0) return { tokens: 0, truncated: [] };
-      const added = await this.#ask("add", { index: this.#number, ...request, upsert }, hooks);
+      const added = await this.#engine.call("addItems", { index: this.#number, ...request, upsert }, hooks);
       this.#items.add(request.ids, request.data);
       this.#info = { ...this.#info, bytes: added.bytes };
       return { tokens: added.tokens, truncated: [...added.truncated] };
@@ -238,18 +240,14 @@ export class SearchIndex<Data = unknown> implements AsyncDisposable {
   }
 
   async #save(name: string | undefined, hooks: Hooks): Promise<void> {
-    await this.#ask("save", { index: this.#number, name }, hooks);
-  }
-
-  #ask<K extends IndexOp>(op: K, request: IndexCalls[K][0], hooks: Hooks): Promise<IndexCalls[K][1]> {
-    return this.#engine.index(op, request, hooks);
+    await this.#engine.call("saveIndex", { index: this.#number, name }, hooks);
   }
 }
 
 disposable(SearchIndex);
 
-/** @internal Frees an index of an engine that goes on, or that has ended. */
-export function freeIndex(engine: Engine, index: number): void {
+/** Frees an index of an engine that others may go on using. */
+function freeIndex(engine: Engine, index: number): void {
   const hooks = { signal: new AbortController().signal, onProgress: undefined };
-  engine.index("free", { index }, hooks).catch(() => {});
+  engine.call("freeIndex", { index }, hooks).catch(() => {}); // the engine may have ended
 }

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::maxsim::MAX_DIM;
-use crate::numbers::{RowFormat, parse_name};
+use crate::model::{ModelInfo, ModelKind};
+use crate::numbers::{Dtype, RowFormat, parse_name};
 
 /// What a row is, and how items are scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +56,17 @@ impl IndexOptions {
     pub fn new(kind: IndexKind, dim: usize) -> Self {
         let rows = if kind == IndexKind::Dense { RowFormat::Int8 } else { RowFormat::Float16 };
         Self { kind, rows, dim, memory: None, model: None, first_pass: false, sizes: SegmentSizes::default() }
+    }
+
+    /// An index for the vectors of a model, unless said otherwise: of its kind and dimensions, and with float32 rows if it
+    /// makes vectors of texts in another form than int8.
+    pub fn of_model(info: &ModelInfo, kind: Option<IndexKind>, dim: Option<usize>) -> Self {
+        let own = if info.kind == ModelKind::Late { IndexKind::Late } else { IndexKind::Dense };
+        let mut options = Self::new(kind.unwrap_or(own), dim.unwrap_or(info.dimensions as usize));
+        if options.kind == IndexKind::Dense && info.default_dtype != Dtype::Int8 {
+            options.rows = RowFormat::Float32;
+        }
+        options
     }
 
     pub(super) fn check(&self) -> Result<()> {

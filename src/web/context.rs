@@ -1,4 +1,4 @@
-//! Documents of chunks, and texts to be split into such.
+//! Documents of chunks, and splitting texts into chunks.
 
 use std::rc::Rc;
 
@@ -7,17 +7,17 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::future_to_promise;
 
-use super::late::Utf16;
-use super::{
-    Page, WebModel, came, embed_options, give, object_of, string, strings, text, thrown, whole, whole_numbers,
-};
+use super::convert::{came, object_of, string, thrown, whole, whole_numbers};
+use super::page::Page;
+use super::text::{Utf16, strings, text};
+use super::{WebModel, embed_options, give};
 use crate::error::{Error, Result};
 use crate::model::{ContextOptions, Embeddings, LongDocuments, Model, SplitOptions};
 
 #[wasm_bindgen]
 impl WebModel {
-    /// Embeds an array of arrays of strings. Options: those of `embed`, and `longDocuments`. Gives an array of what
-    /// `embed` gives.
+    /// Embeds an array of arrays of strings. Options: those of `embed`, and `longDocuments`. Returns an array of
+    /// what `embed` returns.
     #[wasm_bindgen(js_name = embedContext)]
     pub fn embed_context(&self, documents: Array, options: JsValue) -> Promise {
         let model = Rc::clone(&self.0);
@@ -28,7 +28,7 @@ impl WebModel {
         })
     }
 
-    /// Splits a string. Options: `maxTokens`, `overlap`. Gives `starts` and `ends` in UTF-16 code units, and `tokens`.
+    /// Splits a string. Options: `maxTokens`, `overlap`. Returns `starts` and `ends` in UTF-16 code units, and `tokens`.
     #[wasm_bindgen(js_name = splitText)]
     pub fn split_text(&self, value: JsValue, options: JsValue) -> Result<JsValue, JsValue> {
         let whole_text = text(|| "text".into(), value).map_err(thrown)?;

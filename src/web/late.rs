@@ -8,15 +8,19 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_futures::future_to_promise;
 
-use super::{Page, WebModel, object_of, plain, string, strings, thrown, whole, whole_numbers};
+use super::WebModel;
+use super::convert::{object_of, plain, string, thrown, whole, whole_numbers};
+use super::page::Page;
+use super::text::{Utf16, strings};
 use crate::error::Result;
 use crate::model::Model;
-use crate::model::late::{EncodeOptions, MarkerPosition, Role, TokenData, TokenEmbeddings};
+use crate::model::late::{EncodeOptions, MarkerPosition, Role, TokenEmbeddings};
+use crate::numbers::RowBuf;
 
 #[wasm_bindgen]
 impl WebModel {
     /// Encodes an array of strings as the role `query` or `document`. Options: `dtype`, `markerPosition`, `poolFactor`,
-    /// `signal`, `onProgress`. Gives typed arrays with what is needed to read them.
+    /// `signal`, `onProgress`. Returns `RawTokenEmbeddings` of `js/engine/calls.ts`.
     pub fn encode(&self, role: String, texts: Array, options: JsValue) -> Promise {
         let model = Rc::clone(&self.0);
         future_to_promise(async move {
@@ -43,61 +47,35 @@ async fn encode(model: &Model, role: &str, texts: &[String], options: &JsValue) 
 fn give_tokens(embeddings: &TokenEmbeddings, texts: &[String]) -> Result<JsValue, JsValue> {
     let mut scales = JsValue::UNDEFINED;
     let data: JsValue = match &embeddings.data {
-        TokenData::Float32(v) => Float32Array::from(v.as_slice()).into(),
-        TokenData::Float16(v) => {
+        RowBuf::Float32(v) => Float32Array::from(v.as_slice()).into(),
+        RowBuf::Float16(v) => {
             let bits: Vec<u16> = v.iter().copied().map(f16::to_bits).collect();
             Uint16Array::from(bits.as_slice()).into()
         }
-        TokenData::Int8 { codes, scales: factors } => {
-            scales = Float32Array::from(factors.as_slice()).into();
+        RowBuf::Int8 { codes, scales: factors } => {
+            scales = factors.as_deref().map_or(JsValue::UNDEFINED, |factors| Float32Array::from(factors).into());
             Int8Array::from(codes.as_slice()).into()
         }
-        TokenData::Binary(v) => Uint8Array::from(v.as_slice()).into(),
+        RowBuf::Binary(v) => Uint8Array::from(v.as_slice()).into(),
     };
-    // A start and an end for each vector; both 0 for what stands for nothing in the text.
-    let mut ranges = Vec::with_capacity(embeddings.ranges.len() * 2);
+    // A start and an end for each vector; both 0 for a token that is not in the text.
+    let mut ranges = Vec::with_capacity(embeddings.tokens.ranges.len() * 2);
     for (i, text) in texts.iter().enumerate() {
         let places = Utf16::of(text);
-        for range in &embeddings.ranges[embeddings.rows(i)] {
+        for range in &embeddings.tokens.ranges[embeddings.tokens.rows(i)] {
             let (start, end) = range.map_or((0, 0), |(start, end)| (places.at(start), places.at(end)));
             ranges.extend([start, end]);
         }
     }
     object_of(&[
         ("data", data),
-        ("dtype", plain(&embeddings.dtype())?),
-        ("dim", (embeddings.dim as f64).into()),
-        ("offsets", whole_numbers(&embeddings.offsets)),
+        ("dtype", plain(&embeddings.data.format())?),
+        ("dim", (embeddings.tokens.dim as f64).into()),
+        ("offsets", whole_numbers(&embeddings.tokens.offsets)),
         ("scales", scales),
-        ("ids", Uint32Array::from(embeddings.ids.as_slice()).into()),
+        ("ids", Uint32Array::from(embeddings.tokens.ids.as_slice()).into()),
         ("ranges", whole_numbers(&ranges)),
-        ("tokens", (embeddings.usage.tokens as f64).into()),
-        ("truncated", whole_numbers(&embeddings.usage.truncated)),
+        ("tokens", (embeddings.tokens.usage.tokens as f64).into()),
+        ("truncated", whole_numbers(&embeddings.tokens.usage.truncated)),
     ])
-}
-
-/// From bytes of a text to UTF-16 code units, in which JavaScript counts.
-pub(super) struct Utf16 {
-    /// For each byte; none where both count alike.
-    places: Option<Vec<u32>>,
-}
-
-impl Utf16 {
-    pub(super) fn of(text: &str) -> Self {
-        if text.is_ascii() {
-            return Self { places: None };
-        }
-        let (mut places, mut units) = (Vec::with_capacity(text.len() + 1), 0);
-        for c in text.chars() {
-            places.extend(std::iter::repeat_n(units, c.len_utf8()));
-            units += c.len_utf16() as u32;
-        }
-        places.push(units);
-        Self { places: Some(places) }
-    }
-
-    /// The code units before byte `at`.
-    pub(super) fn at(&self, at: usize) -> usize {
-        self.places.as_ref().map_or(at, |places| places.get(at).map_or(at, |&units| units as usize))
-    }
 }

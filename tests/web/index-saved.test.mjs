@@ -162,7 +162,7 @@ test("files that are cut or changed are refused, and what is whole of them can b
 /** What there is of saved indexes, and of what is being written. */
 const files = (page) =>
   page.evaluate(async () => {
-    const found = await (await import("/dist/cache/files.js")).everyFiles(".indexes");
+    const found = await (await import("/dist/hosts/web.js")).web.everyFiles(".indexes");
     return (await Promise.all(found.map((place) => place.list()))).flat().map(([name]) => name);
   });
 
@@ -224,7 +224,7 @@ test("a save that is cancelled or breaks off leaves the old version; the next on
 
     // A tab that was closed while it saved.
     await page.evaluate(async () => {
-      const [files] = await (await import("/dist/cache/files.js")).everyFiles(".indexes");
+      const [files] = await (await import("/dist/hosts/web.js")).web.everyFiles(".indexes");
       const part = await files.append(`saved/notes.${crypto.randomUUID()}.part`);
       await part.append(new Uint8Array(1000));
       await part.close();

@@ -4,11 +4,11 @@ import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 
-import { cosineSimilarity, createIndex, hamming, listIndexes, load, openIndex, PplxEmbedError } from "pplx-embed-web";
+import { cosineSimilarity, createIndex, hamming, listIndexes, load, maxsim, openIndex, PplxEmbedError } from "pplx-embed-web";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const node = (script) =>
-  execFileSync(process.execPath, ["--input-type=module", "-e", script], { cwd: ROOT, encoding: "utf8" });
+const node = (script, ...flags) =>
+  execFileSync(process.execPath, [...flags, "--input-type=module", "-e", script], { cwd: ROOT, encoding: "utf8" });
 
 const throws = (call, message) =>
   assert.throws(call, (error) => {
@@ -25,6 +25,7 @@ test("importing on a server has no side effects", () => {
     const keys = Reflect.ownKeys(globalThis).length;
     const library = await import("pplx-embed-web");
     await import("./dist/worker.js");
+    await import("./dist/hosts/web/writer-worker.js");
     await import("pplx-embed-web/mini");
     if (Reflect.ownKeys(globalThis).length !== keys) throw new Error("globals changed");
     console.log(Object.keys(library).sort().join());
@@ -48,10 +49,93 @@ test("the model of the package is there once it is imported", async () => {
 });
 
 test("an index on a server says what is missing", async () => {
-  await assert.rejects(createIndex({ dimensions: 4 }), { name: "PplxEmbedError", code: "start" });
-  await assert.rejects(openIndex("notes"), { code: "start" });
+  const wanted = { name: "PplxEmbedError", code: "start", message: /^Node\.js .* WebGPU in a browser/ };
+  await assert.rejects(createIndex({ dimensions: 4 }), wanted);
+  await assert.rejects(createIndex({ dimensions: 4, worker: false }), wanted);
+  await assert.rejects(openIndex("notes"), wanted);
   await assert.rejects(createIndex({ dimensions: 4, signal: AbortSignal.abort() }), { code: "aborted" });
   assert.deepEqual(await listIndexes(), []);
+});
+
+test("Deno, which has workers and a GPU but is not a page, gets an error at once", () => {
+  // Its workers would never answer.
+  const script = `
+    globalThis.Deno = { version: {} };
+    globalThis.Worker = class { postMessage() {} terminate() {} };
+    Object.defineProperty(globalThis, "navigator", { value: { gpu: {} } });
+    const { cache, createIndex, listIndexes, load, maxsim } = await import("pplx-embed-web");
+    const vectors = { data: new Float32Array(2), dim: 2 };
+    const codes = [];
+    for (const call of [() => load("f32-odd"), () => createIndex({ dimensions: 4 }), () => maxsim(vectors, vectors)]) {
+      await call().catch(({ code, message }) => codes.push(code + ": " + message.split(" ", 1)));
+    }
+    console.log(codes.join(), (await cache.list()).length + (await listIndexes()).length);
+  `;
+  assert.equal(node(script), "no-adapter: Deno,start: Deno,start: Deno 0\n");
+});
+
+test("arguments of a wrong type get a typed error", async () => {
+  await assert.rejects(load("m", { endpoint: Symbol("here") }), { code: "invalid-argument", message: /^endpoint: a symbol/ });
+  await assert.rejects(load("m", { endpoint: null }), { code: "invalid-argument", message: /^endpoint: null/ });
+  const data = new Float32Array(2);
+  const scales = new Float32Array(0);
+  const good = { data: new Float32Array(2), dim: 2 };
+  structuredClone([data, scales], { transfer: [data.buffer, scales.buffer] });
+  const detached = (call, name) =>
+    assert.rejects(call, { code: "invalid-argument", message: new RegExp(`^${name}: a detached array`) });
+  await detached(maxsim({ data, dim: 2 }, good), "queries.data");
+  await detached(maxsim(good, [good, { data, dim: 2 }]), "documents\\[1\\].data");
+  await detached(maxsim({ data: new Int8Array(0), scales, dim: 2 }, good), "queries.scales");
+});
+
+test("what was neither disposed of nor is referred to is freed", () => {
+  const script = `
+    const registered = new Map();
+    globalThis.FinalizationRegistry = class {
+      constructor(free) { this.free = free; }
+      register(target, held, token) { registered.set(token, () => this.free(held)); }
+      unregister(token) { registered.delete(token); }
+    };
+    const { Model } = await import("./dist/model/model.js");
+    const { SearchIndex } = await import("./dist/search/search-index.js");
+    const log = [];
+    const engine = (name) => ({
+      close: () => log.push("close " + name),
+      call: async (call, request) => log.push(call + " " + request.index + " of " + name),
+    });
+    const opened = { info: {}, ids: [], data: [] };
+    const shared = engine("a");
+    const model = new Model(shared, {});
+    const index = new SearchIndex(shared, 7, opened, Model.partsOf(model).calls);
+    const alone = new SearchIndex(engine("b"), 8, opened, undefined);
+    const disposed = new Model(engine("c"), {});
+    await disposed.dispose();
+    if (registered.has(disposed)) log.push("a second time");
+    for (const owner of [index, model, alone]) registered.get(owner)();
+    console.log(log.join());
+  `;
+  assert.equal(node(script), "close c,freeIndex 7 of a,close a,close b\n");
+});
+
+test("nothing but a call under way keeps a model from being collected", () => {
+  const script = `
+    const { Model } = await import("./dist/model/model.js");
+    let closed = 0;
+    let end;
+    const engine = { close: () => closed++, call: () => new Promise((resolve) => (end = resolve)) };
+    const collect = async () => {
+      for (let i = 0; i < 20; i++) {
+        gc();
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      return closed;
+    };
+    void new Model(engine, {}).embed("a").catch(() => {});
+    console.log(await collect());
+    end({ truncated: [] });
+    console.log(await collect());
+  `;
+  assert.equal(node(script, "--expose-gc"), "0\n1\n");
 });
 
 test("cosine of any two arrays of numbers", () => {
@@ -62,7 +146,11 @@ test("cosine of any two arrays of numbers", () => {
   close(cosineSimilarity(new Int8Array(3), new Int8Array([1, 2, 3])), 0);
   assert.equal(cosineSimilarity(new Float32Array(), new Float32Array()), 0);
   throws(() => cosineSimilarity(new Int8Array(3), new Int8Array(4)), /^b: has 4 numbers, .* 3$/);
-  throws(() => cosineSimilarity([1, 2], new Int8Array(2)), /^a: an array/);
+  close(cosineSimilarity([3, 4], [4, 3]), 0.96);
+  close(cosineSimilarity([3, 4], new Int8Array([4, 3])), 0.96);
+  throws(() => cosineSimilarity([1, "2"], new Int8Array(2)), /^a\[1\]: "2", allowed is a number$/);
+  throws(() => cosineSimilarity([1, 2], [1, , ]), /^b\[1\]: undefined/);
+  throws(() => cosineSimilarity("ab", [1, 2]), /^a: "ab", allowed is an array of numbers$/);
   throws(() => cosineSimilarity(new Int8Array(2), new BigInt64Array(2)), /^b: /);
   throws(() => cosineSimilarity(new Int8Array(2), new DataView(new ArrayBuffer(2))), /^b: /);
   throws(() => cosineSimilarity(new Int8Array(2)), /^b: undefined/);

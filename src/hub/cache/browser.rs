@@ -12,7 +12,7 @@ use crate::hub::{LocalFile, StoreLock};
 
 #[wasm_bindgen]
 extern "C" {
-    /// `Host` of `js/cache/host.ts`: files, locks and what the browser knows of its storage.
+    /// `CacheStore` of `js/storage/store.ts`: files, locks and what the browser knows of its storage.
     pub type Host;
     #[wasm_bindgen(method, catch)]
     async fn open(this: &Host, name: &str) -> Result<JsValue, JsValue>;

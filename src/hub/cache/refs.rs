@@ -7,7 +7,7 @@
 //! - `blobs/{key}-{form}`, what was made of one, such as its quantized form.
 //!
 //! `refs/` has a [`Ref`] for each revision of each model, as JSON. A blob that no ref names belongs to nobody. The
-//! same is read and written in `js/cache/manage.ts`.
+//! same is read and written in `js/storage/cache.ts`.
 
 use std::collections::BTreeMap;
 

@@ -4,6 +4,7 @@ import {
   PplxEmbedError,
 } from "pplx-embed-web";
 import "pplx-embed-web/mini";
+import wasmUrl from "pplx-embed-web/wasm";
 import type {
   CachedModel, CacheEstimate, Dtype, Embeddings, ErrorCode, Hit, IndexInfo, IndexItem, IndexOptions, LoadOptions,
   MaxsimOptions, Model, ModelInfo, OpenIndexOptions, Progress, Query, SavedIndex, SearchIndex, TextChunk,
@@ -15,7 +16,7 @@ const is = <A, B>(_: Same<A, B>) => {};
 
 const options: LoadOptions = {
   device: "auto", weights: "f16", revision: "main", endpoint: new URL("https://example.org/"), token: "t", cache: false,
-  worker: true, wasmUrl: "/pplx_embed_bg.wasm", signal: AbortSignal.timeout(1000),
+  worker: true, wasmUrl, signal: AbortSignal.timeout(1000),
   onProgress: (p: Progress) => {
     if (p.stage === "download") is<typeof p.loaded, number>(true);
     if (p.stage === "notice") is<typeof p.message, string>(true);
@@ -43,6 +44,8 @@ export async function uses(signal: AbortSignal | undefined): Promise<void> {
   is<typeof own.usage, Usage>(true);
   const [rows, columns]: readonly [number, number] = own.shape;
   const lists: number[][] = own.toArray();
+  is<typeof wasmUrl, string>(true);
+  console.log(cosineSimilarity(lists[0] ?? [], [1, 2]));
   const distance: number = hamming(bits.row(0), bits.row(0)) + hamming(signs.row(0), signs.row(0));
   console.log(rows, columns, lists, distance, cosineSimilarity(own.row(0), float32.row(1)));
 
@@ -132,6 +135,8 @@ export async function searches(model: Model, file: File, stream: WritableStream<
   const again = await openIndex<Note>(file, open);
   is<typeof again, SearchIndex<Note>>(true);
   is<Awaited<ReturnType<typeof openIndex>>, SearchIndex<unknown>>(true);
+  // The README's: data is JSON, whose type nobody said.
+  await (await openIndex(file)).search("a", { k: 5, filter: (id, data) => data?.page < 10 });
   const saved: SavedIndex[] = await listIndexes();
   const freed: number = await deleteIndex("name");
   console.log(usage.tokens, count, place, blob.size, saved, freed, index.size + index.ids().length, index.has("a"));

@@ -1,0 +1,101 @@
+// The engine in this thread: the page's, or a worker's.
+
+import { PplxEmbedError } from "../errors.js";
+import type { ThreadHost } from "../hosts/host.js";
+import { CacheStore } from "../storage/store.js";
+import type { LoadOptions, ModelInfo } from "../types.js";
+import { bundledFetch } from "./bundled.js";
+import type { Answer, CallName, Engine, Handlers, Hooks, LoadRequest, MaxsimRequest, Request } from "./calls.js";
+import { LocalIndexes } from "./indexes.js";
+import { free, guarded, module, outside, type Wasm, type WebModel } from "./module.js";
+
+type WebScorer = Awaited<ReturnType<Wasm["scorer"]>>;
+
+export class LocalEngine implements Engine {
+  readonly #host: ThreadHost;
+  readonly #fetch: LoadOptions["fetch"];
+  readonly #indexes: LocalIndexes;
+  readonly #handlers: Handlers;
+  #model: WebModel | undefined;
+  #scorer: Promise<WebScorer> | undefined;
+  #closed = false;
+
+  /** @param fetch - Called instead of the global `fetch`. */
+  constructor(host: ThreadHost, fetch?: LoadOptions["fetch"]) {
+    this.#host = host;
+    this.#fetch = fetch;
+    this.#indexes = new LocalIndexes(host, () => this.#model);
+    this.#handlers = {
+      ...this.#indexes.handlers,
+      load: (request, hooks) => this.#load(request, hooks),
+      embed: ({ texts, ...request }, hooks) =>
+        this.#run((model) => model.embed(texts as string[], { ...request, ...outside(hooks) })),
+      embedContext: ({ documents, ...request }, hooks) =>
+        this.#run((model) => model.embedContext(documents as string[][], { ...request, ...outside(hooks) })),
+      encode: ({ role, texts, ...request }, hooks) =>
+        this.#run((model) => model.encode(role, texts as string[], { ...request, ...outside(hooks) })),
+      splitText: ({ text, ...request }) => this.#run(async (model) => model.splitText(text, request)),
+      maxsim: (request, hooks) => this.#score(request, (scorer, given) => scorer.score({ ...given, ...outside(hooks) })),
+      explainMaxsim: (request, hooks) =>
+        this.#score(request, (scorer, given) => scorer.explain({ ...given, ...outside(hooks) })),
+    };
+  }
+
+  async call<K extends CallName>(name: K, request: Request<K>, hooks: Hooks): Promise<Answer<K>> {
+    if (this.#closed) throw new PplxEmbedError("disposed", "the engine was disposed of");
+    return this.#handlers[name](request, hooks);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#indexes.close();
+    free(this.#model);
+    this.#model = undefined;
+    void this.#scorer?.then(free, () => {});
+    this.#scorer = undefined;
+  }
+
+  async #load({ wasmUrl, cache, bundled, ...request }: LoadRequest, hooks: Hooks): Promise<ModelInfo> {
+    const [wasm, store] = await Promise.all([module(this.#host, wasmUrl), this.#store(cache, hooks)]);
+    const fetch = bundled ? bundledFetch(bundled, this.#fetch) : this.#fetch;
+    const model = await guarded(() => wasm.load({ ...request, ...outside(hooks), fetch, store }));
+    if (this.#closed) {
+      model.free();
+      throw new PplxEmbedError("disposed", "the model was disposed of");
+    }
+    this.#model = model;
+    const info = model.info() as ModelInfo;
+    const name = info.adapter.name || (await this.#host.adapterName());
+    const bytes = { ...info.bytes, wasm: wasm.memoryBytes() };
+    return { ...info, device: "webgpu", bytes, adapter: { ...info.adapter, name } };
+  }
+
+  /** Opens the cache. Where no files can be kept, in a private window for example, the model is loaded without it. */
+  async #store(cache: string | undefined, { signal, onProgress }: Hooks): Promise<CacheStore | undefined> {
+    if (cache === undefined) return undefined;
+    try {
+      return await CacheStore.open(this.#host, cache, signal);
+    } catch (error) {
+      onProgress?.({ stage: "notice", message: `not cached: ${error instanceof Error ? error.message : String(error)}` });
+      return undefined;
+    }
+  }
+
+  /** A call of the model. The module's functions are typed as `any`; the call map says what they give. */
+  async #run<T>(call: (model: WebModel) => Promise<T>): Promise<T> {
+    const model = this.#model;
+    if (!model) throw new PplxEmbedError("disposed", "the model was disposed of");
+    return guarded(() => call(model));
+  }
+
+  async #score<T>(
+    { wasmUrl, ...given }: MaxsimRequest,
+    call: (scorer: WebScorer, given: Omit<MaxsimRequest, "wasmUrl">) => Promise<T>,
+  ): Promise<T> {
+    const wasm = await module(this.#host, wasmUrl);
+    this.#scorer ??= guarded(() => wasm.scorer());
+    const scorer = await this.#scorer;
+    if (this.#closed) throw new PplxEmbedError("disposed", "the scorer was disposed of");
+    return guarded(() => call(scorer, given));
+  }
+}

@@ -1,0 +1,77 @@
+// The wasm module of this thread, and calls into it.
+
+import { PplxEmbedError } from "../errors.js";
+import type { ThreadHost } from "../hosts/host.js";
+import type { Hooks } from "./calls.js";
+
+export type Wasm = typeof import("../wasm/pplx_embed.js");
+export type WebModel = Awaited<ReturnType<Wasm["load"]>>;
+
+/** The module, once it was asked for. All models of this thread share it. */
+let starting: Promise<Wasm> | undefined;
+/** Why the module can no longer be used. */
+let crashed: PplxEmbedError | undefined;
+/** Rejects the calls inside the module, which would never settle after a panic. */
+const inside = new Set<(reason: PplxEmbedError) => void>();
+
+/**
+ * The module, started.
+ *
+ * @throws {@link PplxEmbedError} with code `"start"`.
+ */
+export function module(host: ThreadHost, wasmUrl: string | undefined): Promise<Wasm> {
+  starting ??= start(host.wasm(wasmUrl)).catch((error: unknown) => {
+    starting = undefined; // the next load tries again
+    const from = wasmUrl ? ` from ${wasmUrl}` : "";
+    const why = error instanceof Error ? error.message : String(error);
+    throw new PplxEmbedError("start", `the wasm module could not be started${from}: ${why}`, { cause: error });
+  });
+  return starting;
+}
+
+async function start(wasmUrl: string | undefined): Promise<Wasm> {
+  const wasm = await import("../wasm/pplx_embed.js");
+  await (wasmUrl ? wasm.default({ module_or_path: wasmUrl }) : wasm.default());
+  wasm.start(crash);
+  // Some failures inside the module are not panics: memory that cannot grow, a full stack, an exception of the browser
+  // that no code there expects. They are reported here and nowhere else.
+  addEventListener("error", (event) => crashIfWasm(event.error));
+  addEventListener("unhandledrejection", (event) => crashIfWasm(event.reason));
+  return wasm;
+}
+
+function crashIfWasm(thrown: unknown): void {
+  if (inside.size === 0 || !(thrown instanceof Error)) return;
+  if (thrown instanceof WebAssembly.RuntimeError || /wasm/.test(thrown.stack ?? "")) crash(String(thrown));
+}
+
+/** Marks the module as unusable: its state can no longer be trusted. */
+function crash(message: string): void {
+  crashed ??= new PplxEmbedError("internal", message);
+  for (const reject of inside) reject(crashed);
+}
+
+/** Calls into the module, and turns what it throws into a {@link PplxEmbedError}. */
+export async function guarded<T>(call: () => Promise<T>): Promise<T> {
+  if (crashed) throw crashed;
+  let reject: (reason: PplxEmbedError) => void = () => {};
+  const panic = new Promise<never>((_, r) => (reject = r));
+  inside.add(reject);
+  try {
+    return await Promise.race([call(), panic]);
+  } catch (error) {
+    throw PplxEmbedError.from(error);
+  } finally {
+    inside.delete(reject);
+  }
+}
+
+/** Hooks whose listener is called outside the module, so that an error in it is not taken for one of the module's. */
+export function outside({ signal, onProgress }: Hooks): Hooks {
+  return { signal, onProgress: onProgress && ((progress) => queueMicrotask(() => onProgress(progress))) };
+}
+
+/** Frees an object of the module. Calls that use it keep it alive until they end. */
+export function free(object: { free(): void } | undefined): void {
+  if (!crashed) object?.free();
+}

@@ -1,0 +1,87 @@
+// The engine in a worker, as the page sees it.
+
+import { PplxEmbedError } from "../errors.js";
+import type { Host } from "../hosts/host.js";
+import type { Answer, CallName, Engine, FromWorker, Hooks, Request, ToWorker } from "./calls.js";
+
+/** A call that the worker has not answered yet. */
+interface PendingCall {
+  hooks: Hooks;
+  resolve(answer: Answer<CallName>): void;
+  reject(reason: PplxEmbedError): void;
+}
+
+export class WorkerEngine implements Engine {
+  readonly #host: Host;
+  readonly #worker: Worker;
+  readonly #calls = new Map<number, PendingCall>();
+  #next = 0;
+  #answered = false;
+  #ended: PplxEmbedError | undefined;
+
+  /** @throws as {@link Host.startWorker}. */
+  constructor(host: Host) {
+    this.#host = host;
+    this.#worker = host.startWorker();
+    this.#worker.onmessage = (event: MessageEvent<FromWorker>) => this.#receive(event.data);
+    this.#worker.onerror = (event) => {
+      event.preventDefault(); // the calls report it
+      const message = this.#answered
+        ? `the worker failed: ${event.message}`
+        : `worker.js could not be loaded: ${event.message || "check that it is served, and what the CSP allows"}`;
+      this.#end(new PplxEmbedError(this.#answered ? "internal" : "start", message));
+    };
+  }
+
+  async call<K extends CallName>(name: K, request: Request<K>, hooks: Hooks): Promise<Answer<K>> {
+    if (this.#ended) throw this.#ended;
+    const call = this.#next++;
+    const abort = () => this.#post({ type: "abort", call });
+    const answer = new Promise<Answer<CallName>>((resolve, reject) => {
+      this.#calls.set(call, { hooks, resolve, reject });
+    });
+    hooks.signal.addEventListener("abort", abort, { once: true });
+    try {
+      this.#post({ type: "call", call, name, request });
+      return (await answer) as Answer<K>;
+    } finally {
+      hooks.signal.removeEventListener("abort", abort);
+      this.#calls.delete(call);
+    }
+  }
+
+  close(): void {
+    this.#end(new PplxEmbedError("disposed", "the model was disposed of"));
+  }
+
+  #post(message: ToWorker): void {
+    this.#worker.postMessage(message);
+  }
+
+  #receive(message: FromWorker): void {
+    this.#answered = true;
+    if (message.type === "persist") return this.#host.persist();
+    const call = this.#calls.get(message.call);
+    if (message.type === "progress") call?.hooks.onProgress?.(message.progress);
+    else if (message.type === "bytes") void this.#take(message.call, message.bytes);
+    else if (message.type === "done") call?.resolve(message.answer);
+    else call?.reject(PplxEmbedError.from(message));
+  }
+
+  async #take(call: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    let failed: string | undefined;
+    try {
+      await this.#calls.get(call)?.hooks.take?.(bytes);
+    } catch (error) {
+      failed = PplxEmbedError.from(error).message;
+    }
+    this.#post({ type: "took", call, failed });
+  }
+
+  /** Ends the worker, which frees its memory, its downloads and its GPU device. */
+  #end(reason: PplxEmbedError): void {
+    this.#ended ??= reason;
+    this.#worker.terminate();
+    for (const call of this.#calls.values()) call.reject(this.#ended);
+  }
+}

@@ -1,0 +1,47 @@
+// The web: a page, or a worker of the user's own. All workers of this package are made here.
+
+import { PplxEmbedError } from "../errors.js";
+import { type Host, OtherOriginError } from "./host.js";
+import * as opfs from "./web/opfs.js";
+import * as pieces from "./web/pieces.js";
+import { webThread } from "./web/thread.js";
+import { WriterWorker } from "./web/writer.js";
+
+/** Whether the browser has refused to make a worker from this package's scripts. */
+let refused = false;
+
+/** @throws {@link OtherOriginError}, or PplxEmbedError with code `"start"`. */
+function made(make: () => Worker): Worker {
+  try {
+    return make();
+  } catch (cause) {
+    if ((cause as { name?: unknown } | null)?.name === "SecurityError") {
+      refused = true;
+      throw new OtherOriginError("the browser makes no worker from a script on another origin than the page", { cause });
+    }
+    throw new PplxEmbedError("start", `the worker could not be started: ${String(cause)}`, { cause });
+  }
+}
+
+// Bundlers look for exactly these two expressions.
+const startWorker = () => made(() => new Worker(new URL("../worker.js", import.meta.url), { type: "module" }));
+const startWriter = () => made(() => new Worker(new URL("./web/writer-worker.js", import.meta.url), { type: "module" }));
+
+const inOpfs = opfs.place((handle, discard) => WriterWorker.open(startWriter(), handle, discard));
+/** Without workers a page cannot append to a file in OPFS, so the Cache API then comes first. */
+const places = () => (refused ? [pieces.open, inOpfs] : [inOpfs, pieces.open]);
+
+export const web: Host = {
+  ...webThread(places),
+
+  requireGpu() {
+    if (globalThis.navigator?.gpu) return;
+    const why =
+      globalThis.isSecureContext === false
+        ? "this page is not a secure context; serve it over https, or from localhost"
+        : "this browser has no WebGPU, or it is switched off";
+    throw new PplxEmbedError("no-adapter", `no GPU adapter: ${why}`);
+  },
+
+  startWorker,
+};

@@ -1,0 +1,95 @@
+import { cancellable } from "../calls/cancel.js";
+import * as check from "../check.js";
+import { type BundledFiles, bundled, PACKAGE } from "../engine/bundled.js";
+import type { LoadRequest } from "../engine/calls.js";
+import { startEngine } from "../engine/start.js";
+import { aborted, invalid, PplxEmbedError } from "../errors.js";
+import { currentHost } from "../hosts/current.js";
+import { cacheName } from "../storage/cache.js";
+import type { LoadOptions } from "../types.js";
+import { Model } from "./model.js";
+
+const OPTIONS = [
+  "device", "weights", "revision", "endpoint", "token", "fetch", "cache", "worker", "wasmUrl", "onProgress", "signal",
+] as const;
+
+/**
+ * Loads a model: downloads its files, copies its weights to the GPU, and checks every shader on this GPU. A load that
+ * fails or is cancelled leaves nothing in memory.
+ *
+ * @param id - `owner/name` on the Hugging Face Hub, or the name of a model at `endpoint`. After
+ * `import "pplx-embed-web/mini"` and without an `endpoint` also `"mini"`, `"mini-context"` and `"mini-late"`, whose
+ * files come with the package.
+ * @returns The model, ready to use.
+ * @throws {@link PplxEmbedError}: `"no-adapter"` without WebGPU, and in Node.js and Deno; `"not-found"`, `"network"`,
+ * `"io"`, `"integrity"`, `"invalid-argument"`, `"invalid-config"`, `"invalid-tokenizer"`, `"invalid-checkpoint"`,
+ * `"unsupported"`, `"out-of-memory"`, `"wrong-kernel"`, `"aborted"`, `"start"`.
+ *
+ * @example
+ * ```ts
+ * // The stand-in model that this package's repository serves on its demo page.
+ * const model = await load("demo", {
+ *   endpoint: "/models",
+ *   onProgress: (p) => p.stage === "download" && console.log(p.file, p.loaded, p.total),
+ * }); // ... model.safetensors 1560680 1560680
+ * const e = await model.embed(["When does the library open on Sunday?", "On Sunday the library opens at nine."]);
+ * console.log(cosineSimilarity(e.row(0), e.row(1)).toFixed(2)); // 0.74
+ * await model.dispose();
+ * ```
+ */
+export async function load(id: string, options?: LoadOptions): Promise<Model> {
+  const o = check.options(options, OPTIONS);
+  if (typeof id !== "string") throw invalid("id", id, "a string");
+  if (o.device === "cpu") {
+    throw new PplxEmbedError("unsupported", 'device "cpu" is not supported in this version, allowed are auto, webgpu');
+  }
+  if (!["auto", "webgpu", undefined].includes(o.device)) throw invalid("device", o.device, "auto, webgpu, cpu");
+  const files = o.endpoint === undefined ? bundled(id) : undefined;
+  for (const name of ["revision", "token"] as const) {
+    if (files && o[name] !== undefined) throw invalid(name, o[name], `undefined for ${id}, which comes with this package`);
+  }
+  const cache = cacheOf(o.cache);
+  const request: LoadRequest = {
+    id,
+    revision: check.primitive("revision", o.revision, "string"),
+    endpoint: files ? PACKAGE : check.address("endpoint", o.endpoint),
+    token: check.primitive("token", o.token, "string"),
+    weights: check.primitive("weights", o.weights, "string"),
+    wasmUrl: check.address("wasmUrl", o.wasmUrl),
+    // The files of the package are part of the page, which the browser's HTTP cache keeps.
+    cache: files ? undefined : cache,
+    bundled: files,
+  };
+  const signal = check.signal(o.signal);
+  const onProgress = check.listener(o.onProgress);
+  const fetch = check.primitive("fetch", o.fetch, "function");
+  const worker = check.primitive("worker", o.worker, "boolean");
+  if (fetch && worker) throw invalid("worker", true, "false together with fetch, which cannot be sent to a worker");
+  if (signal?.aborted) throw aborted(signal);
+  currentHost().requireGpu();
+
+  const engine = startEngine({ worker, fetch, onProgress });
+  try {
+    const stops: Parameters<typeof cancellable>[0] = signal ? [[signal, () => aborted(signal)]] : [];
+    const info = await cancellable(stops, (signal) => engine.call("load", request, { signal, onProgress }));
+    return new Model(engine, info);
+  } catch (error) {
+    engine.close();
+    throw located(PplxEmbedError.from(error), files);
+  }
+}
+
+/** Says where a file of the package should have been. */
+function located(error: PplxEmbedError, files: BundledFiles | undefined): PplxEmbedError {
+  if (!files || error.code !== "not-found") return error;
+  const places = Object.values(files.urls).join(", ");
+  return new PplxEmbedError("not-found", `${error.message}; the package's files have to be served: ${places}`);
+}
+
+/** The name of the cache to use; undefined for none. */
+function cacheOf(given: LoadOptions["cache"]): string | undefined {
+  if (given === false) return undefined;
+  if (given === undefined || given === true) return cacheName(undefined);
+  if (typeof given !== "object" || given === null) throw invalid("cache", given, "true, false or { name }");
+  return cacheName(check.options(given, ["name"]).name);
+}
