@@ -73,7 +73,10 @@ export type OnProgress = (progress: Progress) => void;
 
 /** Options of {@link load}. Every option may be left out. */
 export interface LoadOptions {
-  /** Where to run. `"auto"`, the default, and `"webgpu"` both mean WebGPU. `"cpu"` is not supported in this version. */
+  /**
+   * What to run on. `"auto"`, the default, and `"webgpu"` both mean WebGPU. `"cpu"` is the processor: one thread, not yet
+   * optimised, and everywhere.
+   */
   device?: "auto" | "webgpu" | "cpu" | undefined;
   /**
    * How weights are held in memory. `"auto"`, the default, keeps the form of the checkpoint if it fits into memory
@@ -167,7 +170,7 @@ export interface ModelInfo {
   /** Whether `embed` scales `"float32"` vectors to unit length by default. */
   defaultNormalize: boolean;
   /** Where it runs. */
-  device: "webgpu";
+  device: "webgpu" | "cpu";
   /** The GPU: what the browser calls it, and whether it is a software renderer, which is correct but slow. */
   adapter: { name: string; backend: string; software: boolean };
   /** How weights are held; where matrices differ, the form that takes the most bytes in total. */

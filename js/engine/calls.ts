@@ -1,7 +1,7 @@
 // The calls that reach an engine. The engine in this thread, the worker and the proxy of the worker are all typed from
 // `CallMap`: a new call is one row of it, and its implementation in local.ts.
 
-import type { Dtype, IndexInfo, ModelInfo, OnProgress, Progress, TokenDtype } from "../types.js";
+import type { Dtype, IndexInfo, LoadOptions, ModelInfo, OnProgress, Progress, TokenDtype } from "../types.js";
 import type { BundledFiles } from "./bundled.js";
 
 /** Every call: what it takes, and what it answers. Both can be sent to a worker. */
@@ -65,6 +65,7 @@ export interface LoadRequest {
   revision: string | undefined;
   endpoint: string | undefined;
   token: string | undefined;
+  device: LoadOptions["device"];
   weights: string | undefined;
   wasmUrl: string | undefined;
   /** The name of the cache; undefined for none. */

@@ -67,7 +67,7 @@ export class LocalEngine implements Engine {
     const info = model.info() as ModelInfo;
     const name = info.adapter.name || (await this.#host.adapterName());
     const bytes = { ...info.bytes, wasm: wasm.memoryBytes() };
-    return { ...info, device: "webgpu", bytes, adapter: { ...info.adapter, name } };
+    return { ...info, device: info.device === "cpu" ? "cpu" : "webgpu", bytes, adapter: { ...info.adapter, name } };
   }
 
   /** Opens the cache. Where no files can be kept, in a private window for example, the model is loaded without it. */

@@ -7,7 +7,7 @@ export function elsewhere(name: string): Host {
     throw new PplxEmbedError(code, `${name} is not supported in this version, which needs WebGPU in a browser`);
   };
   return {
-    requireGpu: () => fail("no-adapter"),
+    requireDevice: () => fail("no-adapter"),
     startWorker: () => fail("start"),
     wasm: () => fail("start"),
     adapterName: async () => "",

@@ -1,5 +1,6 @@
 // What this package needs from where it runs. A new host is one file that implements `Host`, and one line in current.ts.
 
+import type { LoadOptions } from "../types.js";
 import type { Files } from "./files.js";
 
 /** Ends a lock. */
@@ -48,8 +49,8 @@ export interface ThreadHost {
 
 /** What a host provides to the page. */
 export interface Host extends ThreadHost {
-  /** @throws {@link PplxEmbedError} with code `"no-adapter"` if there is no GPU to ask for. */
-  requireGpu(): void;
+  /** @throws {@link PplxEmbedError} with code `"no-adapter"` if models cannot run on `device` here. */
+  requireDevice(device: LoadOptions["device"]): void;
   /**
    * Starts the worker that runs worker.js.
    *

@@ -34,12 +34,12 @@ const places = () => (refused ? [pieces.open, inOpfs] : [inOpfs, pieces.open]);
 export const web: Host = {
   ...webThread(places),
 
-  requireGpu() {
-    if (globalThis.navigator?.gpu) return;
+  requireDevice(device) {
+    if (device === "cpu" || globalThis.navigator?.gpu) return;
     const why =
       globalThis.isSecureContext === false
         ? "this page is not a secure context; serve it over https, or from localhost"
-        : "this browser has no WebGPU, or it is switched off";
+        : 'this browser has no WebGPU, or it is switched off; device "cpu" runs on the processor';
     throw new PplxEmbedError("no-adapter", `no GPU adapter: ${why}`);
   },
 

@@ -40,10 +40,7 @@ const OPTIONS = [
 export async function load(id: string, options?: LoadOptions): Promise<Model> {
   const o = check.options(options, OPTIONS);
   if (typeof id !== "string") throw invalid("id", id, "a string");
-  if (o.device === "cpu") {
-    throw new PplxEmbedError("unsupported", 'device "cpu" is not supported in this version, allowed are auto, webgpu');
-  }
-  if (!["auto", "webgpu", undefined].includes(o.device)) throw invalid("device", o.device, "auto, webgpu, cpu");
+  if (!["auto", "webgpu", "cpu", undefined].includes(o.device)) throw invalid("device", o.device, "auto, webgpu, cpu");
   const files = o.endpoint === undefined ? bundled(id) : undefined;
   for (const name of ["revision", "token"] as const) {
     if (files && o[name] !== undefined) throw invalid(name, o[name], `undefined for ${id}, which comes with this package`);
@@ -54,6 +51,7 @@ export async function load(id: string, options?: LoadOptions): Promise<Model> {
     revision: check.primitive("revision", o.revision, "string"),
     endpoint: files ? PACKAGE : check.address("endpoint", o.endpoint),
     token: check.primitive("token", o.token, "string"),
+    device: o.device,
     weights: check.primitive("weights", o.weights, "string"),
     wasmUrl: check.address("wasmUrl", o.wasmUrl),
     // The files of the package are part of the page, which the browser's HTTP cache keeps.
@@ -66,7 +64,7 @@ export async function load(id: string, options?: LoadOptions): Promise<Model> {
   const worker = check.primitive("worker", o.worker, "boolean");
   if (fetch && worker) throw invalid("worker", true, "false together with fetch, which cannot be sent to a worker");
   if (signal?.aborted) throw aborted(signal);
-  currentHost().requireGpu();
+  currentHost().requireDevice(o.device);
 
   const engine = startEngine({ worker, fetch, onProgress });
   try {

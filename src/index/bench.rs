@@ -11,15 +11,15 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement prints, and stops at the first surprise")]
 
 use std::hint::black_box;
-use std::sync::Arc;
 
 use serde_json::json;
 use web_time::Instant;
 
-use super::{Index, IndexOptions, Item, IndexKind, AddMode, RowFormat, SearchOptions};
-use crate::gpu::Gpu;
-use crate::gpu::probe::values;
-use crate::maxsim::{RowData, TokenVectors};
+use super::{AddMode, Index, IndexKind, IndexOptions, Item, SearchOptions};
+use crate::backend::Backend;
+use crate::backend::probe::values;
+use crate::maxsim::TokenVectors;
+use crate::numbers::{RowData, RowFormat};
 
 const DIM: usize = 1024;
 const RUNS: usize = 5;
@@ -53,7 +53,8 @@ fn rows<'a>(codes: &'a [i8], offsets: &'a [u64]) -> TokenVectors<'a> {
 #[test]
 #[ignore = "a measurement: minutes, and 1 GB of memory"]
 fn a_query_and_a_batch_against_many_vectors() {
-    let gpu = Arc::new(pollster::block_on(Gpu::open()).unwrap());
+    let gpu = pollster::block_on(Backend::gpu()).unwrap();
+    let cpu = Backend::cpu();
     println!("{}", json!({ "adapter": gpu.adapter(), "dim": DIM, "k": SearchOptions::default().k }));
     for items in [10_000usize, 100_000] {
         let vectors = codes(1, items);
@@ -61,14 +62,14 @@ fn a_query_and_a_batch_against_many_vectors() {
         println!("{}", json!({ "items": items, "how": "read", "seconds": seconds }));
         let queries = codes(2, 32);
         let mut exact = Vec::new();
-        for (how, gpu, form) in [
-            ("int8, on the device", Some(&gpu), RowFormat::Int8),
-            ("int8, in host memory", None, RowFormat::Int8),
-            ("binary, on the device, and int8", Some(&gpu), RowFormat::Binary),
-            ("binary and int8, in host memory", None, RowFormat::Binary),
+        for (how, backend, form) in [
+            ("int8, on the device", &gpu, RowFormat::Int8),
+            ("int8, on the processor", &cpu, RowFormat::Int8),
+            ("binary, on the device, and int8", &gpu, RowFormat::Binary),
+            ("binary and int8, on the processor", &cpu, RowFormat::Binary),
         ] {
             let start = Instant::now();
-            let index = filled(gpu, form, &vectors);
+            let index = filled(backend, form, &vectors);
             let adding = start.elapsed().as_secs_f64();
             for batch in [1, 32] {
                 let offsets: Vec<u64> = (0..=batch as u64).collect();
@@ -92,9 +93,9 @@ fn a_query_and_a_batch_against_many_vectors() {
 }
 
 /// An index of `vectors` `[n, DIM]`.
-fn filled(gpu: Option<&Arc<Gpu>>, form: RowFormat, vectors: &[i8]) -> Index {
+fn filled(backend: &Backend, form: RowFormat, vectors: &[i8]) -> Index {
     let options = IndexOptions { rows: form, ..IndexOptions::new(IndexKind::Dense, DIM) };
-    let mut index = Index::new(gpu.cloned(), options).unwrap();
+    let mut index = Index::new(backend.clone(), options).unwrap();
     for (part, vectors) in vectors.chunks(ADDED * DIM).enumerate() {
         let count = vectors.len() / DIM;
         let ids: Vec<String> = (0..count).map(|i| (part * ADDED + i).to_string()).collect();

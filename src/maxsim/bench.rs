@@ -1,4 +1,4 @@
-//! MaxSim measured beside the full-matrix way to score and beside the plain loop, in one run:
+//! MaxSim on the GPU measured beside the processor, in one run:
 //!
 //! ```sh
 //! . scripts/env.sh; use_lavapipe
@@ -12,15 +12,14 @@
 use half::f16;
 use web_time::Instant;
 
-use super::{Options, Scorer, TokenData, Tokens, score_on_cpu};
-use crate::gpu::probe::values;
-use crate::gpu::{Family, Gpu};
+use super::{Options, Scorer, TokenVectors};
+use crate::backend::Backend;
+use crate::backend::probe::values;
+use crate::numbers::RowData;
 
 const DIM: usize = 128;
 const ROWS: usize = 32;
 const LENGTH: usize = 300;
-/// Documents that the full-matrix way takes at once: their tokens fit one binding.
-const NAIVE_DOCS: usize = 500;
 
 /// The least seconds of `runs`, and what the last one gave.
 fn timed<T>(runs: usize, mut run: impl FnMut() -> T) -> (f64, T) {
@@ -40,10 +39,9 @@ fn timed<T>(runs: usize, mut run: impl FnMut() -> T) -> (f64, T) {
 #[test]
 #[ignore = "a measurement: minutes, and 4 GB of memory"]
 fn a_query_against_documents_of_every_form() {
-    let gpu = pollster::block_on(Gpu::open()).unwrap();
+    let (gpu, cpu) = (pollster::block_on(Backend::gpu()).unwrap(), Backend::cpu());
     let query = values(1, ROWS * DIM);
-    let queries = Tokens { data: TokenData::Float32(&query), offsets: &[0, ROWS as u64], dim: DIM };
-    let naive = Naive::new(&gpu);
+    let queries = TokenVectors { data: RowData::Float32(&query), offsets: &[0, ROWS as u64], dim: DIM };
     println!(
         "{}",
         serde_json::json!({ "adapter": gpu.adapter(), "dim": DIM, "query_tokens": ROWS, "document_tokens": LENGTH })
@@ -66,45 +64,39 @@ fn a_query_against_documents_of_every_form() {
                 })
             );
         };
-        let of = |data| Tokens { data, offsets: &offsets, dim: DIM };
+        let of = |data| TokenVectors { data, offsets: &offsets, dim: DIM };
         let forms = [
-            ("float32", of(TokenData::Float32(&floats))),
-            ("float16", of(TokenData::Float16(&halves))),
-            ("int8", of(TokenData::Int8 { codes: &codes, scales: Some(&scales) })),
-            ("binary", of(TokenData::Binary(&bits))),
+            ("float32", of(RowData::Float32(&floats))),
+            ("float16", of(RowData::Float16(&halves))),
+            ("int8", of(RowData::Int8 { codes: &codes, scales: Some(&scales) })),
+            ("binary", of(RowData::Binary(&bits))),
         ];
-        let mut exact = Vec::new();
         for (form, tokens) in forms {
-            for (family, name) in [(Family::Strip, "maxsim_strip"), (Family::Tile, "maxsim_tile")] {
+            for (family, name) in [("strip", "maxsim_strip"), ("tile", "maxsim_tile")] {
                 let scorer = Scorer::of(family);
                 // Compiled, and the speed of a submission learnt.
-                let few = Tokens { offsets: &offsets[..=50], data: first(tokens.data, 50 * LENGTH), ..tokens };
+                let few = TokenVectors { offsets: &offsets[..=50], data: first(tokens.data, 50 * LENGTH), ..tokens };
                 let run =
                     |tokens| pollster::block_on(scorer.score(&gpu, queries, tokens, Options::default(), &())).unwrap();
                 run(few);
-                let (seconds, scores) = timed(runs, || run(tokens));
+                let (seconds, _) = timed(runs, || run(tokens));
                 say(form, name, seconds);
-                if form == "float32" {
-                    exact = scores;
-                }
             }
-            let (seconds, _) = timed(1, || score_on_cpu(queries, tokens, Options::default(), &()).unwrap());
-            say(form, "plain loop", seconds);
+            let score = || pollster::block_on(Scorer::new().score(&cpu, queries, tokens, Options::default(), &()));
+            let (seconds, _) = timed(1, || score().unwrap());
+            say(form, "processor", seconds);
         }
-        let (seconds, scores) = timed(runs, || naive.score(&gpu, &query, &floats));
-        say("float32", "full matrix", seconds);
-        assert!(scores.iter().zip(&exact).all(|(a, b)| (a - b).abs() < 1e-3), "the two ways differ");
     }
 }
 
 /// The first `count` tokens.
-fn first(data: TokenData<'_>, count: usize) -> TokenData<'_> {
+fn first(data: RowData<'_>, count: usize) -> RowData<'_> {
     match data {
-        TokenData::Float32(data) => TokenData::Float32(&data[..count * DIM]),
-        TokenData::Float16(data) => TokenData::Float16(&data[..count * DIM]),
-        TokenData::Int8 { codes, scales } => {
-            TokenData::Int8 { codes: &codes[..count * DIM], scales: scales.map(|s| &s[..count]) }
+        RowData::Float32(data) => RowData::Float32(&data[..count * DIM]),
+        RowData::Float16(data) => RowData::Float16(&data[..count * DIM]),
+        RowData::Int8 { codes, scales } => {
+            RowData::Int8 { codes: &codes[..count * DIM], scales: scales.map(|s| &s[..count]) }
         }
-        TokenData::Binary(data) => TokenData::Binary(&data[..count * DIM / 8]),
+        RowData::Binary(data) => RowData::Binary(&data[..count * DIM / 8]),
     }
 }

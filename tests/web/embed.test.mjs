@@ -39,12 +39,31 @@ for (const worker of [true, false]) {
         defaultDtype: "int8", defaultNormalize: false, device: "webgpu", weights: "f32",
       });
       assert.deepEqual(adapter, { name: "google swiftshader", backend: "webgpu", software: true });
-      assert.ok(kernels.includes("attention"), String(kernels));
+      assert.ok(kernels.includes("attention.range"), String(kernels));
       assert.ok(bytes.host === 1009 * 52 * 4 && bytes.device > 0, JSON.stringify(bytes));
       await until(() => page.workers().length === 0, "the worker has ended");
     });
   });
 }
+
+test("the processor gives transformers' vectors too, also where there is no WebGPU", async () => {
+  const { texts, rows } = fixture("f32-odd", { short: true });
+  await browser.visit("/blank.html", async (page) => {
+    const got = await page.evaluate(async (texts) => {
+      const { load, plain } = await import("/page.js");
+      Object.defineProperty(navigator, "gpu", { value: undefined });
+      const model = await load("f32-odd", { endpoint: new URL("/fixtures/", location.href), device: "cpu", worker: false });
+      const float32 = plain(await model.embed(texts, { dtype: "float32" }));
+      const { device, kernels, adapter } = model.info;
+      await model.dispose();
+      return { float32, device, kernels, adapter };
+    }, texts);
+    sameVectors(chunks(got.float32.data, 52), rows("pooled"));
+    assert.equal(got.device, "cpu");
+    assert.equal(got.adapter.backend, "cpu");
+    assert.ok(got.kernels.includes("matmul.plain.f32"), String(got.kernels));
+  });
+});
 
 test("forms, dimensions and normalize of a sharded bf16 model", async () => {
   const { texts, rows } = fixture("bf16-gqa4-sharded", { short: true });

@@ -68,7 +68,6 @@ for (const worker of [true, false]) {
 test("arguments of load that are not allowed are named", async () => {
   await browser.visit("/blank.html", async (page) => {
     const cases = [
-      [{ device: "cpu" }, "unsupported", /^device "cpu"/],
       [{ device: "tpu" }, "invalid-argument", /^device: "tpu"/],
       [{ weights: "q9" }, "invalid-argument", /^weights: "q9", allowed are auto, f32, f16, q8, q4/],
       [{ weights: "f64" }, "invalid-argument", /^weights: "f64", allowed are auto, f32/],
