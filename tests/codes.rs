@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 use pollster::block_on;
-use pplx_embed::cpu;
 use pplx_embed::hub::Folder;
-use pplx_embed::model::{Data, Dtype, EmbedOptions, LoadOptions, Model};
+use pplx_embed::model::{Data, EmbedOptions, LoadOptions, Model};
+use pplx_embed::numbers::Dtype;
+use pplx_embed::reference;
 
 const TEXTS: [&str; 6] = ["a red bicycle", "the history of the wheel", "", "Émile Zola, 1897.", "東京タワー", "x"];
 
@@ -27,7 +28,7 @@ fn codes_of_float32_vectors_have_the_bits_that_embed_gives_at_every_size() {
         for size in sizes {
             let cut = |codes: &[i8]| codes.chunks(sizes[0]).flat_map(|row| row[..size].to_vec()).collect::<Vec<_>>();
             assert_eq!(Data::Int8(cut(&codes)), embed(Dtype::Int8, size), "{folder} {size}");
-            assert_eq!(Data::Binary(cut(&cpu::binary(&vectors))), embed(Dtype::Binary, size), "{folder} {size}");
+            assert_eq!(Data::Binary(cut(&reference::binary(&vectors))), embed(Dtype::Binary, size), "{folder} {size}");
         }
         assert!(codes.iter().any(|&c| c != 0));
         assert_eq!(block_on(model.int8_codes(&vectors[1..], &())).unwrap_err().code(), "invalid-argument");

@@ -8,9 +8,10 @@ use std::ops::Range;
 
 use pplx_embed::hub::Folder;
 use pplx_embed::model::{
-    ContextOptions, Data, Dtype, EmbedOptions, Embeddings, Kind, LoadOptions, LongDocuments, Model, SplitOptions,
+    ContextOptions, Data, EmbedOptions, Embeddings, LoadOptions, LongDocuments, Model, ModelKind, SplitOptions,
     TextChunk, Tokenizer,
 };
+use pplx_embed::numbers::Dtype;
 use pplx_embed::{Progress, Watch};
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -64,7 +65,7 @@ fn vectors_of_chunks_equal_transformers_in_every_form() {
     let model = load(MODEL);
     let info = model.info();
     let separator = info.separator.unwrap();
-    assert_eq!((info.kind, info.max_tokens), (Kind::Context, 1024));
+    assert_eq!((info.kind, info.max_tokens), (ModelKind::Context, 1024));
     assert_eq!((separator.token.as_str(), separator.id), ("<|endoftext|>", SEPARATOR));
 
     let (documents, tensors) = expected();
@@ -225,7 +226,7 @@ fn a_long_document_goes_through_in_windows() {
 #[test]
 fn only_context_models_embed_documents() {
     let model = load("tests/fixtures/checkpoints/f32-odd");
-    assert_eq!(model.info().kind, Kind::Embed);
+    assert_eq!(model.info().kind, ModelKind::Embed);
     let error = pollster::block_on(model.embed_context(&[["a"]], ContextOptions::default(), &())).err().unwrap();
     assert_eq!(error.code(), "unsupported");
     assert!(error.to_string().contains("embedContext"), "{error}");

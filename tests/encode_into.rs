@@ -4,16 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 use std::cell::Cell;
-use std::sync::Arc;
 
 use pollster::block_on;
-use pplx_embed::gpu::{Gpu, Keep, KeepBuffers, Recorder, TokenForm};
+use pplx_embed::backend::{Buffer, Operation};
 use pplx_embed::hub::Folder;
-use pplx_embed::maxsim::{self, Options, Resident, Scorer};
-use pplx_embed::model::late::{
-    Batch, EncodeOptions, MarkerPosition, Role, TokenData, TokenDtype, TokenEmbeddings, TokenRows,
-};
+use pplx_embed::maxsim::{Options, Resident, Scorer, TokenVectors};
+use pplx_embed::model::late::{EncodeOptions, EncodedBatch, MarkerPosition, Role, TokenEmbeddings, TokenRows};
 use pplx_embed::model::{LoadOptions, Model};
+use pplx_embed::numbers::{RowBuf, RowFormat};
 use pplx_embed::{Error, Progress, Watch};
 
 fn load(checkpoint: &str) -> Model {
@@ -32,11 +30,6 @@ fn encode(model: &Model, role: Role, texts: &[&str], options: EncodeOptions) -> 
     block_on(model.encode(role, texts, options, &())).unwrap()
 }
 
-fn rows_of(embeddings: &TokenEmbeddings) -> TokenRows {
-    let TokenEmbeddings { offsets, dim, ids, ranges, usage, .. } = embeddings.clone();
-    TokenRows { offsets, dim, ids, ranges, usage }
-}
-
 #[test]
 fn handed_over_vectors_tokens_and_ranges_are_those_of_encode() {
     let model = load("late-st");
@@ -46,49 +39,50 @@ fn handed_over_vectors_tokens_and_ranges_are_those_of_encode() {
         let expected = encode(&model, role, &texts, EncodeOptions { marker_position: position, ..Default::default() });
         let (mut batches, mut next) = (0, 0);
         let mut vectors: Vec<f32> = Vec::new();
-        let take = async |batch: Batch<'_>| {
+        let take = async |batch: EncodedBatch<'_>| {
             assert_eq!((batch.texts.start, batch.rows.start), (next, vectors.len() / 24));
             let ends = &batch.tokens.offsets;
             assert_eq!(batch.rows, ends[batch.texts.start]..ends[batch.texts.end]);
-            let bytes = model.gpu().read(batch.vectors, batch.rows.len() as u64 * 96).await?;
+            let bytes = batch.vectors.read(0, batch.rows.len() as u64 * 96).await?;
             vectors.extend(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes));
             (batches, next) = (batches + 1, batch.texts.end);
             Ok(())
         };
         let tokens = block_on(model.encode_into(role, &texts, position, take, &())).unwrap();
         assert!(batches > 1 && next == texts.len(), "{batches} batches, up to text {next}");
-        assert_eq!(tokens, rows_of(&expected));
-        let TokenData::Float32(expected) = expected.data else { panic!("not float32") };
+        assert_eq!(tokens, expected.tokens);
+        let RowBuf::Float32(expected) = expected.data else { panic!("not float32") };
         assert!(!expected.is_empty() && bits(&vectors) == bits(&expected));
     }
 }
 
-/// Document vectors on the device, as rows of one form.
-struct MatrixFormat {
-    kernels: Keep,
-    data: wgpu::Buffer,
-    scales: wgpu::Buffer,
+/// Document vectors on the device, as rows of one format.
+struct PackedRows {
+    format: RowFormat,
+    data: Buffer,
+    scales: Buffer,
 }
 
-/// The vectors of `texts` in each of `forms`, and their tokens.
-fn kept<const N: usize>(model: &Model, texts: &[&str], forms: [TokenForm; N]) -> ([MatrixFormat; N], TokenRows) {
-    let gpu = model.gpu();
-    let kept = forms.map(|form| {
-        let data = gpu.storage("rows", 10_000 * u64::from(form.row_bytes(24))).unwrap();
-        MatrixFormat { kernels: block_on(Keep::new(gpu, form)).unwrap(), data, scales: gpu.storage("scales", 40_000).unwrap() }
+/// The vectors of `texts` in each of `formats`, and their tokens.
+fn packed<const N: usize>(model: &Model, texts: &[&str], formats: [RowFormat; N]) -> ([PackedRows; N], TokenRows) {
+    let backend = model.backend();
+    let kernels = block_on(backend.kernels(&formats.map(Operation::PackRows))).unwrap();
+    let packed = formats.map(|format| {
+        let data = backend.buffer("rows", 10_000 * u64::from(format.padded_bytes(24))).unwrap();
+        PackedRows { format, data, scales: backend.buffer("scales", 40_000).unwrap() }
     });
-    let take = async |batch: Batch<'_>| {
-        for MatrixFormat { kernels, data, scales } in &kept {
-            let mut run = Recorder::for_keep(gpu, kernels, &());
-            let buffers = KeepBuffers { vectors: batch.vectors, data, scales: Some(scales) };
-            run.keep(buffers, 0..batch.rows.len() as u32, batch.rows.start as u32, 24);
+    let take = async |batch: EncodedBatch<'_>| {
+        for PackedRows { format, data, scales } in &packed {
+            let mut run = backend.run(&kernels, &())?;
+            let (from, at) = (0..batch.rows.len() as u32, batch.rows.start as u32);
+            run.pack_rows(*format, batch.vectors, (data, Some(scales)), from, at, 24)?;
             // Handed to the device, and not waited for.
             run.flush().await?;
         }
         Ok(())
     };
     let tokens = block_on(model.encode_into(Role::Document, texts, MarkerPosition::First, take, &())).unwrap();
-    (kept, tokens)
+    (packed, tokens)
 }
 
 fn bits(scores: &[f32]) -> Vec<u32> {
@@ -100,45 +94,34 @@ fn every_form_is_kept_and_scored_with_the_bits_of_a_way_through_the_host() {
     let model = load("late-st");
     let texts = texts();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let gpu: &Gpu = model.gpu();
     let queries = encode(&model, Role::Query, &["a red wheel", "東京 1897"], EncodeOptions::default());
-    let ends: Vec<u64> = queries.offsets.iter().map(|&o| o as u64).collect();
-    let asked = maxsim::Tokens { data: borrowed(&queries.data), offsets: &ends, dim: 24 };
-    let dtypes = [TokenDtype::Float32, TokenDtype::Float16, TokenDtype::Int8, TokenDtype::Binary];
-    let (kept, tokens) = kept(&model, &texts, [TokenForm::F32, TokenForm::F16, TokenForm::I8, TokenForm::B1]);
+    let ends: Vec<u64> = queries.tokens.offsets.iter().map(|&o| o as u64).collect();
+    let asked = TokenVectors { data: queries.data.as_data(), offsets: &ends, dim: 24 };
+    let formats = [RowFormat::Float32, RowFormat::Float16, RowFormat::Int8, RowFormat::Binary];
+    let (packed, tokens) = packed(&model, &texts, formats);
     let all: Vec<u64> = tokens.offsets.iter().map(|&o| o as u64).collect();
     // Of the last texts, which came with the last batch; a text has the same bits in any.
     let from = texts.len() - 30;
     let pairs: Vec<(u32, u32)> = (0..2).flat_map(|q| (from..texts.len()).map(move |d| (q, d as u32))).collect();
-    for (MatrixFormat { kernels, data, scales }, dtype) in kept.iter().zip(dtypes) {
-        let form = kernels.form();
-        let host = encode(&model, Role::Document, &texts[from..], EncodeOptions { dtype, ..Default::default() });
-        let offsets: Vec<u64> = host.offsets.iter().map(|&o| o as u64).collect();
-        let documents = maxsim::Tokens { data: borrowed(&host.data), offsets: &offsets, dim: 24 };
+    for PackedRows { format, data, scales } in packed {
+        let options = EncodeOptions { dtype: format, ..Default::default() };
+        let host = encode(&model, Role::Document, &texts[from..], options);
+        let offsets: Vec<u64> = host.tokens.offsets.iter().map(|&o| o as u64).collect();
+        let documents = TokenVectors { data: host.data.as_data(), offsets: &offsets, dim: 24 };
         let mut rows = Vec::new();
-        form.pad_rows(documents.bytes(), 24, &mut rows);
-        let end = all[texts.len()] * u64::from(form.row_bytes(24));
-        let on_device = block_on(gpu.read(data, end)).unwrap();
-        assert!(!rows.is_empty() && on_device.ends_with(&rows), "{dtype:?}");
-        if let TokenData::Int8 { scales: expected, .. } = &host.data {
-            let read = block_on(gpu.read(scales, all[texts.len()] * 4)).unwrap();
+        format.pad_rows(documents.data.bytes(), 24, &mut rows);
+        let on_device = block_on(data.read(0, all[texts.len()] * u64::from(format.padded_bytes(24)))).unwrap();
+        assert!(!rows.is_empty() && on_device.ends_with(&rows), "{format:?}");
+        if let Some(expected) = documents.data.scales() {
+            let read = block_on(scales.read(0, all[texts.len()] * 4)).unwrap();
             assert!(read.ends_with(bytemuck::cast_slice(expected)));
         }
-        let scorer = Scorer::new();
-        let expected = block_on(scorer.score(gpu, asked, documents, Options::default(), &())).unwrap();
-        let scales = (form == TokenForm::I8).then_some(scales);
-        let resident = Resident { form, dim: 24, offsets: &all, data, scales, peak: 1.0 };
-        let got = block_on(scorer.score_resident(gpu, asked, resident, Some(&pairs), &())).unwrap();
-        assert_eq!(bits(&got), bits(&expected), "{dtype:?}");
-    }
-}
-
-fn borrowed(data: &TokenData) -> maxsim::TokenData<'_> {
-    match data {
-        TokenData::Float32(data) => maxsim::TokenData::Float32(data),
-        TokenData::Float16(data) => maxsim::TokenData::Float16(data),
-        TokenData::Int8 { codes, scales } => maxsim::TokenData::Int8 { codes, scales: Some(scales) },
-        TokenData::Binary(data) => maxsim::TokenData::Binary(data),
+        let (scorer, backend) = (Scorer::new(), model.backend());
+        let expected = block_on(scorer.score(backend, asked, documents, Options::default(), &())).unwrap();
+        let scales = (format == RowFormat::Int8).then_some(&scales);
+        let resident = Resident { format, dim: 24, offsets: &all, data: &data, scales, peak: 1.0 };
+        let got = block_on(scorer.score_resident(backend, asked, resident, Some(&pairs), &())).unwrap();
+        assert_eq!(bits(&got), bits(&expected), "{format:?}");
     }
 }
 
@@ -164,7 +147,7 @@ fn an_error_of_the_taker_and_cancelling_end_the_call_and_leave_a_model_that_work
     let before = encode(&model, Role::Document, &texts[..20], EncodeOptions::default());
     let run = |fail_at: u32, patience: u32| {
         let calls = Cell::new(0);
-        let take = async |_: Batch<'_>| {
+        let take = async |_: EncodedBatch<'_>| {
             calls.set(calls.get() + 1);
             if calls.get() == fail_at { Err(Error::OutOfMemory { message: "no segment".into() }) } else { Ok(()) }
         };
@@ -183,7 +166,7 @@ fn an_error_of_the_taker_and_cancelling_end_the_call_and_leave_a_model_that_work
 
 #[test]
 fn no_texts_make_no_batches_and_other_models_refuse() {
-    let take = async |batch: Batch<'_>| panic!("{:?}", batch.texts);
+    let take = async |batch: EncodedBatch<'_>| panic!("{:?}", batch.texts);
     let model = load("late-st");
     let tokens = block_on(model.encode_into(Role::Document, &[], MarkerPosition::First, take, &())).unwrap();
     assert_eq!((tokens.offsets, tokens.ids.len(), tokens.dim), (vec![0], 0, 24));
@@ -195,11 +178,10 @@ fn no_texts_make_no_batches_and_other_models_refuse() {
 #[test]
 fn the_device_outlives_the_model_for_whoever_shares_it() {
     let model = load("late-st");
-    let ([kept], tokens) = kept(&model, &["a red bicycle"], [TokenForm::F16]);
-    let gpu = Arc::clone(model.gpu());
+    let ([packed], tokens) = packed(&model, &["a red bicycle"], [RowFormat::Float16]);
     let count = tokens.ids.len() as u64 * 48;
-    let before = block_on(gpu.read(&kept.data, count)).unwrap();
+    let before = block_on(packed.data.read(0, count)).unwrap();
     drop(model);
     assert!(before.iter().any(|&b| b != 0));
-    assert_eq!(block_on(gpu.read(&kept.data, count)).unwrap(), before);
+    assert_eq!(block_on(packed.data.read(0, count)).unwrap(), before);
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pplx_embed::hub::Folder;
-use pplx_embed::model::{EmbedOptions, Held, LoadOptions, Model};
+use pplx_embed::model::{EmbedOptions, LoadOptions, Model, WeightChoice};
 use pplx_embed::{Error, Watch};
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ impl Copy {
         Self(to)
     }
 
-    fn load(&self, held: Held, watch: &dyn Watch) -> Result<Model, Error> {
+    fn load(&self, held: WeightChoice, watch: &dyn Watch) -> Result<Model, Error> {
         let options = LoadOptions { weights: held, ..Default::default() };
         pollster::block_on(Model::load(&Folder::new(&self.0), options, watch))
     }
@@ -70,7 +70,7 @@ fn copy(from: &Path, to: &Path) {
 fn broken(checkpoint: &str, damage: impl FnOnce(&Copy), code: &str, words: &[&str]) {
     let model = Copy::of(checkpoint);
     damage(&model);
-    let Err(error) = model.load(Held::Auto, &()) else { panic!("the model loads all the same") };
+    let Err(error) = model.load(WeightChoice::Auto, &()) else { panic!("the model loads all the same") };
     let message = error.to_string();
     assert_eq!(error.code(), code, "{message}");
     for word in words {
@@ -208,12 +208,12 @@ fn weights_of_mixed_formats_are_held_each_as_it_is_stored() {
     model.write(file, [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &wide].concat());
     let embed =
         |model: &Model| pollster::block_on(model.embed(&["a text"], EmbedOptions::default(), &())).unwrap().data;
-    let original = Copy::of("bf16-gqa4-sharded").load(Held::Auto, &()).unwrap();
-    let mixed = model.load(Held::Auto, &()).unwrap();
+    let original = Copy::of("bf16-gqa4-sharded").load(WeightChoice::Auto, &()).unwrap();
+    let mixed = model.load(WeightChoice::Auto, &()).unwrap();
     let kernels = mixed.info().kernels;
     assert!(["matmul_bf16", "matmul_f32"].iter().all(|k| kernels.contains(&String::from(*k))), "{kernels:?}");
     assert_eq!(embed(&mixed), embed(&original));
-    assert_eq!(embed(&model.load(Held::F32, &()).unwrap()), embed(&original));
+    assert_eq!(embed(&model.load(WeightChoice::F32, &()).unwrap()), embed(&original));
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn f16_refuses_weights_beyond_its_range() {
     let at = 8 + length + header[GATE]["data_offsets"][0].as_u64().unwrap() as usize;
     bytes[at..at + 4].copy_from_slice(&1e6f32.to_le_bytes());
     model.write("model.safetensors", bytes);
-    let error = model.load(Held::F16, &()).err().unwrap();
+    let error = model.load(WeightChoice::F16, &()).err().unwrap();
     assert_eq!(error.code(), "unsupported");
     assert!(error.to_string().contains(GATE), "{error}");
 }
@@ -243,7 +243,7 @@ impl Watch for CancelAt {
 /// How often a load asks whether it was cancelled.
 fn questions(model: &Copy) -> u32 {
     let count = CancelAt(u32::MAX.into());
-    model.load(Held::Auto, &count).unwrap();
+    model.load(WeightChoice::Auto, &count).unwrap();
     u32::MAX - count.0.get()
 }
 
@@ -251,8 +251,8 @@ fn questions(model: &Copy) -> u32 {
 fn a_load_can_be_cancelled_at_any_point_and_then_repeated() {
     let model = Copy::of("f32-odd");
     for at in [1, 2, 6, questions(&model)] {
-        let error = model.load(Held::Auto, &CancelAt(at.into())).err().unwrap();
+        let error = model.load(WeightChoice::Auto, &CancelAt(at.into())).err().unwrap();
         assert_eq!(error.code(), "aborted");
     }
-    assert!(model.load(Held::Auto, &()).is_ok());
+    assert!(model.load(WeightChoice::Auto, &()).is_ok());
 }

@@ -9,10 +9,11 @@ mod support;
 use half::{bf16, f16};
 use matrices::{FAMILIES, File, MATRICES, MODELS, cases, family, kept, weights};
 use pplx_embed::Error;
-use pplx_embed::checkpoint::formats::{MatrixFormat, Rows, Scheme};
-use pplx_embed::checkpoint::{Number, Tensor};
+use pplx_embed::checkpoint::Tensor;
+use pplx_embed::checkpoint::{MatrixRows, Scheme};
 use pplx_embed::hub::{Folder, NoDerivedFile, Source};
-use pplx_embed::model::{Data, Dtype, EmbedOptions, LoadOptions, Model};
+use pplx_embed::model::{Data, EmbedOptions, LoadOptions, Model};
+use pplx_embed::numbers::{Dtype, Float, MatrixFormat};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
@@ -25,10 +26,10 @@ fn every_matrix_of_every_layout_is_what_its_own_library_makes_of_it() {
         for case in cases(name) {
             let label = format!("{name} {}", case.name);
             let matrix = file.matrix(&case).unwrap_or_else(|e| panic!("{label}: {e}"));
-            assert_eq!(matrix.kept(), kept(&case.kept), "{label}");
-            let mut rows = Rows::default();
+            assert_eq!(matrix.format(), kept(&case.kept), "{label}");
+            let mut rows = MatrixRows::default();
             matrix.decode(&file.parts(&matrix), 0..case.shape[0], &mut rows).unwrap_or_else(|e| panic!("{label}: {e}"));
-            let got = weights(&rows, matrix.kept(), case.shape[1] as usize);
+            let got = weights(&rows, matrix.format(), case.shape[1] as usize);
             let want = support::floats(&expected, &case.name);
             assert_eq!(got.len(), want.len(), "{label}");
             assert!(want.iter().any(|w| *w != 0.0));
@@ -50,7 +51,7 @@ fn codes_that_may_go_ahead_are_those_of_the_rows_and_the_rest_follows_without_th
         for case in cases(name) {
             let matrix = file.matrix(&case).unwrap();
             let (mut parts, n) = (file.parts(&matrix), case.shape[0]);
-            let (mut whole, mut groups) = (Rows::default(), Rows::default());
+            let (mut whole, mut groups) = (MatrixRows::default(), MatrixRows::default());
             matrix.decode(&parts, 0..n, &mut whole).unwrap();
             let Some(codes) = matrix.codes() else {
                 assert!(matrix.decode_groups(&parts, 0..n, &mut groups).is_err(), "{name} {}", case.name);
@@ -74,7 +75,7 @@ fn rows_decoded_in_blocks_of_any_size_are_the_rows_decoded_at_once() {
         for case in cases(name) {
             let matrix = file.matrix(&case).unwrap();
             let (parts, n) = (file.parts(&matrix), case.shape[0]);
-            let (mut whole, mut blocks) = (Rows::default(), Rows::default());
+            let (mut whole, mut blocks) = (MatrixRows::default(), MatrixRows::default());
             matrix.decode(&parts, 0..n, &mut whole).unwrap();
             for (from, to) in [(0, 1), (1, 6), (6, 6), (6, n - 1), (n - 1, n)] {
                 matrix.decode(&parts, from..to, &mut blocks).unwrap();
@@ -135,7 +136,7 @@ fn bytes_that_are_not_those_of_the_header_are_refused() {
         for case in cases(name) {
             let matrix = file.matrix(&case).unwrap();
             let sound = file.parts(&matrix);
-            let decode = |parts: &[&[u8]], rows| matrix.decode(parts, rows, &mut Rows::default());
+            let decode = |parts: &[&[u8]], rows| matrix.decode(parts, rows, &mut MatrixRows::default());
             for i in 0..sound.len() {
                 let mut parts = sound.clone();
                 parts[i] = &parts[i][1..];
@@ -176,7 +177,7 @@ fn a_scale_that_is_no_number_is_named() {
             let mut scales = parts[at].to_vec();
             scales[..nan.len()].copy_from_slice(&nan);
             parts[at] = &scales;
-            match matrix.decode(&parts, 0..case.shape[0], &mut Rows::default()) {
+            match matrix.decode(&parts, 0..case.shape[0], &mut MatrixRows::default()) {
                 Err(Error::InvalidCheckpoint { message, .. }) => assert!(message.contains(&tensor), "{message}"),
                 other => panic!("{tensor}: {other:?}"),
             }
@@ -194,8 +195,8 @@ fn groups_that_are_not_where_the_settings_say_are_refused() {
     let mut quiet = case("b4-desc_act");
     quiet.config["quantization_config"]["desc_act"] = false.into();
     let matrix = file.matrix(&quiet).unwrap();
-    assert_eq!(matrix.kept(), MatrixFormat::Affine { bits: 4, group: 32 });
-    let error = matrix.decode(&file.parts(&matrix), 0..1, &mut Rows::default()).unwrap_err();
+    assert_eq!(matrix.format(), MatrixFormat::Q4 { group: 32 });
+    let error = matrix.decode(&file.parts(&matrix), 0..1, &mut MatrixRows::default()).unwrap_err();
     assert!(error.to_string().contains("b4-desc_act.g_idx") && error.to_string().contains("desc_act"), "{error}");
     // A group that is not there.
     for beyond in [6i32, -1, i32::MIN] {
@@ -205,7 +206,7 @@ fn groups_that_are_not_where_the_settings_say_are_refused() {
         let mut order = parts[at].to_vec();
         order[4..8].copy_from_slice(&beyond.to_le_bytes());
         parts[at] = &order;
-        let error = matrix.decode(&parts, 0..1, &mut Rows::default()).unwrap_err();
+        let error = matrix.decode(&parts, 0..1, &mut MatrixRows::default()).unwrap_err();
         assert!(error.to_string().contains(&format!("column 1 is in group {beyond}")), "{error}");
     }
 }
@@ -285,7 +286,7 @@ fn a_config_that_says_nothing_is_mlx_where_shapes_leave_no_doubt_and_else_an_err
         for case in cases(name) {
             let found = Scheme::default().find(&case.name, case.shape, &file.tensors, &file.metadata);
             match found {
-                Ok(matrix) if name == "mlx" => assert_eq!(matrix.kept(), kept(&case.kept)),
+                Ok(matrix) if name == "mlx" => assert_eq!(matrix.format(), kept(&case.kept)),
                 Err(Error::InvalidCheckpoint { message, .. }) if name != "mlx" => {
                     assert!(message.contains(&case.name), "{message}");
                 }
@@ -329,7 +330,7 @@ fn a_bias_vector_must_be_zero() {
         file.data.insert(name.clone(), bias);
         let matrix = file.matrix(&case).unwrap();
         assert!(matrix.tensors().contains(&name));
-        let decoded = matrix.decode(&file.parts(&matrix), 0..24, &mut Rows::default());
+        let decoded = matrix.decode(&file.parts(&matrix), 0..24, &mut MatrixRows::default());
         assert_eq!(decoded.map_err(|e| e.code()), if sound { Ok(()) } else { Err("unsupported") });
     }
 }
@@ -345,14 +346,14 @@ fn modules_of_whole_checkpoints_are_found_and_the_rest_is_plain() {
         let embedding = find("embed_tokens", [1024, 128]);
         let key = find("layers.0.self_attn.k_proj", [64, 128]);
         if name == "mlx" {
-            assert_eq!(embedding.kept(), MatrixFormat::Affine { bits: 8, group: 64 });
-            assert_eq!(key.kept(), MatrixFormat::Dense(Float::Bf16));
-            assert_eq!(find("layers.0.mlp.down_proj", [128, 256]).kept(), MatrixFormat::Affine { bits: 8, group: 32 });
+            assert_eq!(embedding.format(), MatrixFormat::Q8 { group: 64 });
+            assert_eq!(key.format(), MatrixFormat::Bf16);
+            assert_eq!(find("layers.0.mlp.down_proj", [128, 256]).format(), MatrixFormat::Q8 { group: 32 });
         } else {
-            assert_eq!(embedding.kept(), MatrixFormat::Dense(Float::Bf16));
+            assert_eq!(embedding.format(), MatrixFormat::Bf16);
             assert!(!key.tensors().contains(&"layers.0.self_attn.k_proj.weight".to_owned()) || key.tensors().len() > 1);
         }
-        let mut rows = Rows::default();
+        let mut rows = MatrixRows::default();
         embedding.decode(&file.parts(&embedding), 5..7, &mut rows).unwrap();
         assert_eq!(rows.values.len(), if name == "mlx" { 256 } else { 512 });
     }

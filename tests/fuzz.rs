@@ -2,7 +2,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
-use pplx_embed::checkpoint::{Header, Index};
+use pplx_embed::checkpoint::{Header, ShardIndex};
 use pplx_embed::hub::headers::{ContentRange, join, next_link, retry_after};
 use pplx_embed::hub::{ByteStream, Cursor, Manifest, Reader};
 use pplx_embed::model::{Config, Tokenizer};
@@ -133,7 +133,7 @@ proptest! {
 
     #[test]
     fn a_damaged_index_is_an_index_or_a_typed_error(json in damaged(INDEX)) {
-        match Index::parse(&json) {
+        match ShardIndex::parse(&json) {
             Ok(index) => prop_assert!(index.tensors().count() > 0),
             Err(error) => prop_assert_eq!(error.code(), "invalid-checkpoint"),
         }

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 
 use modules::{contents, module, width};
 use pplx_embed::checkpoint::Tensor;
-use pplx_embed::checkpoint::formats::{MatrixFormat, Rows, Scheme};
+use pplx_embed::checkpoint::{MatrixRows, Scheme};
+use pplx_embed::numbers::MatrixFormat;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
@@ -129,16 +130,19 @@ proptest! {
         let input: usize = data.iter().map(Vec::len).sum();
         let (from, to) = (rows.0 % shape[0], rows.1 % shape[0] + 1);
         let (from, to) = (from.min(to), from.max(to));
-        let (mut whole, mut some) = (Rows::default(), Rows::default());
+        let (mut whole, mut some) = (MatrixRows::default(), MatrixRows::default());
         let decoded = matrix.decode(&parts, 0..shape[0], &mut whole);
         prop_assert!(whole.values.capacity() + 8 * whole.groups.capacity() <= 64 * input + 4096, "{} from {}", whole.values.capacity(), input);
         if let Err(error) = decoded {
             prop_assert!(matches!(error.code(), "invalid-checkpoint" | "unsupported"), "{:?}", error);
             return Ok(());
         }
-        let (row, groups) = match matrix.kept() {
-            MatrixFormat::Dense(number) => (shape[1] as usize * number.bytes(), 0),
-            MatrixFormat::Affine { bits, group } => {
+        let format = matrix.format();
+        let (row, groups) = match format {
+            MatrixFormat::F32 => (shape[1] as usize * 4, 0),
+            MatrixFormat::F16 | MatrixFormat::Bf16 => (shape[1] as usize * 2, 0),
+            MatrixFormat::Q8 { group } | MatrixFormat::Q4 { group } => {
+                let bits = format.bits();
                 prop_assert!(bits == 8 || bits == 4 && shape[1] % 8 == 0, "{} bits", bits);
                 prop_assert!(u64::from(group) == shape[1] || group % 4 == 0, "groups of {}", group);
                 (4 * (shape[1] as usize * bits as usize).div_ceil(32), (shape[1] as usize).div_ceil(group as usize))

@@ -3,8 +3,10 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
-use pplx_embed::index::{Index, IndexOptions, Item, Kind, Limits, Mode, OpenOptions, RowType, SearchOptions};
-use pplx_embed::maxsim::{TokenData, Tokens};
+use pplx_embed::backend::Backend;
+use pplx_embed::index::{AddMode, Index, IndexKind, IndexOptions, Item, OpenOptions, SearchOptions, SegmentSizes};
+use pplx_embed::maxsim::TokenVectors;
+use pplx_embed::numbers::{RowData, RowFormat};
 use proptest::prelude::*;
 
 /// `PROPTEST_CASES` cases of each, 4,096 unless told.
@@ -13,27 +15,27 @@ fn config() -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..Default::default() }
 }
 
-const LIMITS: Limits = Limits { segment_least: 64, segment_most: 256, staging: 64, scores: 3, block: 60 };
+const LIMITS: SegmentSizes = SegmentSizes { min_segment: 64, max_segment: 256, staging: 64, scores: 3, block: 60 };
 
 /// A saved index of each kind, of 3 dimensions.
 fn saved(which: usize) -> Vec<u8> {
     let (kind, rows, first_pass) = [
-        (Kind::Dense, RowType::Int8, false),
-        (Kind::Dense, RowType::Binary, false),
-        (Kind::Dense, RowType::Float32, false),
-        (Kind::Late, RowType::Float16, true),
-        (Kind::Late, RowType::Int8, true),
-        (Kind::Late, RowType::Binary, false),
+        (IndexKind::Dense, RowFormat::Int8, false),
+        (IndexKind::Dense, RowFormat::Binary, false),
+        (IndexKind::Dense, RowFormat::Float32, false),
+        (IndexKind::Late, RowFormat::Float16, true),
+        (IndexKind::Late, RowFormat::Int8, true),
+        (IndexKind::Late, RowFormat::Binary, false),
     ][which];
-    let options = IndexOptions { rows, first_pass, limits: LIMITS, ..IndexOptions::new(kind, 3) };
-    let mut index = Index::new(None, options).unwrap();
+    let options = IndexOptions { rows, first_pass, sizes: LIMITS, ..IndexOptions::new(kind, 3) };
+    let mut index = Index::new(Backend::cpu(), options).unwrap();
     let items: Vec<Item<'_>> =
         ["a", "bc", "ö", "d", "e"].map(|id| Item { id, data: (id < "c").then_some("[1, \"x\"]") }).into();
     let numbers: Vec<f32> = (0..18).map(|i| (i as f32 - 8.0) / 7.0).collect();
-    let tokens = Tokens { data: TokenData::Float32(&numbers), offsets: &[0, 1, 3, 3, 5, 6], dim: 3 };
+    let tokens = TokenVectors { data: RowData::Float32(&numbers), offsets: &[0, 1, 3, 3, 5, 6], dim: 3 };
     let ranges: Vec<(u32, u32)> = (0..6).map(|i| (i, i + 2)).collect();
-    let ranges = (kind == Kind::Late).then_some(&ranges[..]);
-    pollster::block_on(index.add(&items, tokens, ranges, Mode::Add, &())).unwrap();
+    let ranges = (kind == IndexKind::Late).then_some(&ranges[..]);
+    pollster::block_on(index.add(&items, tokens, ranges, AddMode::Add, &())).unwrap();
     let mut bytes = Vec::new();
     pollster::block_on(index.save(&mut bytes, &())).unwrap();
     bytes
@@ -65,8 +67,8 @@ fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
 /// Opens it both ways. What opens has the items it says, is searched without harm, and is the same when saved again.
 fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
     for recover in [false, true] {
-        let options = OpenOptions { recover, limits: LIMITS, ..Default::default() };
-        let index = match pollster::block_on(Index::open(None, bytes, options, &())) {
+        let options = OpenOptions { recover, sizes: LIMITS, ..Default::default() };
+        let index = match pollster::block_on(Index::open(Backend::cpu(), bytes, options, &())) {
             Ok(index) => index,
             Err(error) => {
                 prop_assert!(matches!(error.code(), "integrity" | "unsupported"), "{:?}", error);
@@ -79,14 +81,14 @@ fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
         let dim = index.options().dim;
         if dim <= 1000 {
             let numbers = vec![0.5; dim];
-            let query = Tokens { data: TokenData::Float32(&numbers), offsets: &[0, 1], dim };
+            let query = TokenVectors { data: RowData::Float32(&numbers), offsets: &[0, 1], dim };
             let search = SearchOptions { k: 100, ..Default::default() };
             let hits = pollster::block_on(index.search(query, search, &())).unwrap().remove(0);
             prop_assert!(hits.iter().all(|hit| hit.score.is_finite() && hit.position < index.len()));
         }
         let mut again = Vec::new();
         pollster::block_on(index.save(&mut again, &())).unwrap();
-        let opened = pollster::block_on(Index::open(None, &again[..], options, &())).unwrap();
+        let opened = pollster::block_on(Index::open(Backend::cpu(), &again[..], options, &())).unwrap();
         prop_assert_eq!(opened.len(), index.len());
     }
     Ok(())

@@ -13,8 +13,7 @@ use pplx_embed::numbers::{Dtype, MatrixFormat};
 const Q8_IN_8: MatrixFormat = MatrixFormat::Q8 { group: 8 };
 const Q4_IN_8: MatrixFormat = MatrixFormat::Q4 { group: 8 };
 /// Each format; those with groups in groups of 8.
-const FORMATS: [MatrixFormat; 5] =
-    [MatrixFormat::F32, MatrixFormat::F16, MatrixFormat::Bf16, Q8_IN_8, Q4_IN_8];
+const FORMATS: [MatrixFormat; 5] = [MatrixFormat::F32, MatrixFormat::F16, MatrixFormat::Bf16, Q8_IN_8, Q4_IN_8];
 
 /// One device of each kind for the whole file: opening one takes longer than most tests.
 fn backends() -> &'static [Backend; 2] {

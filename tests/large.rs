@@ -10,7 +10,8 @@ mod support;
 use std::time::Instant;
 
 use pplx_embed::hub::Folder;
-use pplx_embed::model::{Data, Dtype, EmbedOptions, LoadOptions, Model};
+use pplx_embed::model::{Data, EmbedOptions, LoadOptions, Model};
+use pplx_embed::numbers::Dtype;
 use safetensors::SafeTensors;
 
 fn check(shape: &str) {

@@ -5,8 +5,9 @@
 mod support;
 
 use pplx_embed::hub::Folder;
-use pplx_embed::model::late::{self, EncodeOptions, MarkerPosition, Role, TokenData, TokenDtype, TokenEmbeddings};
-use pplx_embed::model::{EmbedOptions, Kind, LoadOptions, Model};
+use pplx_embed::model::late::{self, EncodeOptions, MarkerPosition, Role, TokenEmbeddings};
+use pplx_embed::model::{EmbedOptions, LoadOptions, Model, ModelKind};
+use pplx_embed::numbers::{RowBuf, RowFormat};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use support::{Copy, cosine, floats};
@@ -53,13 +54,13 @@ fn encode(model: &Model, role: Role, texts: &[&str], options: EncodeOptions) -> 
 }
 
 fn float32(embeddings: &TokenEmbeddings) -> &[f32] {
-    let TokenData::Float32(data) = &embeddings.data else { panic!("not float32") };
+    let RowBuf::Float32(data) = &embeddings.data else { panic!("not float32") };
     data
 }
 
 fn of(embeddings: &TokenEmbeddings, i: usize) -> &[f32] {
-    let rows = embeddings.rows(i);
-    &float32(embeddings)[rows.start * embeddings.dim..rows.end * embeddings.dim]
+    let rows = embeddings.tokens.rows(i);
+    &float32(embeddings)[rows.start * embeddings.tokens.dim..rows.end * embeddings.tokens.dim]
 }
 
 #[track_caller]
@@ -80,7 +81,7 @@ fn equals_the_oracle(model: &Model, role: Role, name: &str, position: MarkerPosi
     let options = EncodeOptions { marker_position: position, ..Default::default() };
     let all: Vec<&str> = texts.iter().map(|t| t.text.as_str()).collect();
     let got = encode(model, role, &all, options);
-    assert_eq!(got.texts(), texts.len());
+    assert_eq!(got.tokens.texts(), texts.len());
     let mut tokens = 0;
     for (i, text) in texts.iter().enumerate() {
         let (want, key) = match (role, prefix) {
@@ -91,17 +92,17 @@ fn equals_the_oracle(model: &Model, role: Role, name: &str, position: MarkerPosi
         };
         let name = format!("{name} {prefix}{} {key}", text.name);
         tokens += want.ids.len();
-        let rows = got.rows(i);
+        let rows = got.tokens.rows(i);
         let scored: Vec<u32> = want.scored.iter().map(|&at| want.ids[at]).collect();
-        assert_eq!(got.ids[rows.clone()], scored, "ids of {name}");
+        assert_eq!(got.tokens.ids[rows.clone()], scored, "ids of {name}");
         if let Some(places) = &want.places {
             let starts: Vec<usize> = text.text.char_indices().map(|(at, _)| at).chain([text.text.len()]).collect();
             let places: Vec<_> = places.iter().map(|p| p.map(|(from, to)| (starts[from], starts[to]))).collect();
-            assert_eq!(got.ranges[rows], places, "places of {name}");
+            assert_eq!(got.tokens.ranges[rows], places, "places of {name}");
         }
-        same_vectors(of(&got, i), &floats(&tensors, &format!("{prefix}{}.{key}", text.name)), got.dim, &name);
+        same_vectors(of(&got, i), &floats(&tensors, &format!("{prefix}{}.{key}", text.name)), got.tokens.dim, &name);
     }
-    assert_eq!(got.usage.tokens, tokens);
+    assert_eq!(got.tokens.usage.tokens, tokens);
 }
 
 #[test]
@@ -111,7 +112,7 @@ fn vectors_equal_sentence_transformers() {
     equals_the_oracle(&model, Role::Document, "late-st", MarkerPosition::First, "");
     let info = model.info();
     let late = info.late.unwrap();
-    assert_eq!((info.kind, info.dimensions), (Kind::Late, 24));
+    assert_eq!((info.kind, info.dimensions), (ModelKind::Late, 24));
     assert_eq!((late.query_length, late.document_length), (32, 48));
     assert_eq!((late.query_prompt.as_str(), late.document_prompt.as_str()), ("[Q] ", "[D] "));
     let filling = late.query_expansion.unwrap();
@@ -143,7 +144,7 @@ fn filling_to_at_least_a_length_that_the_words_do_not_see() {
 
 #[test]
 fn weights_as_f16_stay_close() {
-    let options = LoadOptions { weights: pplx_embed::model::Held::F16, ..Default::default() };
+    let options = LoadOptions { weights: pplx_embed::model::WeightChoice::F16, ..Default::default() };
     let folder = Folder::new("tests/fixtures/checkpoints/late-st");
     let model = pollster::block_on(Model::load(&folder, options, &())).unwrap();
     let (texts, tensors) = expected("late-st");
@@ -162,16 +163,17 @@ fn a_text_has_the_same_bits_alone_and_in_any_batch() {
     // Enough for several batches of 4,096 tokens.
     let all: Vec<&str> = texts.iter().cycle().take(texts.len() * 12).map(|t| t.text.as_str()).collect();
     for role in [Role::Query, Role::Document] {
-        for dtype in [TokenDtype::Float32, TokenDtype::Binary] {
+        for dtype in [RowFormat::Float32, RowFormat::Binary] {
             let options = EncodeOptions { dtype, ..Default::default() };
             let batch = encode(&model, role, &all, options);
             let reversed: Vec<&str> = all.iter().rev().copied().collect();
             let reversed = encode(&model, role, &reversed, options);
             let row = |e: &TokenEmbeddings, i: usize| -> Vec<u8> {
-                let rows = e.rows(i).start * e.row_len()..e.rows(i).end * e.row_len();
+                let rows = e.tokens.rows(i).start * e.data.format().row_len(e.tokens.dim)
+                    ..e.tokens.rows(i).end * e.data.format().row_len(e.tokens.dim);
                 match &e.data {
-                    TokenData::Float32(data) => bytemuck::cast_slice(&data[rows]).to_vec(),
-                    TokenData::Binary(data) => data[rows].to_vec(),
+                    RowBuf::Float32(data) => bytemuck::cast_slice(&data[rows]).to_vec(),
+                    RowBuf::Binary(data) => data[rows].to_vec(),
                     _ => panic!("another dtype"),
                 }
             };
@@ -194,12 +196,14 @@ fn every_form_is_the_float32_vectors_rounded() {
         encode(&model, Role::Document, &all, EncodeOptions { dtype, pool_factor, ..Default::default() })
     };
     for factor in [None, Some(2)] {
-        let whole = form(TokenDtype::Float32, factor);
-        let TokenData::Float16(halves) = form(TokenDtype::Float16, factor).data else { panic!("not float16") };
-        let TokenData::Int8 { codes, scales } = form(TokenDtype::Int8, factor).data else { panic!("not int8") };
-        let TokenData::Binary(bits) = form(TokenDtype::Binary, factor).data else { panic!("not binary") };
-        assert_eq!((codes.len(), scales.len()), (whole.ids.len() * 24, whole.ids.len()));
-        assert_eq!(bits.len(), whole.ids.len() * 3);
+        let whole = form(RowFormat::Float32, factor);
+        let RowBuf::Float16(halves) = form(RowFormat::Float16, factor).data else { panic!("not float16") };
+        let RowBuf::Int8 { codes, scales: Some(scales) } = form(RowFormat::Int8, factor).data else {
+            panic!("not int8")
+        };
+        let RowBuf::Binary(bits) = form(RowFormat::Binary, factor).data else { panic!("not binary") };
+        assert_eq!((codes.len(), scales.len()), (whole.tokens.ids.len() * 24, whole.tokens.ids.len()));
+        assert_eq!(bits.len(), whole.tokens.ids.len() * 3);
         for (i, &v) in float32(&whole).iter().enumerate() {
             let (row, column) = (i / 24, i % 24);
             assert!((halves[i].to_f32() - v).abs() <= v.abs() / 2048.0 + 1e-7, "float16 {i}");
@@ -243,13 +247,13 @@ fn pooled_documents_equal_pylate() {
         let marker_position = MarkerPosition::Second;
         let options = EncodeOptions { pool_factor: Some(factor), marker_position, ..Default::default() };
         let got = encode(&model, Role::Document, &all, options);
-        assert_eq!(got.ids.len(), *got.offsets.last().unwrap());
+        assert_eq!(got.tokens.ids.len(), *got.tokens.offsets.last().unwrap());
         for (i, text) in texts.iter().enumerate() {
             let want = floats(&tensors, &format!("{}.pooled{factor}", text.name));
-            same_vectors(of(&got, i), &want, got.dim, &format!("{} by {factor}", text.name));
+            same_vectors(of(&got, i), &want, got.tokens.dim, &format!("{} by {factor}", text.name));
             // The first vector is the document's own first, with its token.
-            if let Some(first) = got.rows(i).next() {
-                assert_eq!(got.ids[first], text.document.ids[text.document.scored[0]], "{}", text.name);
+            if let Some(first) = got.tokens.rows(i).next() {
+                assert_eq!(got.tokens.ids[first], text.document.ids[text.document.scored[0]], "{}", text.name);
             }
         }
     }
@@ -260,15 +264,15 @@ fn a_text_beyond_the_limit_is_cut_and_reported() {
     let model = checkpoint("late-st");
     let long = "a\n".repeat(60);
     let got = encode(&model, Role::Document, &["a", &long], EncodeOptions::default());
-    assert_eq!(got.usage.truncated, [1]);
-    assert_eq!(got.rows(1).len(), 48);
+    assert_eq!(got.tokens.usage.truncated, [1]);
+    assert_eq!(got.tokens.rows(1).len(), 48);
     // Its 47 tokens after the marker are its first 47 characters.
-    assert_eq!(got.ranges[got.rows(1).end - 1], Some((46, 47)));
+    assert_eq!(got.tokens.ranges[got.tokens.rows(1).end - 1], Some((46, 47)));
     let got = encode(&model, Role::Query, &[&long, "a"], EncodeOptions::default());
-    assert_eq!(got.usage.truncated, [0]);
-    assert_eq!((got.rows(0).len(), got.rows(1).len(), got.usage.tokens), (32, 32, 64));
+    assert_eq!(got.tokens.usage.truncated, [0]);
+    assert_eq!((got.tokens.rows(0).len(), got.tokens.rows(1).len(), got.tokens.usage.tokens), (32, 32, 64));
     let none = encode(&model, Role::Query, &[], EncodeOptions::default());
-    assert_eq!((none.texts(), none.offsets.len(), float32(&none).len()), (0, 1, 0));
+    assert_eq!((none.tokens.texts(), none.tokens.offsets.len(), float32(&none).len()), (0, 1, 0));
 }
 
 #[test]

@@ -5,9 +5,9 @@
 mod support;
 
 use pplx_embed::hub::Folder;
-use pplx_embed::model::{Held, LoadOptions, Model};
+use pplx_embed::model::{LoadOptions, Model, WeightChoice};
 
-fn load(name: &str, weights: Held) -> Model {
+fn load(name: &str, weights: WeightChoice) -> Model {
     let folder = Folder::new(format!("tests/fixtures/checkpoints/{name}"));
     pollster::block_on(Model::load(&folder, LoadOptions { weights, ..Default::default() }, &())).unwrap()
 }
@@ -20,7 +20,7 @@ fn expected(file: &str) -> Vec<u8> {
 fn every_form_of_every_checkpoint_equals_transformers() {
     for name in support::CHECKPOINTS {
         let (json, tensors) = (expected(&format!("{name}.json")), expected(&format!("{name}.safetensors")));
-        let model = load(name, Held::Auto);
+        let model = load(name, WeightChoice::Auto);
         pollster::block_on(support::vectors_equal_transformers(&model, &json, &tensors));
     }
 }
@@ -29,7 +29,7 @@ fn every_form_of_every_checkpoint_equals_transformers() {
 fn weights_widened_to_f32_equal_transformers() {
     for name in ["bf16-gqa4-sharded", "f16-mha"] {
         let (json, tensors) = (expected(&format!("{name}.json")), expected(&format!("{name}.safetensors")));
-        let model = load(name, Held::F32);
+        let model = load(name, WeightChoice::F32);
         pollster::block_on(support::vectors_equal_transformers(&model, &json, &tensors));
     }
 }
@@ -38,7 +38,7 @@ fn weights_widened_to_f32_equal_transformers() {
 fn every_layer_equals_transformers() {
     for name in support::CHECKPOINTS {
         let (json, tensors) = (expected(&format!("{name}.json")), expected(&format!("{name}.safetensors")));
-        let model = load(name, Held::Auto);
+        let model = load(name, WeightChoice::Auto);
         pollster::block_on(support::hidden_states_equal_transformers(&model, &json, &tensors));
     }
 }
@@ -46,7 +46,7 @@ fn every_layer_equals_transformers() {
 #[test]
 fn a_text_has_the_same_bits_alone_and_in_any_batch() {
     for name in support::CHECKPOINTS {
-        let model = load(name, Held::Auto);
+        let model = load(name, WeightChoice::Auto);
         pollster::block_on(support::bits_do_not_depend_on_the_batch(&model, &expected(&format!("{name}.json"))));
     }
 }

@@ -6,14 +6,14 @@
 use std::time::Instant;
 
 use half::f16;
-use pplx_embed::checkpoint::{Loss, Quantizer, Rows, mlx_rule};
+use pplx_embed::checkpoint::{Loss, MatrixRows, Quantizer, mlx_rule};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 
 const EVERY: [(u32, u32); 6] = [(4, 32), (4, 64), (4, 128), (8, 32), (8, 64), (8, 128)];
 
-fn quantised(bits: u32, group: u32, values: &[f32], k: usize) -> Rows {
-    let mut rows = Rows::default();
+fn quantised(bits: u32, group: u32, values: &[f32], k: usize) -> MatrixRows {
+    let mut rows = MatrixRows::default();
     Quantizer::new(bits, group).unwrap().rows("w", values, k, &mut rows).unwrap();
     rows
 }
@@ -186,7 +186,7 @@ fn scales_among_the_subnormals_are_nearly_the_best_there_are() {
 #[test]
 fn what_cannot_be_held_is_refused_by_the_tensors_name() {
     let quantizer = Quantizer::new(4, 32).unwrap();
-    let mut out = Rows { values: vec![7], groups: vec![[1.0, 2.0]] };
+    let mut out = MatrixRows { values: vec![7], groups: vec![[1.0, 2.0]] };
     let before = out.clone();
     for (bad, words) in
         [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (f32::NEG_INFINITY, "-inf"), (1e30, "F16"), (-7e4, "F16")]
@@ -215,7 +215,7 @@ fn what_cannot_be_held_is_refused_by_the_tensors_name() {
 #[test]
 fn the_loss_is_that_of_the_codes() {
     let weights: Vec<f32> = (0..3 * 192).map(|i| (i as f32 * 1.3).sin() * 0.1).collect();
-    let mut rows = Rows::default();
+    let mut rows = MatrixRows::default();
     let loss = Quantizer::new(4, 64).unwrap().rows("w", &weights, 192, &mut rows).unwrap();
     let error = squared_error(&dequantised(4, 64, &rows.values, &rows.groups), &weights);
     let squares: f64 = weights.iter().map(|&w| f64::from(w).powi(2)).sum();
@@ -275,7 +275,7 @@ fn error_and_time_beside_mlx_rule() {
         for (bits, group) in EVERY {
             let n = group as usize;
             let quantizer = Quantizer::new(bits, group).unwrap();
-            let mut rows = Rows::default();
+            let mut rows = MatrixRows::default();
             let loss = quantizer.rows("w", &weights, 1024, &mut rows).unwrap();
             let squares: f64 = weights.iter().map(|&w| f64::from(w).powi(2)).sum();
             let relative = |error: f64| (error / squares).sqrt();
@@ -284,7 +284,7 @@ fn error_and_time_beside_mlx_rule() {
             let mlx = relative(weights.chunks(n).map(|group| mlx_error(bits, group)).sum());
             assert!(ours < mlx);
             let ns = nanoseconds(WEIGHTS, || {
-                rows = Rows::default();
+                rows = MatrixRows::default();
                 quantizer.rows("w", &weights, 1024, &mut rows).unwrap();
             });
             let mlx_ns = nanoseconds(WEIGHTS, || {

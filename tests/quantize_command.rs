@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use half::f16;
-use pplx_embed::checkpoint::{Header, Number, Quantizer, Rows, ShardWriter, Tensor};
+use pplx_embed::checkpoint::{Header, MatrixRows, Quantizer, ShardWriter, Tensor};
+use pplx_embed::numbers::Float;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
@@ -196,7 +197,7 @@ fn check(source: &Path, output: &Path, bits: u32, group: u32, embedding_bits: u3
         };
         let (scales, biases) = (part("scales"), part("biases"));
         let weights = wide(dtype, &bytes);
-        let mut want = Rows::default();
+        let mut want = MatrixRows::default();
         Quantizer::new(bits, group).unwrap().rows(&name, &weights, k, &mut want).unwrap();
         assert_eq!(out_bytes, want.values, "{name}");
         let groups: Vec<[f32; 2]> = scales.iter().zip(&biases).map(|(s, b)| [*s, *b]).collect();

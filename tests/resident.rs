@@ -9,46 +9,48 @@ use std::cell::Cell;
 use std::sync::OnceLock;
 
 use pollster::block_on;
-use pplx_embed::gpu::{Family, Gpu, Keep, KeepBuffers, Recorder, TokenForm, probe};
-use pplx_embed::maxsim::{Limits, Options, Resident, Scorer, TokenData, Tokens};
+use pplx_embed::backend::{Backend, Buffer, Operation, probe};
+use pplx_embed::maxsim::{Options, PieceSizes, Resident, Scorer, TokenVectors};
+use pplx_embed::numbers::RowData;
+use pplx_embed::numbers::RowFormat;
 use pplx_embed::{Error, Progress, Watch};
-use support::maxsim::{FORMS, Form, Items, close, oracle};
+use support::maxsim::{FORMS, Items, close, oracle};
 
 /// Empty documents, ones of a token, of a strip and one more or less, and of several; none, one and two at an end.
 const LENGTHS: [usize; 16] = [0, 1, 1, 64, 0, 63, 65, 300, 0, 0, 1, 16, 17, 5, 129, 0];
 
-fn gpu() -> &'static Gpu {
-    static GPU: OnceLock<Gpu> = OnceLock::new();
-    GPU.get_or_init(|| block_on(Gpu::open()).unwrap())
+fn gpu() -> &'static Backend {
+    static GPU: OnceLock<Backend> = OnceLock::new();
+    GPU.get_or_init(|| block_on(Backend::gpu()).unwrap())
 }
 
 fn scorers() -> &'static [Scorer; 2] {
     static SCORERS: OnceLock<[Scorer; 2]> = OnceLock::new();
-    SCORERS.get_or_init(|| [Family::Strip, Family::Tile].map(Scorer::of))
+    SCORERS.get_or_init(|| ["strip", "tile"].map(Scorer::of))
 }
 
 /// Rows of items in a buffer that has room for three more, which are not zeros.
 struct Buffers {
-    data: wgpu::Buffer,
-    scales: Option<wgpu::Buffer>,
+    data: Buffer,
+    scales: Option<Buffer>,
 }
 
 impl Buffers {
     fn of(items: &Items) -> Self {
         let tokens = items.tokens();
-        let (form, dim) = (tokens.form(), items.dim as u32);
+        let (format, dim) = (tokens.format(), items.dim as u32);
         let mut rows = Vec::new();
-        form.pad_rows(tokens.bytes(), dim, &mut rows);
-        rows.resize(rows.len() + 3 * form.row_bytes(dim) as usize, 0x3c);
+        format.pad_rows(tokens.data.bytes(), dim, &mut rows);
+        rows.resize(rows.len() + 3 * format.padded_bytes(dim) as usize, 0x3c);
         let scales = [&items.scales[..], &[9.0; 3]].concat();
-        let scales = (items.form == Form::I8).then(|| gpu().storage_of("scales", &scales).unwrap());
-        Self { data: gpu().storage_of("rows", &rows).unwrap(), scales }
+        let scales = (items.form == RowFormat::Int8).then(|| gpu().buffer_of("scales", &scales).unwrap());
+        Self { data: gpu().buffer_of("rows", &rows).unwrap(), scales }
     }
 
     fn resident<'a>(&'a self, items: &'a Items) -> Resident<'a> {
         let tokens = items.tokens();
         Resident {
-            form: tokens.form(),
+            format: tokens.format(),
             dim: items.dim,
             offsets: &items.offsets,
             data: &self.data,
@@ -75,7 +77,7 @@ fn bits(scores: &[f32]) -> Vec<u32> {
 fn every_form_has_the_bits_of_documents_that_are_uploaded() {
     for scorer in scorers() {
         for (form, dim) in FORMS.into_iter().flat_map(|form| [1, 3, 96, 128, 130].map(|dim| (form, dim))) {
-            let queries = Items::random(Form::F32, dim, &[1, 9, 33, 70], 1);
+            let queries = Items::random(RowFormat::Float32, dim, &[1, 9, 33, 70], 1);
             let documents = Items::random(form, dim, &LENGTHS, 2);
             let buffers = Buffers::of(&documents);
             let got = block_on(scorer.score_resident(gpu(), queries.tokens(), buffers.resident(&documents), None, &()));
@@ -103,7 +105,7 @@ fn chosen_documents_score_as_among_all_whatever_lies_between_them() {
         &[],
     ];
     for (scorer, form) in scorers().iter().flat_map(|s| FORMS.map(|form| (s, form))) {
-        let queries = Items::random(Form::F32, 40, &[3, 33, 65], 1);
+        let queries = Items::random(RowFormat::Float32, 40, &[3, 33, 65], 1);
         let documents = Items::random(form, 40, &LENGTHS, 2);
         let buffers = Buffers::of(&documents);
         let all = uploaded(scorer, &queries, &documents, None);
@@ -118,16 +120,16 @@ fn chosen_documents_score_as_among_all_whatever_lies_between_them() {
 #[test]
 fn any_cut_into_passes_and_groups_gives_the_same_bits() {
     let pairs: Vec<(u32, u32)> = (0..60).map(|i| (i * 7 % 4, i * 11 % 16)).collect();
-    for family in [Family::Strip, Family::Tile] {
+    for family in ["strip", "tile"] {
         let mut scorer = Scorer::of(family);
         for form in FORMS {
-            let queries = Items::random(Form::F32, 24, &[3, 33, 1, 12], 1);
+            let queries = Items::random(RowFormat::Float32, 24, &[3, 33, 1, 12], 1);
             let documents = Items::random(form, 24, &LENGTHS, 2);
             let buffers = Buffers::of(&documents);
             let [all, some] = [None, Some(&pairs[..])].map(|p| uploaded(&scorers()[0], &queries, &documents, p));
             for (query_rows, best) in [(32_768, 1 << 20), (5, 16), (1, 1), (40, 64), (49, 150)] {
                 // However small a shard is, what is on the device is not cut.
-                scorer = scorer.limited(Limits { shard_bytes: 1, query_rows, best });
+                scorer = scorer.with_sizes(PieceSizes { shard_bytes: 1, query_rows, best });
                 let what = format!("{form:?} {family:?} {query_rows} {best}");
                 assert_eq!(resident(&scorer, &queries, buffers.resident(&documents), None), all, "{what}");
                 let of_pairs = resident(&scorer, &queries, buffers.resident(&documents), Some(&pairs));
@@ -139,9 +141,9 @@ fn any_cut_into_passes_and_groups_gives_the_same_bits() {
 
 #[test]
 fn a_document_of_100_000_tokens_and_100_000_documents_of_one() {
-    let queries = Items::random(Form::F32, 4, &[3], 1);
+    let queries = Items::random(RowFormat::Float32, 4, &[3], 1);
     for lengths in [vec![1, 100_000, 0, 2], vec![1; 100_000]] {
-        let documents = Items::random(Form::F16, 4, &lengths, 2);
+        let documents = Items::random(RowFormat::Float16, 4, &lengths, 2);
         let buffers = Buffers::of(&documents);
         for scorer in scorers() {
             let got = resident(scorer, &queries, buffers.resident(&documents), None);
@@ -155,38 +157,35 @@ fn a_document_of_100_000_tokens_and_100_000_documents_of_one() {
 
 #[test]
 fn vectors_kept_on_the_device_score_as_the_host_rounds_them() {
-    for (kept, dtype) in
-        [(TokenForm::F32, Form::F32), (TokenForm::F16, Form::F16), (TokenForm::I8, Form::I8), (TokenForm::B1, Form::B1)]
-    {
+    for format in FORMS {
         let dim = 50;
-        let queries = Items::random(Form::F32, dim, &[3, 20], 1);
-        let mut documents = Items::random(dtype, dim, &LENGTHS, 2);
-        let rows: Vec<_> = documents.floats.chunks(dim).map(pplx_embed::cpu::scaled_int8).collect();
+        let queries = Items::random(RowFormat::Float32, dim, &[3, 20], 1);
+        let mut documents = Items::random(format, dim, &LENGTHS, 2);
+        let rows: Vec<_> = documents.floats.chunks(dim).map(pplx_embed::numbers::scaled_int8).collect();
         documents.codes = rows.iter().flat_map(|(codes, _)| codes).copied().collect();
         documents.scales = rows.iter().map(|(_, scale)| *scale).collect();
         let count = documents.scales.len() as u32;
-        let vectors = gpu().storage_of("vectors", &documents.floats).unwrap();
-        let data = gpu().storage("rows", u64::from(count * kept.row_bytes(dim as u32))).unwrap();
-        let scales = (kept == TokenForm::I8).then(|| gpu().storage("scales", u64::from(count) * 4).unwrap());
-        let kernels = block_on(Keep::new(gpu(), kept)).unwrap();
-        let mut run = Recorder::for_keep(gpu(), &kernels, &());
-        let buffers = KeepBuffers { vectors: &vectors, data: &data, scales: scales.as_ref() };
-        run.keep(buffers, 0..100, 0, dim as u32);
-        run.keep(buffers, 100..count, 100, dim as u32);
+        let vectors = gpu().buffer_of("vectors", &documents.floats).unwrap();
+        let data = gpu().buffer("rows", u64::from(count * format.padded_bytes(dim as u32))).unwrap();
+        let scales = (format == RowFormat::Int8).then(|| gpu().buffer("scales", u64::from(count) * 4).unwrap());
+        let kernels = block_on(gpu().kernels(&[Operation::PackRows(format)])).unwrap();
+        let mut run = gpu().run(&kernels, &()).unwrap();
+        run.pack_rows(format, &vectors, (&data, scales.as_ref()), 0..100, 0, dim as u32).unwrap();
+        run.pack_rows(format, &vectors, (&data, scales.as_ref()), 100..count, 100, dim as u32).unwrap();
         block_on(run.finish()).unwrap();
+        let on_device = Buffers { data, scales };
         for scorer in scorers() {
-            let on_device = Buffers { data: data.clone(), scales: scales.clone() };
             let got = resident(scorer, &queries, on_device.resident(&documents), None);
-            assert_eq!(got, uploaded(scorer, &queries, &documents, None), "{kept:?}");
+            assert_eq!(got, uploaded(scorer, &queries, &documents, None), "{format:?}");
         }
     }
 }
 
 #[test]
 fn nothing_to_score_is_an_empty_result() {
-    let queries = Items::random(Form::F32, 8, &[2, 1], 1);
-    let none = Items::random(Form::F32, 8, &[], 2);
-    let hollow = Items::random(Form::F32, 8, &[0; 70_000], 3);
+    let queries = Items::random(RowFormat::Float32, 8, &[2, 1], 1);
+    let none = Items::random(RowFormat::Float32, 8, &[], 2);
+    let hollow = Items::random(RowFormat::Float32, 8, &[0; 70_000], 3);
     let (of_none, of_hollow) = (Buffers::of(&none), Buffers::of(&hollow));
     for scorer in scorers() {
         assert!(resident(scorer, &queries, of_none.resident(&none), None).is_empty());
@@ -198,8 +197,8 @@ fn nothing_to_score_is_an_empty_result() {
 
 #[test]
 fn what_cannot_be_scored_is_refused_by_field() {
-    let items = Items::random(Form::I8, 4, &[2, 1], 1);
-    let queries = Items::random(Form::F32, 4, &[1], 1);
+    let items = Items::random(RowFormat::Int8, 4, &[2, 1], 1);
+    let queries = Items::random(RowFormat::Float32, 4, &[1], 1);
     let buffers = Buffers::of(&items);
     let good = buffers.resident(&items);
     let refused = |documents: Resident<'_>, pairs: Option<&[(u32, u32)]>, words: &str| {
@@ -213,7 +212,7 @@ fn what_cannot_be_scored_is_refused_by_field() {
     refused(Resident { offsets: &[0, 2, 1], ..good }, None, "documents.offsets[2]: 1, allowed is 2 or more");
     refused(Resident { offsets: &[0, 99], ..good }, None, "documents.data: has 32 bytes, the offsets end with 99 rows");
     refused(Resident { offsets: &[0, u64::MAX], ..good }, None, "documents.data: has 32 bytes");
-    let wide = gpu().storage("rows", 400).unwrap();
+    let wide = gpu().buffer("rows", 400).unwrap();
     refused(Resident { offsets: &[0, 99], data: &wide, ..good }, None, "documents.scales: has 32 bytes");
     refused(Resident { dim: 0, ..good }, None, "documents.dim: 0");
     refused(Resident { dim: 3, ..good }, None, "documents.dim: 3, allowed is 4, as the queries have");
@@ -225,8 +224,8 @@ fn what_cannot_be_scored_is_refused_by_field() {
 #[test]
 fn numbers_that_are_large_are_scored_where_no_sum_can_leave_float32() {
     let floats: Vec<f32> = probe::values(3, 40).iter().map(|v| v * 1e30).collect();
-    let documents = Items::new(Form::F32, 4, &[3, 7], floats);
-    let queries = Items::random(Form::F32, 4, &[2], 1);
+    let documents = Items::new(RowFormat::Float32, 4, &[3, 7], floats);
+    let queries = Items::random(RowFormat::Float32, 4, &[2], 1);
     let buffers = Buffers::of(&documents);
     for scorer in scorers() {
         let got = resident(scorer, &queries, buffers.resident(&documents), None);
@@ -234,9 +233,9 @@ fn numbers_that_are_large_are_scored_where_no_sum_can_leave_float32() {
         assert!(got.iter().all(|&b| f32::from_bits(b).is_finite()));
     }
     let ones = [1i8; 4];
-    let tokens = |data| Tokens { data, offsets: &[0, 1], dim: 4 };
-    assert_eq!(tokens(TokenData::Int8 { codes: &ones, scales: Some(&[-2.0]) }).peak(), 256.0);
-    assert_eq!(tokens(TokenData::Float32(&[0.5, -3.0, 0.0, 1.0])).peak(), 3.0);
+    let tokens = |data| TokenVectors { data, offsets: &[0, 1], dim: 4 };
+    assert_eq!(tokens(RowData::Int8 { codes: &ones, scales: Some(&[-2.0]) }).peak(), 256.0);
+    assert_eq!(tokens(RowData::Float32(&[0.5, -3.0, 0.0, 1.0])).peak(), 3.0);
 }
 
 /// Cancels when it has been asked so often.
@@ -255,10 +254,10 @@ impl Watch for Patience {
 
 #[test]
 fn cancelling_leaves_documents_and_a_scorer_that_work() {
-    let queries = Items::random(Form::F32, 8, &[3, 5], 1);
-    let documents = Items::random(Form::F32, 8, &LENGTHS, 2);
+    let queries = Items::random(RowFormat::Float32, 8, &[3, 5], 1);
+    let documents = Items::random(RowFormat::Float32, 8, &LENGTHS, 2);
     let buffers = Buffers::of(&documents);
-    let scorer = Scorer::of(Family::Strip).limited(Limits { best: 16, ..Limits::default() });
+    let scorer = Scorer::of("strip").with_sizes(PieceSizes { best: 16, ..PieceSizes::default() });
     let expected = resident(&scorer, &queries, buffers.resident(&documents), None);
     for asked in [1, 2, 5] {
         let watch = Patience(Cell::new(asked));

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 use pplx_embed::hub::Folder;
-use pplx_embed::model::{Data, Dtype, EmbedOptions, LoadOptions, Model, Tokenizer};
+use pplx_embed::model::{Data, EmbedOptions, LoadOptions, Model, Tokenizer};
+use pplx_embed::numbers::Dtype;
 
 #[test]
 fn a_text_beyond_the_limit_is_cut_at_its_end_and_reported() {

@@ -8,32 +8,49 @@ mod support;
 
 use std::cell::Cell;
 
-use pplx_embed::gpu::{
-    Dense, DenseForm, Family, Form, Gpu, Heads, Keep, Kernels, Linear, Storage, TokenForm, WeightType, probe, shaders,
-};
+use pplx_embed::backend::probe::{self, Probe};
+use pplx_embed::backend::{Backend, Heads, Operation, shaders};
 use pplx_embed::hub::{ByteStream, NoDerivedFile, Source};
 use pplx_embed::maxsim::Scorer;
 use pplx_embed::model::{LoadOptions, Model};
+use pplx_embed::numbers::{Dtype, MatrixFormat, RowFormat};
 use pplx_embed::{Error, Result};
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_browser);
 
 /// One device for the kernels' tests: opening one takes longer than most of them.
-async fn gpu() -> &'static Gpu {
-    thread_local!(static GPU: Cell<Option<&'static Gpu>> = const { Cell::new(None) });
+async fn gpu() -> &'static Backend {
+    thread_local!(static GPU: Cell<Option<&'static Backend>> = const { Cell::new(None) });
     if GPU.get().is_none() {
-        GPU.set(Some(Box::leak(Box::new(Gpu::open().await.unwrap()))));
+        GPU.set(Some(Box::leak(Box::new(Backend::gpu().await.unwrap()))));
     }
     GPU.get().unwrap()
 }
 
+/// Each format; those with groups in groups of 8.
+const FORMATS: [MatrixFormat; 5] = [
+    MatrixFormat::F32,
+    MatrixFormat::F16,
+    MatrixFormat::Bf16,
+    MatrixFormat::Q8 { group: 8 },
+    MatrixFormat::Q4 { group: 8 },
+];
+
+/// Runs `test` with kernels for `operations`, on the GPU and on the processor.
+async fn on_each(operations: &[Operation], test: impl AsyncFn(&Probe<'_>)) {
+    for backend in [gpu().await, &Backend::cpu()] {
+        let kernels = backend.kernels(operations).await.unwrap();
+        test(&Probe { backend, kernels: &kernels, tolerance: 2e-5 }).await;
+    }
+}
+
 #[wasm_bindgen_test]
 async fn chrome_compiles_every_shader() {
-    let gpu = gpu().await;
+    let Backend::Gpu(gpu) = gpu().await else { panic!("no GPU") };
     assert_eq!(gpu.adapter().backend, "webgpu");
-    for (name, source) in shaders::ALL {
-        shaders::compile(gpu, name, source).await.unwrap();
+    for shader in shaders::ALL {
+        shaders::compile(gpu, shader.name, shader.source).await.unwrap();
     }
     let broken = shaders::compile(gpu, "broken", "@compute @workgroup_size(1) fn main() { let x: u32 = 1.5; }").await;
     assert!(matches!(broken, Err(Error::Gpu { .. })), "{broken:?}");
@@ -41,94 +58,97 @@ async fn chrome_compiles_every_shader() {
 
 #[wasm_bindgen_test]
 async fn matmul_and_swiglu_at_the_edges_of_their_tiles() {
-    let gpu = gpu().await;
-    let all = [WeightType::F32, WeightType::F16, WeightType::Bf16, WeightType::Q8, WeightType::Q4];
-    let kernels = Kernels::new(gpu, &all).await.unwrap();
-    for weight_type in all {
-        let storage = Storage { weight_type, group: if weight_type.is_affine() { 8 } else { 0 } };
-        for rows in [1, 4, 33] {
-            for n in [1, 8, 63, 65] {
-                probe::matmul(gpu, &kernels, storage, [rows, n, 24], u64::MAX).await.unwrap();
-                probe::swiglu(gpu, &kernels, storage, [rows, n, 16], u64::MAX).await.unwrap();
+    on_each(&Operation::of_encoder(&FORMATS), async |probe| {
+        for format in FORMATS {
+            for rows in [1, 4, 33] {
+                for n in [1, 8, 63, 65] {
+                    probe::matmul(probe, format, [rows, n, 24], u64::MAX).await.unwrap();
+                    probe::swiglu(probe, format, [rows, n, 16], u64::MAX).await.unwrap();
+                }
             }
+            probe::matmul(probe, format, [5, 13, 3072], u64::MAX).await.unwrap();
+            // The weight cut into parts of 9 rows.
+            let row = format.value_bytes(24).max(format.row_groups(24) * 8);
+            probe::matmul(probe, format, [5, 30, 24], 9 * row).await.unwrap();
+            probe::swiglu(probe, format, [5, 30, 24], 2 * 9 * row).await.unwrap();
         }
-        probe::matmul(gpu, &kernels, storage, [5, 13, 3072], u64::MAX).await.unwrap();
-        // The weight cut into parts of 9 rows.
-        let row = storage.row_bytes(24).max(u64::from(storage.row_groups(24)) * 8);
-        probe::matmul(gpu, &kernels, storage, [5, 30, 24], 9 * row).await.unwrap();
-        probe::swiglu(gpu, &kernels, storage, [5, 30, 24], 2 * 9 * row).await.unwrap();
-    }
+    })
+    .await;
 }
 
 #[wasm_bindgen_test]
 async fn affine_weights_in_every_size_of_group() {
-    let gpu = gpu().await;
-    let kernels = Kernels::new(gpu, &[WeightType::Q8, WeightType::Q4]).await.unwrap();
-    for weight_type in [WeightType::Q8, WeightType::Q4] {
+    on_each(&Operation::of_encoder(&FORMATS[3..]), async |probe| {
         for group in [4, 32, 64, 128, u32::MAX] {
-            for k in [8, 64, 72, 136] {
-                let storage = Storage { weight_type, group };
-                probe::matmul(gpu, &kernels, storage, [5, 9, k], u64::MAX).await.unwrap();
-                probe::swiglu(gpu, &kernels, storage, [5, 5, k], u64::MAX).await.unwrap();
+            for format in [MatrixFormat::Q8 { group }, MatrixFormat::Q4 { group }] {
+                for k in [8, 64, 72, 136] {
+                    probe::matmul(probe, format, [5, 9, k], u64::MAX).await.unwrap();
+                    probe::swiglu(probe, format, [5, 5, k], u64::MAX).await.unwrap();
+                }
             }
         }
-    }
+    })
+    .await;
 }
 
 #[wasm_bindgen_test]
 async fn allocating_gives_what_was_made() {
     let gpu = gpu().await;
-    let storage = Storage { weight_type: WeightType::Q4, group: 32 };
-    let made = gpu.allocate(|| Linear::pair(gpu, "w", 8, 64, storage), Linear::destroy).await.unwrap();
+    let made = gpu.allocate(|| gpu.weight("w", [2, 8, 64], MatrixFormat::Q4 { group: 32 })).await.unwrap();
     assert_eq!(made.bytes(), 2 * 8 * (32 + 16));
-    made.destroy();
 }
 
 #[wasm_bindgen_test]
 async fn the_other_kernels_at_the_edges_of_theirs() {
-    let gpu = gpu().await;
-    let kernels = Kernels::new(gpu, &[WeightType::F32]).await.unwrap();
-    for h in [4, 252, 260, 1028, 2560] {
-        probe::rms_norm(gpu, &kernels, 3, h).await.unwrap();
-    }
-    for (dh, [rows, heads]) in [(4, [1, 1]), (20, [7, 3]), (64, [31, 2]), (128, [9, 16]), (256, [2, 1])] {
-        probe::head_norm_rope(gpu, &kernels, rows, [heads, dh]).await.unwrap();
-    }
-    for causal in [false, true] {
-        for length in [1, 4, 5, 8, 9, 17, 67] {
-            let heads = Heads { query: 2, key: 1, dim: 16, causal };
-            probe::attention(gpu, &kernels, &[length], heads).await.unwrap();
+    on_each(&Operation::of_encoder(&[]), async |probe| {
+        for h in [4, 252, 260, 1028, 2560] {
+            probe::rms_norm(probe, 3, h).await.unwrap();
         }
-        for (query, key, dim) in [(1, 1, 4), (3, 3, 20), (4, 2, 64), (6, 2, 8), (4, 1, 128), (2, 1, 256)] {
-            let heads = Heads { query, key, dim, causal };
-            probe::attention(gpu, &kernels, &[5, 1, 8, 13, 4], heads).await.unwrap();
+        for (dh, [rows, heads]) in [(4, [1, 1]), (20, [7, 3]), (64, [31, 2]), (128, [9, 16]), (256, [2, 1])] {
+            probe::head_norm_rope(probe, rows, [heads, dh]).await.unwrap();
         }
-    }
-    for lengths in [&[0][..], &[0, 3, 0], &[63, 64, 65]] {
-        for d in [1, 4, 31, 33, 100] {
-            for form in [Form::Float32, Form::Int8, Form::Binary, Form::Ubinary] {
-                probe::pool_quantise(gpu, &kernels, lengths, [100, d], form, form == Form::Float32).await.unwrap();
+        for causal in [false, true] {
+            for length in [1, 4, 5, 8, 9, 17, 67] {
+                let heads = Heads { query: 2, key: 1, dim: 16, causal };
+                probe::attention(probe, &[length], heads).await.unwrap();
+            }
+            for (query, key, dim) in [(1, 1, 4), (3, 3, 20), (4, 2, 64), (6, 2, 8), (4, 1, 128), (2, 1, 256)] {
+                let heads = Heads { query, key, dim, causal };
+                probe::attention(probe, &[5, 1, 8, 13, 4], heads).await.unwrap();
             }
         }
-    }
+        for lengths in [&[0][..], &[0, 3, 0], &[63, 64, 65]] {
+            probe::pool(probe, lengths, 100).await.unwrap();
+        }
+        for d in [1, 4, 31, 33, 100] {
+            for dtype in [Dtype::Float32, Dtype::Int8, Dtype::Binary, Dtype::Ubinary] {
+                probe::quantize(probe, 5, [100, d], dtype, dtype == Dtype::Float32).await.unwrap();
+            }
+        }
+    })
+    .await;
 }
 
 #[wasm_bindgen_test]
 async fn the_kernels_of_rows_at_the_edges_of_theirs() {
-    let gpu = gpu().await;
-    for form in [DenseForm::I8, DenseForm::F32, DenseForm::B1] {
-        let kernel = Dense::new(gpu, form).await.unwrap();
-        for (queries, rows) in [(1, 64), (2, 65), (8, 63), (9, 1)] {
-            for dim in [1, 17, 128, 130] {
-                probe::dense(gpu, &kernel, [queries, rows, dim]).await.unwrap();
+    let all = [RowFormat::Float32, RowFormat::Float16, RowFormat::Int8, RowFormat::Binary];
+    for format in [RowFormat::Int8, RowFormat::Float32, RowFormat::Binary] {
+        on_each(&[Operation::Dense(format)], async |probe| {
+            for (queries, rows) in [(1, 64), (2, 65), (8, 63), (9, 1)] {
+                for dim in [1, 17, 128, 130] {
+                    probe::dense(probe, format, [queries, rows, dim]).await.unwrap();
+                }
             }
-        }
+        })
+        .await;
     }
-    for form in [TokenForm::F32, TokenForm::F16, TokenForm::I8, TokenForm::B1] {
-        let kernels = Keep::new(gpu, form).await.unwrap();
-        for dim in [1, 3, 4, 96, 127, 128, 130] {
-            probe::keep(gpu, &kernels, 65, dim).await.unwrap();
-        }
+    for format in all {
+        on_each(&[Operation::PackRows(format)], async |probe| {
+            for dim in [1, 3, 4, 96, 127, 128, 130] {
+                probe::pack_rows(probe, format, 65, dim).await.unwrap();
+            }
+        })
+        .await;
     }
 }
 
@@ -275,7 +295,7 @@ async fn a_text_has_the_same_bits_alone_and_in_any_batch() {
 async fn maxsim_at_the_edges_of_its_tiles_and_against_sentence_transformers() {
     let gpu = gpu().await;
     let fixture = include_bytes!("fixtures/expected/maxsim.safetensors");
-    for family in [Family::Strip, Family::Tile] {
+    for family in ["strip", "tile"] {
         let scorer = Scorer::of(family);
         support::maxsim::edges(gpu, &scorer, &support::maxsim::FORMS, &[3, 33]).await;
         support::maxsim::scores_equal_sentence_transformers(gpu, &scorer, fixture).await;

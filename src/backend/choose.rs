@@ -83,8 +83,10 @@ impl Backend {
                 right.iter().zip(&seconds).map(|((k, _), s)| format!("{} {:.2} ms", k.family(), s * 1e3)).collect();
             why = format!("the fastest: {}", each.join(", "));
         }
-        let fastest = (0..right.len()).min_by(|&a, &b| seconds.get(a).partial_cmp(&seconds.get(b)).unwrap_or(a.cmp(&b)));
-        let none = || refusal.unwrap_or_else(|| Error::Gpu { message: format!("no kernel does {:?}", operation.name()) });
+        let fastest =
+            (0..right.len()).min_by(|&a, &b| seconds.get(a).partial_cmp(&seconds.get(b)).unwrap_or(a.cmp(&b)));
+        let none =
+            || refusal.unwrap_or_else(|| Error::Gpu { message: format!("no kernel does {:?}", operation.name()) });
         let (kernel, _) = right.swap_remove(fastest.ok_or_else(none)?);
         kernel.explain(why);
         Ok(kernel)

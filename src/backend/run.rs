@@ -208,12 +208,8 @@ impl Run<'_> {
         dim: u32,
     ) -> Result<()> {
         match self {
-            Self::Gpu(run) => {
-                run.dense(format, [queries.gpu()?, data.gpu()?, similarities.gpu()?], count, rows, dim)
-            }
-            Self::Cpu(run) => {
-                run.dense(format, [queries.cpu()?, data.cpu()?, similarities.cpu()?], count, rows, dim)
-            }
+            Self::Gpu(run) => run.dense(format, [queries.gpu()?, data.gpu()?, similarities.gpu()?], count, rows, dim),
+            Self::Cpu(run) => run.dense(format, [queries.cpu()?, data.cpu()?, similarities.cpu()?], count, rows, dim),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::catalogue::CatalogueEntry;
-use super::rows::{RowBatch, MAX_NUMBER};
+use super::rows::{MAX_NUMBER, RowBatch};
 use super::{Index, IndexKind};
 use crate::error::{Error, Result};
 use crate::maxsim::TokenVectors;

@@ -112,8 +112,7 @@ impl DenseSearch<'_> {
         let mut done = 0;
         for first in (0..self.queries.len()).step_by(MAX_QUERIES) {
             let block = first..self.queries.len().min(first + MAX_QUERIES);
-            let mut sweep =
-                Sweep::new(device, layout, &self.store.sizes, (self.rows, block.clone()), self.watch)?;
+            let mut sweep = Sweep::new(device, layout, &self.store.sizes, (self.rows, block.clone()), self.watch)?;
             let mut fold = TopKByItem::new(block.len(), self.k);
             for (segment, storage, spans, all) in self.segments() {
                 let together = sweep.max_rows(storage);

@@ -5,9 +5,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{IndexSource, Index, OpenOptions, IndexSink};
-use crate::error::{Error, Result};
+use super::{Index, IndexSink, IndexSource, OpenOptions};
 use crate::backend::Backend;
+use crate::error::{Error, Result};
 use crate::hub::{Folder, LocalFile, Source};
 use crate::watch::Watch;
 
@@ -26,12 +26,7 @@ impl Index {
     ///
     /// # Errors
     /// [`crate::Error::NotFound`] and [`crate::Error::Io`] naming the file, and as [`Index::open`].
-    pub async fn open_file(
-        backend: Backend,
-        path: &Path,
-        options: OpenOptions,
-        watch: &dyn Watch,
-    ) -> Result<Self> {
+    pub async fn open_file(backend: Backend, path: &Path, options: OpenOptions, watch: &dyn Watch) -> Result<Self> {
         let (name, folder) = (path.display().to_string(), path.parent().unwrap_or(Path::new("")));
         let missing = || Error::NotFound { file: name.clone(), place: folder.display().to_string() };
         let file = path.file_name().and_then(|n| n.to_str()).ok_or_else(missing)?;

@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use super::catalogue::{CatalogueEntry, RowPlace};
-use super::rows::{RowBatch, IndexLayout};
+use super::rows::{IndexLayout, RowBatch};
 use super::segment::RowStorage;
 use super::store::SegmentStore;
-use super::{Index, Item, AddMode};
-use crate::error::{Error, Result};
+use super::{AddMode, Index, Item};
 use crate::backend::{Buffer, Kernels, Operation};
+use crate::error::{Error, Result};
 use crate::maxsim::TokenVectors;
 use crate::model::late::{self, EncodeOptions, MarkerPosition, Role, TokenRows};
 use crate::model::{Model, Usage};
@@ -68,7 +68,8 @@ impl Index {
     ) -> Result<Usage> {
         let encoded = model.encode(Role::Document, texts, EncodeOptions::default(), watch).await?;
         let offsets: Vec<u64> = encoded.tokens.offsets.iter().map(|&o| o as u64).collect();
-        let vectors = TokenVectors { data: RowData::Float32(float32(&encoded)?), offsets: &offsets, dim: encoded.tokens.dim };
+        let vectors =
+            TokenVectors { data: RowData::Float32(float32(&encoded)?), offsets: &offsets, dim: encoded.tokens.dim };
         let ranges: Vec<_> = encoded.tokens.ranges.iter().map(range).collect();
         self.add(items, vectors, Some(&ranges), mode, watch).await?;
         Ok(encoded.tokens.usage)

@@ -36,7 +36,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{IndexLayout, HostRows};
+use super::rows::{HostRows, IndexLayout};
 use super::{Index, IndexKind, IndexOptions, SegmentSizes};
 use crate::numbers::RowFormat;
 

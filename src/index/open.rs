@@ -1,11 +1,11 @@
 //! Reading a saved index.
 
 use super::catalogue::CatalogueEntry;
-use super::format::{BLOCK_HEAD, FileBlock, CRC, IndexHeader, Items, PREFIX, Prefix};
+use super::format::{BLOCK_HEAD, CRC, FileBlock, IndexHeader, Items, PREFIX, Prefix};
 use super::rows::RowBatch;
-use super::{Index, Item, SegmentSizes, AddMode};
-use crate::error::{Error, Result};
+use super::{AddMode, Index, Item, SegmentSizes};
 use crate::backend::Backend;
+use crate::error::{Error, Result};
 use crate::hub::LocalFile;
 use crate::watch::{Progress, Watch};
 

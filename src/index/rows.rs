@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{IndexOptions, IndexKind};
+use super::{IndexKind, IndexOptions};
 use crate::error::{Error, Result};
 use crate::maxsim::TokenVectors;
 use crate::numbers::{RowBuf, RowData, RowFormat};

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::device::DeviceRows;
-use super::rows::{RowBatch, IndexLayout, HostRows, RowLayout};
+use super::rows::{HostRows, IndexLayout, RowBatch, RowLayout};
 use crate::error::Result;
 
 /// HostRows in one piece of memory, the numbers here and the signs there.

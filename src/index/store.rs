@@ -6,7 +6,7 @@
 use super::SegmentSizes;
 use super::catalogue::{Catalogue, RowPlace};
 use super::device::DeviceRows;
-use super::rows::{RowBatch, IndexLayout, RowLayout};
+use super::rows::{IndexLayout, RowBatch, RowLayout};
 use super::segment::Segment;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
@@ -206,7 +206,7 @@ impl SegmentStore {
                 }
             }
             let Some(to) = self.at(here[0].1) else { continue };
-                let (before, after) = self.segments.split_at_mut(to);
+            let (before, after) = self.segments.split_at_mut(to);
             let (from, to) = (&before[at], &mut after[0]);
             to.rows.copy(&self.layout.rows, &from.rows, &runs).await?;
             if let (Some(to), Some(from), Some(layout)) = (&mut to.signs, &from.signs, &self.layout.signs) {

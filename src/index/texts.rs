@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::encode::float32;
-use super::{Hit, Index, IndexOptions, Item, IndexKind, AddMode, SearchOptions};
+use super::{AddMode, Hit, Index, IndexKind, IndexOptions, Item, SearchOptions};
 use crate::error::{Error, Result};
 use crate::maxsim::TokenVectors;
 use crate::model::late::{EncodeOptions, Role};
@@ -56,7 +56,14 @@ impl Index {
         }
         if self.options.kind == IndexKind::Dense {
             let TextVectors { numbers, offsets, usage } = self.vectors(model, texts, watch).await?;
-            self.add(items, TokenVectors { data: numbers.as_data(), offsets: &offsets, dim: self.options.dim }, None, mode, watch).await?;
+            self.add(
+                items,
+                TokenVectors { data: numbers.as_data(), offsets: &offsets, dim: self.options.dim },
+                None,
+                mode,
+                watch,
+            )
+            .await?;
             return Ok(usage);
         }
         let texts = texts.iter().enumerate().map(|(i, text)| text.whole(i)).collect::<Result<Vec<_>>>()?;
@@ -78,7 +85,13 @@ impl Index {
         if self.options.kind == IndexKind::Dense {
             let texts: Vec<ItemText<'_>> = texts.iter().map(|text| ItemText::One(text)).collect();
             let TextVectors { numbers, offsets, .. } = self.vectors(model, &texts, watch).await?;
-            return self.search(TokenVectors { data: numbers.as_data(), offsets: &offsets, dim: self.options.dim }, options, watch).await;
+            return self
+                .search(
+                    TokenVectors { data: numbers.as_data(), offsets: &offsets, dim: self.options.dim },
+                    options,
+                    watch,
+                )
+                .await;
         }
         let encoded = model.encode(Role::Query, texts, EncodeOptions::default(), watch).await?;
         let offsets: Vec<u64> = encoded.tokens.offsets.iter().map(|&o| o as u64).collect();

@@ -184,7 +184,13 @@ impl DocumentGroup {
     }
 
     /// The group of one span.
-    pub(super) fn new(wanted: &WantedScores, span: Range<usize>, pass: &QueryPass, documents: Ragged<'_>, placement: Placement) -> Self {
+    pub(super) fn new(
+        wanted: &WantedScores,
+        span: Range<usize>,
+        pass: &QueryPass,
+        documents: Ragged<'_>,
+        placement: Placement,
+    ) -> Self {
         let mut group = Self::default();
         match wanted {
             WantedScores::All(docs) => {

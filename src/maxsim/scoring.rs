@@ -81,7 +81,8 @@ impl Scoring<'_> {
                     let work = MaxSimShard { dim, documents: &documents, jobs: &jobs };
                     run.maxsim(format, work, [&buffers.queries, data, &buffers.best], scales).await?;
                     let tokens = |of: &[std::ops::Range<u32>]| of.iter().map(|d| d.len() as u64).sum::<u64>();
-                    done += jobs.iter().map(|j| tokens(&documents[j.documents.clone()]) * u64::from(j.rows)).sum::<u64>();
+                    done +=
+                        jobs.iter().map(|j| tokens(&documents[j.documents.clone()]) * u64::from(j.rows)).sum::<u64>();
                     watch.progress(Progress::Score { done, total });
                 }
                 self.sum(&mut run, &group, documents.format(), &buffers.best, scores).await?;

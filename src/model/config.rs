@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 use super::late::LateConfig;
+use crate::backend::Heads;
 use crate::checkpoint::Scheme;
 use crate::error::{Error, Result};
-use crate::backend::Heads;
 use crate::hub::{self, Source};
 
 /// Largest configuration file accepted, in bytes.

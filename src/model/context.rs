@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::encoder::Sequence;
-use super::{EmbedOptions, Embeddings, ModelKind, Model, Tokenizer, Usage};
+use super::{EmbedOptions, Embeddings, Model, ModelKind, Tokenizer, Usage};
 use crate::error::{Error, Result};
 use crate::watch::Watch;
 

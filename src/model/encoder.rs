@@ -170,14 +170,7 @@ impl Encoder<'_> {
         TokenBlock { first, rows, tiles, segments }
     }
 
-    fn norm(
-        &self,
-        run: &mut Run<'_>,
-        arena: &Arena,
-        buffers: &BlockBuffers,
-        weight: &Buffer,
-        rows: u32,
-    ) -> Result<()> {
+    fn norm(&self, run: &mut Run<'_>, arena: &Arena, buffers: &BlockBuffers, weight: &Buffer, rows: u32) -> Result<()> {
         run.rms_norm(&buffers.x, weight, &arena.h, rows, self.config.hidden, self.config.norm_eps)
     }
 

@@ -18,12 +18,8 @@ pub enum Dtype {
 }
 
 impl Dtype {
-    const NAMES: [(&str, Self); 4] = [
-        ("int8", Self::Int8),
-        ("float32", Self::Float32),
-        ("binary", Self::Binary),
-        ("ubinary", Self::Ubinary),
-    ];
+    const NAMES: [(&str, Self); 4] =
+        [("int8", Self::Int8), ("float32", Self::Float32), ("binary", Self::Binary), ("ubinary", Self::Ubinary)];
 
     /// Bytes of a vector of `d` dimensions.
     pub fn row_bytes(self, d: u32) -> u32 {

@@ -77,9 +77,7 @@ impl<'a> RowData<'a> {
         match *self {
             Self::Float32(data) => Self::Float32(&data[elements]),
             Self::Float16(data) => Self::Float16(&data[elements]),
-            Self::Int8 { codes, scales } => {
-                Self::Int8 { codes: &codes[elements], scales: scales.map(|s| &s[range]) }
-            }
+            Self::Int8 { codes, scales } => Self::Int8 { codes: &codes[elements], scales: scales.map(|s| &s[range]) },
             Self::Binary(data) => Self::Binary(&data[elements]),
         }
     }

@@ -27,12 +27,8 @@ pub enum RowFormat {
 }
 
 impl RowFormat {
-    const NAMES: [(&str, Self); 4] = [
-        ("float32", Self::Float32),
-        ("float16", Self::Float16),
-        ("int8", Self::Int8),
-        ("binary", Self::Binary),
-    ];
+    const NAMES: [(&str, Self); 4] =
+        [("float32", Self::Float32), ("float16", Self::Float16), ("int8", Self::Int8), ("binary", Self::Binary)];
 
     /// Its name in options and files.
     pub fn name(self) -> &'static str {

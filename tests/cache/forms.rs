@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use pollster::block_on;
-use pplx_embed::model::{Data, Dtype, EmbedOptions, Held, LoadOptions, Model};
+use pplx_embed::model::{Data, EmbedOptions, LoadOptions, Model, WeightChoice};
+use pplx_embed::numbers::Dtype;
 
 use crate::net::{Net, WEIGHTS};
 use crate::{Ear, Place, open};
@@ -29,7 +30,7 @@ fn net() -> Net {
 }
 
 /// Loads through the cache, and gives a vector and what was asked of the server for it.
-fn load(net: &Net, place: &Place, weights: Held) -> (Vec<f32>, Vec<String>) {
+fn load(net: &Net, place: &Place, weights: WeightChoice) -> (Vec<f32>, Vec<String>) {
     let ear = Ear::default();
     let vector = block_on(async {
         let source = open(net, place.store(), &ear).await.unwrap();
@@ -52,7 +53,7 @@ fn blob_bytes(place: &Place) -> u64 {
 #[test]
 fn a_second_load_reads_the_small_file_and_asks_for_nothing() {
     let raw = net().weights().len() as u64;
-    for (held, share) in [(Held::Q4, 0.3), (Held::Q8, 0.35), (Held::F16, 0.55)] {
+    for (held, share) in [(WeightChoice::Q4, 0.3), (WeightChoice::Q8, 0.35), (WeightChoice::F16, 0.55)] {
         let (net, place) = (net(), Place::new());
         let (cold, asked) = load(&net, &place, held);
         assert_eq!(asked.iter().filter(|file| *file == WEIGHTS).count(), 1, "{asked:?}");
@@ -74,21 +75,21 @@ fn a_second_load_reads_the_small_file_and_asks_for_nothing() {
 #[test]
 fn another_form_is_loaded_anew_and_kept_beside_the_first() {
     let (net, place) = (net(), Place::new());
-    let (q4, _) = load(&net, &place, Held::Q4);
-    let (f32, asked) = load(&net, &place, Held::F32);
+    let (q4, _) = load(&net, &place, WeightChoice::Q4);
+    let (f32, asked) = load(&net, &place, WeightChoice::F32);
     assert!(asked.contains(&WEIGHTS.to_owned()));
     assert_ne!(q4, f32);
-    for (held, want) in [(Held::Q4, &q4), (Held::F32, &f32)] {
+    for (held, want) in [(WeightChoice::Q4, &q4), (WeightChoice::F32, &f32)] {
         let (vector, asked) = load(&net, &place, held);
         assert_eq!((&vector, asked), (want, vec![]), "{held:?}");
     }
-    assert_eq!(load(&net, &place, Held::Auto).0, f32, "what is stored is what auto takes");
+    assert_eq!(load(&net, &place, WeightChoice::Auto).0, f32, "what is stored is what auto takes");
 }
 
 #[test]
 fn a_form_cut_short_by_a_crash_is_made_anew() {
     let (net, place) = (net(), Place::new());
-    let (cold, _) = load(&net, &place, Held::Q8);
+    let (cold, _) = load(&net, &place, WeightChoice::Q8);
     let form = |place: &Place| {
         let mut blobs = place.files("blobs");
         blobs.retain(|path| path.to_str().unwrap().ends_with("-q8-g64-1"));
@@ -100,7 +101,7 @@ fn a_form_cut_short_by_a_crash_is_made_anew() {
     std::fs::rename(form(&place), &part).unwrap();
     let bytes = std::fs::read(&part).unwrap();
     std::fs::write(&part, &bytes[..bytes.len() / 2]).unwrap();
-    assert_eq!(load(&net, &place, Held::Q8).0, cold);
+    assert_eq!(load(&net, &place, WeightChoice::Q8).0, cold);
     assert_eq!(std::fs::read(form(&place)).unwrap(), bytes);
     assert!(place.parts().is_empty());
 }

@@ -1,12 +1,14 @@
 //! Every form and size against a plain loop over what `embed`, `embedContext` and `encode` give.
 
 use pollster::block_on;
+use pplx_embed::backend::Backend;
 use pplx_embed::evaluation::order;
 use pplx_embed::hub::Folder as Source;
-use pplx_embed::index::{Index, IndexOptions, Item, Kind, Mode, SearchOptions, Text};
-use pplx_embed::maxsim::{self, Tokens};
-use pplx_embed::model::late::{EncodeOptions, Role, TokenData, TokenDtype, TokenEmbeddings};
-use pplx_embed::model::{ContextOptions, Data, Dtype, EmbedOptions, Embeddings, LoadOptions, Model};
+use pplx_embed::index::{AddMode, Index, IndexKind, IndexOptions, Item, ItemText, SearchOptions};
+use pplx_embed::maxsim::{Options, Scorer, TokenVectors};
+use pplx_embed::model::late::{EncodeOptions, Role, TokenEmbeddings};
+use pplx_embed::model::{ContextOptions, Data, EmbedOptions, Embeddings, LoadOptions, Model};
+use pplx_embed::numbers::{Dtype, RowBuf, RowFormat};
 use serde_json::{Value, json};
 
 use crate::runs::{Folder, refused};
@@ -137,11 +139,11 @@ fn int8_scores_have_the_bits_of_a_search_in_an_index() {
     let report = folder.report(&["--model", "models/demo", "--dataset", &folder.path("set"), "--forms", "int8"]);
     let model = load("models/demo");
     for size in [64, 128] {
-        let mut index = Index::new(None, IndexOptions::new(Kind::Dense, size)).unwrap();
+        let mut index = Index::new(model.backend().clone(), IndexOptions::new(IndexKind::Dense, size)).unwrap();
         let ids: Vec<String> = (0..TEXTS.len()).map(|i| format!("d{i}")).collect();
         let items: Vec<Item<'_>> = ids.iter().map(|id| Item { id, data: None }).collect();
-        let texts = TEXTS.map(Text::One);
-        block_on(index.add_texts(&model, &items, &texts, Mode::Add, &())).unwrap();
+        let texts = TEXTS.map(ItemText::One);
+        block_on(index.add_texts(&model, &items, &texts, AddMode::Add, &())).unwrap();
         let queries = QUERIES.map(|q| q.1);
         let found = block_on(index.search_texts(&model, &queries, SearchOptions::default(), &())).unwrap();
         for (query, found) in found.iter().enumerate() {
@@ -254,15 +256,6 @@ fn a_chunk_beyond_a_context_model_s_limit_is_told_with_its_document_s_id() {
     assert_eq!(folder.report(&arguments)["texts"]["cut"], 1);
 }
 
-fn token_data(embeddings: &TokenEmbeddings) -> maxsim::TokenData<'_> {
-    match &embeddings.data {
-        TokenData::Float32(data) => maxsim::TokenData::Float32(data),
-        TokenData::Float16(data) => maxsim::TokenData::Float16(data),
-        TokenData::Int8 { codes, scales } => maxsim::TokenData::Int8 { codes, scales: Some(scales) },
-        TokenData::Binary(data) => maxsim::TokenData::Binary(data),
-    }
-}
-
 #[test]
 fn a_late_model_s_hits_are_those_of_maxsim_over_what_encode_gives() {
     let folder = Folder::new("late");
@@ -274,15 +267,16 @@ fn a_late_model_s_hits_are_those_of_maxsim_over_what_encode_gives() {
         let options = EncodeOptions { dtype, ..Default::default() };
         block_on(model.encode(role, texts, options, &())).unwrap()
     };
-    let ends = |e: &TokenEmbeddings| e.offsets.iter().map(|&end| end as u64).collect::<Vec<_>>();
-    let queries = encode(Role::Query, &QUERIES.map(|q| q.1), TokenDtype::Float32);
-    let dtypes = [("float", TokenDtype::Float32), ("int8", TokenDtype::Int8), ("binary", TokenDtype::Binary)];
+    let ends = |e: &TokenEmbeddings| e.tokens.offsets.iter().map(|&end| end as u64).collect::<Vec<_>>();
+    let queries = encode(Role::Query, &QUERIES.map(|q| q.1), RowFormat::Float32);
+    let dtypes = [("float", RowFormat::Float32), ("int8", RowFormat::Int8), ("binary", RowFormat::Binary)];
     for (form, dtype) in dtypes {
         let documents = encode(Role::Document, &TEXTS, dtype);
         let (of_queries, of_documents) = (ends(&queries), ends(&documents));
-        let tokens = Tokens { data: token_data(&queries), offsets: &of_queries, dim: queries.dim };
-        let corpus = Tokens { data: token_data(&documents), offsets: &of_documents, dim: documents.dim };
-        let scores = maxsim::score_on_cpu(tokens, corpus, maxsim::Options::default(), &()).unwrap();
+        let tokens = TokenVectors { data: queries.data.as_data(), offsets: &of_queries, dim: queries.tokens.dim };
+        let corpus = TokenVectors { data: documents.data.as_data(), offsets: &of_documents, dim: documents.tokens.dim };
+        let scored = Scorer::new();
+        let scores = block_on(scored.score(&Backend::cpu(), tokens, corpus, Options::default(), &())).unwrap();
         for (query, scores) in scores.chunks(TEXTS.len()).enumerate() {
             let expected = best((0..).map(|i| format!("d{i}")).zip(scores.iter().copied()).collect());
             let got = hits(&report, form, 24, query);

@@ -2,14 +2,16 @@
 
 use std::cell::Cell;
 
-use pplx_embed::index::{Index, Item, Kind, Limits, MAX_DATA, MAX_ID, Mode, RowType, SearchOptions};
-use pplx_embed::maxsim::{TokenData, Tokens};
+use pplx_embed::backend::Backend;
+use pplx_embed::index::{AddMode, Index, IndexKind, Item, MAX_DATA, MAX_ID, SearchOptions, SegmentSizes};
+use pplx_embed::maxsim::TokenVectors;
+use pplx_embed::numbers::{RowData, RowFormat};
 use pplx_embed::{Error, Watch};
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::corpus::{Corpus, HOMES, Home, KINDS, SMALL, found, options};
-use crate::support::maxsim::{Form, Items};
+use crate::support::maxsim::Items;
 
 fn ids(index: &Index) -> Vec<String> {
     (0..index.len()).map(|i| index.id(i).unwrap().to_owned()).collect()
@@ -25,17 +27,17 @@ fn wide() -> SearchOptions<'static> {
 
 #[test]
 fn order_positions_and_data_after_adding_replacing_and_removing() {
-    let vectors = Items::random(Form::I8, 4, &[1, 1, 1], 1);
-    let tokens = Tokens { data: TokenData::Int8 { codes: &vectors.codes, scales: None }, ..vectors.tokens() };
-    let mut index = Home::Cpu.index(options(Kind::Dense, RowType::Int8, 4, SMALL));
+    let vectors = Items::random(RowFormat::Int8, 4, &[1, 1, 1], 1);
+    let tokens = TokenVectors { data: RowData::Int8 { codes: &vectors.codes, scales: None }, ..vectors.tokens() };
+    let mut index = Home::Cpu.index(options(IndexKind::Dense, RowFormat::Int8, 4, SMALL));
     let item = |id, data| Item { id, data };
     let add =
         |index: &mut Index, items: &[Item<'_>], mode| pollster::block_on(index.add(items, tokens, None, mode, &()));
-    add(&mut index, &[item("a", Some("{\"n\":1}")), item("b", None), item("ä", Some("null"))], Mode::Add).unwrap();
+    add(&mut index, &[item("a", Some("{\"n\":1}")), item("b", None), item("ä", Some("null"))], AddMode::Add).unwrap();
     assert_eq!(ids(&index), ["a", "b", "ä"]);
     assert_eq!((index.data(0), index.data(1), index.data(2)), (Some("{\"n\":1}"), None, Some("null")));
     // b is replaced, and what replaces it is the last but one.
-    add(&mut index, &[item("c", None), item("b", Some("[2]")), item("d", None)], Mode::Upsert).unwrap();
+    add(&mut index, &[item("c", None), item("b", Some("[2]")), item("d", None)], AddMode::Upsert).unwrap();
     assert_eq!(ids(&index), ["a", "ä", "c", "b", "d"]);
     assert_eq!((index.position("b"), index.data(3), index.position("e")), (Some(3), Some("[2]"), None));
     assert_eq!(remove(&mut index, &["ä", "nobody", "d", "ä", "a"]), 3);
@@ -44,19 +46,19 @@ fn order_positions_and_data_after_adding_replacing_and_removing() {
     assert_eq!(remove(&mut index, &[]), 0);
     assert_eq!(remove(&mut index, &["b", "c"]), 2);
     assert!(index.is_empty() && index.id(0).is_none());
-    let one = Items::random(Form::I8, 4, &[1], 1);
+    let one = Items::random(RowFormat::Int8, 4, &[1], 1);
     assert_eq!(found(&index, &one, SearchOptions::default()), [Vec::new()]);
 }
 
 #[test]
 fn what_cannot_be_added_is_named_and_nothing_is_added() {
-    let mut index = Home::Cpu.index(options(Kind::Late, RowType::Float16, 2, SMALL));
-    let vectors = Items::random(Form::F32, 2, &[1, 2], 1);
+    let mut index = Home::Cpu.index(options(IndexKind::Late, RowFormat::Float16, 2, SMALL));
+    let vectors = Items::random(RowFormat::Float32, 2, &[1, 2], 1);
     let corpus = Corpus { ids: vec!["a".into(), "b".into()], vectors };
     corpus.add_to(&mut index);
     let numbers = corpus.vectors.floats.clone();
-    let tokens = |numbers: &'static [f32], offsets: &'static [u64], dim| Tokens {
-        data: TokenData::Float32(numbers),
+    let tokens = |numbers: &'static [f32], offsets: &'static [u64], dim| TokenVectors {
+        data: RowData::Float32(numbers),
         offsets,
         dim,
     };
@@ -64,7 +66,7 @@ fn what_cannot_be_added_is_named_and_nothing_is_added() {
     let (long, large) = ("x".repeat(MAX_ID + 1), format!("\"{}\"", "x".repeat(MAX_DATA)));
     let item = |id, data| Item { id, data };
     let two = [item("c", None), item("d", None)];
-    type Case<'a> = (&'a [Item<'a>], Tokens<'a>, Option<&'a [(u32, u32)]>, &'a [&'a str]);
+    type Case<'a> = (&'a [Item<'a>], TokenVectors<'a>, Option<&'a [(u32, u32)]>, &'a [&'a str]);
     let cases: [Case<'_>; 14] = [
         (&[item("c", None), item("a", None)], good, None, &["items[1].id", "\"a\"", "already"]),
         (&[item("c", None), item("c", None)], good, None, &["items[1].id", "\"c\"", "twice"]),
@@ -83,26 +85,26 @@ fn what_cannot_be_added_is_named_and_nothing_is_added() {
         (&two, tokens(&[1.0, 2.0], &[0, 1, 0], 2), None, &["vectors.offsets[2]"]),
     ];
     for (items, vectors, ranges, words) in cases {
-        let error = pollster::block_on(index.add(items, vectors, ranges, Mode::Add, &())).err().unwrap();
+        let error = pollster::block_on(index.add(items, vectors, ranges, AddMode::Add, &())).err().unwrap();
         assert_eq!(error.code(), "invalid-argument", "{error}");
         words.iter().for_each(|word| assert!(error.to_string().contains(word), "no {word:?} in {error}"));
         assert_eq!(ids(&index), ["a", "b"]);
     }
-    let mut dense = Home::Cpu.index(options(Kind::Dense, RowType::Int8, 2, SMALL));
-    let scaled = Items::random(Form::I8, 2, &[1, 1], 1);
+    let mut dense = Home::Cpu.index(options(IndexKind::Dense, RowFormat::Int8, 2, SMALL));
+    let scaled = Items::random(RowFormat::Int8, 2, &[1, 1], 1);
     let refused = |error: Error, word: &str| {
         assert!(error.code() == "invalid-argument" && error.to_string().contains(word), "{error}")
     };
     refused(
-        pollster::block_on(dense.add(&two, scaled.tokens(), None, Mode::Add, &())).err().unwrap(),
+        pollster::block_on(dense.add(&two, scaled.tokens(), None, AddMode::Add, &())).err().unwrap(),
         "vectors.scales",
     );
-    let plain = Tokens { data: TokenData::Int8 { codes: &scaled.codes, scales: None }, ..scaled.tokens() };
+    let plain = TokenVectors { data: RowData::Int8 { codes: &scaled.codes, scales: None }, ..scaled.tokens() };
     let ranges = [(0, 0), (0, 0)];
-    refused(pollster::block_on(dense.add(&two, plain, Some(&ranges), Mode::Add, &())).err().unwrap(), "ranges");
+    refused(pollster::block_on(dense.add(&two, plain, Some(&ranges), AddMode::Add, &())).err().unwrap(), "ranges");
     let huge = tokens(&[2e12, 0.0], &[0, 1], 2);
-    let mut late = Home::Cpu.index(options(Kind::Late, RowType::Float32, 2, SMALL));
-    refused(pollster::block_on(late.add(&two[..1], huge, None, Mode::Add, &())).err().unwrap(), "vectors[0]");
+    let mut late = Home::Cpu.index(options(IndexKind::Late, RowFormat::Float32, 2, SMALL));
+    refused(pollster::block_on(late.add(&two[..1], huge, None, AddMode::Add, &())).err().unwrap(), "vectors[0]");
 }
 
 #[test]
@@ -112,40 +114,44 @@ fn options_and_queries_that_cannot_be_are_named() {
         assert_eq!(error.code(), code, "{error}");
         words.iter().for_each(|word| assert!(error.to_string().contains(word), "no {word:?} in {error}"));
     };
-    let new = |options| Index::new(None, options).err();
-    refused(new(options(Kind::Dense, RowType::Int8, 0, SMALL)), "invalid-argument", &["dimensions", "0"]);
-    refused(new(options(Kind::Late, RowType::Int8, 65_537, SMALL)), "invalid-argument", &["dimensions", "65537"]);
-    refused(new(options(Kind::Dense, RowType::Float16, 4, SMALL)), "invalid-argument", &["dtype", "float16"]);
-    for (kind, rows) in [(Kind::Dense, RowType::Int8), (Kind::Late, RowType::Binary)] {
+    let new = |options| Index::new(Backend::cpu(), options).err();
+    refused(new(options(IndexKind::Dense, RowFormat::Int8, 0, SMALL)), "invalid-argument", &["dimensions", "0"]);
+    refused(
+        new(options(IndexKind::Late, RowFormat::Int8, 65_537, SMALL)),
+        "invalid-argument",
+        &["dimensions", "65537"],
+    );
+    refused(new(options(IndexKind::Dense, RowFormat::Float16, 4, SMALL)), "invalid-argument", &["dtype", "float16"]);
+    for (kind, rows) in [(IndexKind::Dense, RowFormat::Int8), (IndexKind::Late, RowFormat::Binary)] {
         let mut wrong = options(kind, rows, 4, SMALL);
         wrong.first_pass = true;
         refused(new(wrong), "invalid-argument", &["firstPass"]);
     }
-    let mut dense = Home::Cpu.index(options(Kind::Dense, RowType::Int8, 4, SMALL));
-    Corpus::new("a", Form::F32, 4, &[1, 1], 1).add_to(&mut dense);
-    let mut late = Home::Cpu.index(options(Kind::Late, RowType::Float32, 4, SMALL));
-    Corpus::new("a", Form::F32, 4, &[1, 1], 1).add_to(&mut late);
+    let mut dense = Home::Cpu.index(options(IndexKind::Dense, RowFormat::Int8, 4, SMALL));
+    Corpus::new("a", RowFormat::Float32, 4, &[1, 1], 1).add_to(&mut dense);
+    let mut late = Home::Cpu.index(options(IndexKind::Late, RowFormat::Float32, 4, SMALL));
+    Corpus::new("a", RowFormat::Float32, 4, &[1, 1], 1).add_to(&mut late);
     let search = |index: &Index, queries: &Items, options| {
         pollster::block_on(index.search(queries.tokens(), options, &())).err()
     };
-    let query = |lengths: &[usize]| Items::random(Form::F32, 4, lengths, 2);
+    let query = |lengths: &[usize]| Items::random(RowFormat::Float32, 4, lengths, 2);
     let plain = SearchOptions::default();
     refused(search(&dense, &query(&[1]), SearchOptions { k: 0, ..plain }), "invalid-argument", &["k: 0"]);
     refused(search(&dense, &query(&[1, 2]), plain), "invalid-argument", &["queries[1]", "2 rows"]);
     refused(search(&dense, &query(&[1, 0]), plain), "invalid-argument", &["queries[1]", "0 rows"]);
     refused(search(&late, &query(&[3, 0]), plain), "invalid-argument", &["queries[1]", "0 rows"]);
     refused(
-        search(&late, &Items::random(Form::F32, 5, &[1], 2), plain),
+        search(&late, &Items::random(RowFormat::Float32, 5, &[1], 2), plain),
         "invalid-argument",
         &["queries.dim", "5", "4"],
     );
     refused(
-        search(&late, &Items::new(Form::F32, 4, &[1], vec![0.0, 1.0, f32::INFINITY, 0.0]), plain),
+        search(&late, &Items::new(RowFormat::Float32, 4, &[1], vec![0.0, 1.0, f32::INFINITY, 0.0]), plain),
         "invalid-argument",
         &["queries[0]"],
     );
     refused(
-        search(&late, &Items::new(Form::F32, 4, &[1], vec![0.0, 1.0, 3e12, 0.0]), plain),
+        search(&late, &Items::new(RowFormat::Float32, 4, &[1], vec![0.0, 1.0, 3e12, 0.0]), plain),
         "invalid-argument",
         &["queries"],
     );
@@ -178,8 +184,8 @@ fn an_add_that_is_cancelled_at_any_point_leaves_the_index_as_it_was() {
         let (expected, bytes) = (found(&index, &queries, wide()), index.bytes());
         for n in 1..30 {
             let watch = After(Cell::new(n));
-            let vectors = crate::corpus::tokens(&more.vectors, kind == Kind::Dense);
-            let added = pollster::block_on(index.add(&more.items(), vectors, None, Mode::Upsert, &watch));
+            let vectors = crate::corpus::tokens(&more.vectors, kind == IndexKind::Dense);
+            let added = pollster::block_on(index.add(&more.items(), vectors, None, AddMode::Upsert, &watch));
             if added.is_ok() {
                 assert!(n > 2, "{home:?} {kind:?} {rows:?}: asked {n} times");
                 break;
@@ -214,7 +220,7 @@ fn an_index_that_was_changed_finds_what_one_made_anew_does() {
     type Change = (bool, Vec<(usize, usize)>);
     let test = |((kind, rows, form), home, dim, changes, first_pass): (_, Home, usize, Vec<Change>, bool)| {
         let mut made = options(kind, rows, dim, SMALL);
-        made.first_pass = first_pass && kind == Kind::Late && rows != RowType::Binary;
+        made.first_pass = first_pass && kind == IndexKind::Late && rows != RowFormat::Binary;
         let mut index = home.index(made.clone());
         let mut expected: Vec<(String, Items)> = Vec::new();
         for (seed, (adds, items)) in changes.into_iter().enumerate() {
@@ -230,7 +236,7 @@ fn an_index_that_was_changed_finds_what_one_made_anew_does() {
                 let vectors = Items::random(form, dim, &lengths, seed as u64);
                 expected.extend(distinct.iter().enumerate().map(|(i, (id, _))| (id.clone(), vectors.choose(&[i]))));
                 let ids = distinct.into_iter().map(|(id, _)| id).collect();
-                Corpus { ids, vectors }.put(&mut index, Mode::Upsert).unwrap();
+                Corpus { ids, vectors }.put(&mut index, AddMode::Upsert).unwrap();
             } else {
                 remove(&mut index, &distinct.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>());
             }
@@ -256,12 +262,12 @@ fn an_index_that_was_changed_finds_what_one_made_anew_does() {
 #[test]
 fn memory_does_not_grow_with_adding_and_removing() {
     for (home, (kind, rows, form)) in HOMES.into_iter().flat_map(|h| KINDS.map(|k| (h, k))) {
-        let limits = Limits { segment_least: 1024, segment_most: 8192, ..Limits::default() };
-        let mut index = home.index(options(kind, rows, 16, limits));
+        let sizes = SegmentSizes { min_segment: 1024, max_segment: 8192, ..SegmentSizes::default() };
+        let mut index = home.index(options(kind, rows, 16, sizes));
         let mut seen = Vec::new();
         for round in 0..40 {
             // Ten items stay, ten are new each time, and go two rounds later.
-            Corpus::new("stay", form, 16, &[2; 10], round).put(&mut index, Mode::Upsert).unwrap();
+            Corpus::new("stay", form, 16, &[2; 10], round).put(&mut index, AddMode::Upsert).unwrap();
             Corpus::new(&format!("{round}-"), form, 16, &[3; 10], round).add_to(&mut index);
             let gone: Vec<String> = (0..10).map(|i| format!("{}-{i}", round.saturating_sub(2))).collect();
             if round >= 2 {

@@ -1,38 +1,39 @@
 //! Vectors to put into indexes, what should be found of them by brute force in f64, and indexes of every kind.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
-use pplx_embed::gpu::Gpu;
-use pplx_embed::index::{Hit, Index, IndexOptions, Item, Kind, Limits, Mode, RowType, SearchOptions};
-use pplx_embed::maxsim::{TokenData, Tokens};
+use pplx_embed::backend::Backend;
+use pplx_embed::index::{AddMode, Hit, Index, IndexKind, IndexOptions, Item, SearchOptions, SegmentSizes};
+use pplx_embed::maxsim::TokenVectors;
+use pplx_embed::numbers::{RowData, RowFormat};
 
-use crate::support::maxsim::{Form, Items};
+use crate::support::maxsim::Items;
 
 /// Every kind with every row type, and the form of the vectors it is given.
-pub(crate) const KINDS: [(Kind, RowType, Form); 7] = [
-    (Kind::Dense, RowType::Int8, Form::I8),
-    (Kind::Dense, RowType::Binary, Form::I8),
-    (Kind::Dense, RowType::Float32, Form::F32),
-    (Kind::Late, RowType::Float16, Form::F16),
-    (Kind::Late, RowType::Float32, Form::F32),
-    (Kind::Late, RowType::Int8, Form::I8),
-    (Kind::Late, RowType::Binary, Form::B1),
+pub(crate) const KINDS: [(IndexKind, RowFormat, RowFormat); 7] = [
+    (IndexKind::Dense, RowFormat::Int8, RowFormat::Int8),
+    (IndexKind::Dense, RowFormat::Binary, RowFormat::Int8),
+    (IndexKind::Dense, RowFormat::Float32, RowFormat::Float32),
+    (IndexKind::Late, RowFormat::Float16, RowFormat::Float16),
+    (IndexKind::Late, RowFormat::Float32, RowFormat::Float32),
+    (IndexKind::Late, RowFormat::Int8, RowFormat::Int8),
+    (IndexKind::Late, RowFormat::Binary, RowFormat::Binary),
 ];
 
 /// One device for all tests.
-pub(crate) fn gpu() -> Arc<Gpu> {
-    static GPU: OnceLock<Arc<Gpu>> = OnceLock::new();
-    Arc::clone(GPU.get_or_init(|| pollster::block_on(Gpu::open_shared()).unwrap()))
+pub(crate) fn gpu() -> Backend {
+    static GPU: OnceLock<Backend> = OnceLock::new();
+    GPU.get_or_init(|| pollster::block_on(Backend::gpu()).unwrap()).clone()
 }
 
 /// Segments, pieces and blocks so small that a few rows meet every seam.
-pub(crate) const SMALL: Limits =
-    Limits { segment_least: 256, segment_most: 4096, staging: 300, scores: 64, block: 200 };
+pub(crate) const SMALL: SegmentSizes =
+    SegmentSizes { min_segment: 256, max_segment: 4096, staging: 300, scores: 64, block: 200 };
 
 /// Where rows may lie.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Home {
-    /// No GPU.
+    /// On the processor.
     Cpu,
     /// All on the device.
     Resident,
@@ -46,8 +47,8 @@ pub(crate) const HOMES: [Home; 4] = [Home::Cpu, Home::Resident, Home::Paged, Hom
 pub(crate) const ON_DEVICE: [Home; 3] = [Home::Resident, Home::Paged, Home::Both];
 
 impl Home {
-    pub(crate) fn gpu(self) -> Option<Arc<Gpu>> {
-        (self != Self::Cpu).then(gpu)
+    pub(crate) fn backend(self) -> Backend {
+        if self == Self::Cpu { Backend::cpu() } else { gpu() }
     }
 
     pub(crate) fn memory(self) -> Option<u64> {
@@ -60,12 +61,12 @@ impl Home {
 
     pub(crate) fn index(self, options: IndexOptions) -> Index {
         let options = IndexOptions { memory: self.memory(), ..options };
-        Index::new(self.gpu(), options).unwrap()
+        Index::new(self.backend(), options).unwrap()
     }
 }
 
-pub(crate) fn options(kind: Kind, rows: RowType, dim: usize, limits: Limits) -> IndexOptions {
-    IndexOptions { rows, limits, ..IndexOptions::new(kind, dim) }
+pub(crate) fn options(kind: IndexKind, rows: RowFormat, dim: usize, sizes: SegmentSizes) -> IndexOptions {
+    IndexOptions { rows, sizes, ..IndexOptions::new(kind, dim) }
 }
 
 /// Items of random vectors with the ids `name0`, `name1`, ...
@@ -75,7 +76,7 @@ pub(crate) struct Corpus {
 }
 
 impl Corpus {
-    pub(crate) fn new(name: &str, form: Form, dim: usize, lengths: &[usize], seed: u64) -> Self {
+    pub(crate) fn new(name: &str, form: RowFormat, dim: usize, lengths: &[usize], seed: u64) -> Self {
         let ids = (0..lengths.len()).map(|i| format!("{name}{i}")).collect();
         Self { ids, vectors: Items::random(form, dim, lengths, seed) }
     }
@@ -94,27 +95,27 @@ impl Corpus {
     }
 
     pub(crate) fn add_to(&self, index: &mut Index) {
-        self.put(index, Mode::Add).unwrap();
+        self.put(index, AddMode::Add).unwrap();
     }
 
-    pub(crate) fn put(&self, index: &mut Index, mode: Mode) -> pplx_embed::Result<()> {
-        let dense = index.options().kind == Kind::Dense;
+    pub(crate) fn put(&self, index: &mut Index, mode: AddMode) -> pplx_embed::Result<()> {
+        let dense = index.options().kind == IndexKind::Dense;
         pollster::block_on(index.add(&self.items(), tokens(&self.vectors, dense), None, mode, &()))
     }
 }
 
 /// The vectors, without scales for a dense index.
-pub(crate) fn tokens(items: &Items, dense: bool) -> Tokens<'_> {
+pub(crate) fn tokens(items: &Items, dense: bool) -> TokenVectors<'_> {
     match items.tokens() {
-        Tokens { data: TokenData::Int8 { codes, .. }, offsets, dim } if dense => {
-            Tokens { data: TokenData::Int8 { codes, scales: None }, offsets, dim }
+        TokenVectors { data: RowData::Int8 { codes, .. }, offsets, dim } if dense => {
+            TokenVectors { data: RowData::Int8 { codes, scales: None }, offsets, dim }
         }
         tokens => tokens,
     }
 }
 
 pub(crate) fn search(index: &Index, queries: &Items, options: SearchOptions<'_>) -> Vec<Vec<Hit>> {
-    let dense = index.options().kind == Kind::Dense;
+    let dense = index.options().kind == IndexKind::Dense;
     pollster::block_on(index.search(tokens(queries, dense), options, &())).unwrap()
 }
 
@@ -131,10 +132,10 @@ pub(crate) fn found(index: &Index, queries: &Items, options: SearchOptions<'_>) 
 pub(crate) fn row(items: &Items, t: usize) -> Vec<f64> {
     let at = t * items.dim..(t + 1) * items.dim;
     match items.form {
-        Form::F32 => items.floats[at].iter().map(|&v| v.into()).collect(),
-        Form::F16 => items.halves[at].iter().map(|v| v.to_f64()).collect(),
-        Form::I8 => items.codes[at].iter().map(|&v| v.into()).collect(),
-        Form::B1 => items.floats[at].iter().map(|&v| if v >= 0.0 { 1.0 } else { -1.0 }).collect(),
+        RowFormat::Float32 => items.floats[at].iter().map(|&v| v.into()).collect(),
+        RowFormat::Float16 => items.halves[at].iter().map(|v| v.to_f64()).collect(),
+        RowFormat::Int8 => items.codes[at].iter().map(|&v| v.into()).collect(),
+        RowFormat::Binary => items.floats[at].iter().map(|&v| if v >= 0.0 { 1.0 } else { -1.0 }).collect(),
     }
 }
 

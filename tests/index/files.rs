@@ -2,26 +2,28 @@
 
 use std::cell::RefCell;
 
+use pplx_embed::backend::Backend;
 use pplx_embed::index::{
-    Bytes, Index, IndexOptions, Item, Kind, Limits, Mode, OpenOptions, RowType, SearchOptions, Sink,
+    AddMode, Index, IndexKind, IndexOptions, IndexSink, IndexSource, Item, OpenOptions, SearchOptions, SegmentSizes,
 };
+use pplx_embed::numbers::RowFormat;
 use pplx_embed::{Error, Progress, Result, Watch};
 
 use crate::corpus::{Corpus, HOMES, Home, KINDS, SMALL, found, options, tokens};
-use crate::support::maxsim::{Form, Items};
+use crate::support::maxsim::Items;
 
 /// Every kind with every row type, and a first pass.
-fn kinds() -> Vec<(IndexOptions, Form)> {
-    let mut kinds: Vec<(IndexOptions, Form)> =
+fn kinds() -> Vec<(IndexOptions, RowFormat)> {
+    let mut kinds: Vec<(IndexOptions, RowFormat)> =
         KINDS.map(|(kind, rows, form)| (options(kind, rows, 13, SMALL), form)).into();
-    let passes = IndexOptions { first_pass: true, ..options(Kind::Late, RowType::Int8, 13, SMALL) };
-    kinds.push((IndexOptions { model: Some("a/model".into()), ..passes }, Form::I8));
+    let passes = IndexOptions { first_pass: true, ..options(IndexKind::Late, RowFormat::Int8, 13, SMALL) };
+    kinds.push((IndexOptions { model: Some("a/model".into()), ..passes }, RowFormat::Int8));
     kinds
 }
 
 /// An index of a few items with and without data, ranges and rows.
-fn filled(home: Home, made: IndexOptions, form: Form, items: usize) -> Index {
-    let dense = made.kind == Kind::Dense;
+fn filled(home: Home, made: IndexOptions, form: RowFormat, items: usize) -> Index {
+    let dense = made.kind == IndexKind::Dense;
     let mut index = home.index(made);
     let lengths: Vec<usize> = (0..items).map(|i| [2, 0, 1, 3][i % 4]).collect();
     let corpus = Corpus::new("item ", form, 13, &lengths, 1);
@@ -39,7 +41,7 @@ fn filled(home: Home, made: IndexOptions, form: Form, items: usize) -> Index {
     let rows = lengths[..half].iter().sum::<usize>() as u32;
     let ranges: Vec<(u32, u32)> = (0..rows).map(|r| (r, r + r % 3)).collect();
     let ranges = (!dense).then_some(&ranges[..]);
-    pollster::block_on(index.add(&with_data, tokens(&first.vectors, dense), ranges, Mode::Add, &())).unwrap();
+    pollster::block_on(index.add(&with_data, tokens(&first.vectors, dense), ranges, AddMode::Add, &())).unwrap();
     second.add_to(&mut index);
     index
 }
@@ -51,8 +53,8 @@ fn save(index: &Index) -> Vec<u8> {
 }
 
 fn open_at(home: Home, bytes: &[u8], recover: bool) -> Result<Index> {
-    let options = OpenOptions { memory: home.memory(), recover, limits: SMALL };
-    pollster::block_on(Index::open(home.gpu(), bytes, options, &()))
+    let options = OpenOptions { memory: home.memory(), recover, sizes: SMALL };
+    pollster::block_on(Index::open(home.backend(), bytes, options, &()))
 }
 
 fn open(bytes: &[u8], recover: bool) -> Result<Index> {
@@ -163,7 +165,7 @@ fn a_byte_that_changed_anywhere_is_noticed() {
 
 #[test]
 fn bytes_after_the_end_another_version_and_other_files_are_refused() {
-    let bytes = save(&filled(Home::Cpu, options(Kind::Dense, RowType::Int8, 13, SMALL), Form::I8, 5));
+    let bytes = save(&filled(Home::Cpu, options(IndexKind::Dense, RowFormat::Int8, 13, SMALL), RowFormat::Int8, 5));
     let refused = |bytes: &[u8], code: &str, words: &[&str]| {
         let error = open(bytes, false).err().unwrap();
         assert_eq!(error.code(), code, "{error}");
@@ -217,7 +219,7 @@ fn the_format_is_as_it_is_documented() {
     let index = open(&bytes, false).unwrap();
     assert_eq!((index.id(0), index.data(0), index.id(1), index.data(1)), (Some("a"), Some("{}"), Some("ö"), None));
     assert_eq!(save(&index), bytes);
-    let query = Items { codes: vec![-1, -2, -3], ..Items::random(Form::I8, 3, &[1], 1) };
+    let query = Items { codes: vec![-1, -2, -3], ..Items::random(RowFormat::Int8, 3, &[1], 1) };
     let hits = crate::corpus::search(&index, &query, SearchOptions::default());
     assert_eq!((hits[0][0].position, hits[0][0].chunk, hits[0][0].score), (1, 1, 1.0));
 
@@ -230,7 +232,7 @@ fn the_format_is_as_it_is_documented() {
     assert_eq!(index.ranges("x"), Some(&[(5, 9)][..]));
     assert_eq!(index.options().model.as_deref(), Some("m"));
     assert_eq!(save(&index), bytes);
-    let query = Items::new(Form::F32, 9, &[1], vec![1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 3.0]);
+    let query = Items::new(RowFormat::Float32, 9, &[1], vec![1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 3.0]);
     assert_eq!(crate::corpus::search(&index, &query, SearchOptions::default())[0][0].score, 1.0);
 }
 
@@ -296,31 +298,34 @@ impl Watch for Notes {
 
 #[test]
 fn saving_and_opening_tell_how_far_they_are_and_can_be_cancelled() {
-    let index = filled(Home::Cpu, options(Kind::Dense, RowType::Int8, 13, SMALL), Form::I8, 30);
+    let index = filled(Home::Cpu, options(IndexKind::Dense, RowFormat::Int8, 13, SMALL), RowFormat::Int8, 30);
     let notes = Notes(RefCell::default(), usize::MAX);
     let mut bytes = Vec::new();
     pollster::block_on(index.save(&mut bytes, &notes)).unwrap();
     let last = |notes: &Notes| notes.0.borrow().last().cloned();
     assert_eq!(last(&notes), Some(Progress::Index { done: 30, total: 30 }));
     assert!(notes.0.borrow().len() > 4);
-    let (whole, limits) = (OpenOptions { limits: SMALL, ..Default::default() }, blocks(&bytes).len() - 1);
+    let (whole, sizes) = (OpenOptions { sizes: SMALL, ..Default::default() }, blocks(&bytes).len() - 1);
     let notes = Notes(RefCell::default(), usize::MAX);
-    pollster::block_on(Index::open(None, &bytes[..], whole, &notes)).unwrap();
-    assert_eq!((last(&notes), notes.0.borrow().len()), (Some(Progress::Index { done: 30, total: 30 }), limits));
+    pollster::block_on(Index::open(Backend::cpu(), &bytes[..], whole, &notes)).unwrap();
+    assert_eq!((last(&notes), notes.0.borrow().len()), (Some(Progress::Index { done: 30, total: 30 }), sizes));
     let cut = &bytes[..bytes.len() - 1];
-    pollster::block_on(Index::open(None, cut, OpenOptions { recover: true, ..whole }, &notes)).unwrap();
+    pollster::block_on(Index::open(Backend::cpu(), cut, OpenOptions { recover: true, ..whole }, &notes)).unwrap();
     assert!(matches!(last(&notes), Some(Progress::Notice { message }) if message.contains("30 of 30 items")));
     for n in 0..3 {
         let notes = || Notes(RefCell::default(), n);
         assert_eq!(pollster::block_on(index.save(&mut Vec::new(), &notes())).err().unwrap().code(), "aborted");
-        assert_eq!(pollster::block_on(Index::open(None, &bytes[..], whole, &notes())).err().unwrap().code(), "aborted");
+        assert_eq!(
+            pollster::block_on(Index::open(Backend::cpu(), &bytes[..], whole, &notes())).err().unwrap().code(),
+            "aborted"
+        );
     }
 }
 
 /// A place for bytes that is full at some point.
 struct Full(usize);
 
-impl Sink for Full {
+impl IndexSink for Full {
     async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.0 = self.0.checked_sub(bytes.len()).ok_or(Error::StorageFull { message: "index".into() })?;
         Ok(())
@@ -330,7 +335,7 @@ impl Sink for Full {
 /// A file that fails at some point.
 struct Failing(Vec<u8>, u64);
 
-impl Bytes for Failing {
+impl IndexSource for Failing {
     fn name(&self) -> &str {
         "failing"
     }
@@ -349,14 +354,16 @@ impl Bytes for Failing {
 
 #[test]
 fn what_a_place_for_bytes_says_is_passed_on_and_is_nothing_to_recover_from() {
-    let index = filled(Home::Cpu, options(Kind::Dense, RowType::Int8, 13, SMALL), Form::I8, 30);
+    let index = filled(Home::Cpu, options(IndexKind::Dense, RowFormat::Int8, 13, SMALL), RowFormat::Int8, 30);
     let bytes = save(&index);
     for room in [0, 100, bytes.len() - 1] {
         assert_eq!(pollster::block_on(index.save(&mut Full(room), &())).err().unwrap().code(), "storage-full");
     }
     for until in [0, 1, 300] {
-        let options = OpenOptions { recover: true, limits: SMALL, ..Default::default() };
-        let error = pollster::block_on(Index::open(None, &Failing(bytes.clone(), until), options, &())).err().unwrap();
+        let options = OpenOptions { recover: true, sizes: SMALL, ..Default::default() };
+        let error = pollster::block_on(Index::open(Backend::cpu(), &Failing(bytes.clone(), until), options, &()))
+            .err()
+            .unwrap();
         assert_eq!(error.code(), "io");
     }
 }
@@ -366,20 +373,20 @@ fn a_file_on_disk_is_replaced_all_at_once_or_not_at_all() {
     let folder = std::env::temp_dir().join(format!("pplx-embed-index-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("some.index");
-    let index = filled(Home::Cpu, options(Kind::Dense, RowType::Int8, 13, SMALL), Form::I8, 30);
+    let index = filled(Home::Cpu, options(IndexKind::Dense, RowFormat::Int8, 13, SMALL), RowFormat::Int8, 30);
     pollster::block_on(index.save_file(&path, &())).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), save(&index));
     // A save that is cancelled leaves the one before, and nothing beside it.
-    let more = filled(Home::Cpu, options(Kind::Dense, RowType::Int8, 13, SMALL), Form::I8, 60);
+    let more = filled(Home::Cpu, options(IndexKind::Dense, RowFormat::Int8, 13, SMALL), RowFormat::Int8, 60);
     let cancelled = pollster::block_on(more.save_file(&path, &Notes(RefCell::default(), 2)));
     assert_eq!(cancelled.err().unwrap().code(), "aborted");
     assert_eq!(std::fs::read(&path).unwrap(), save(&index));
     pollster::block_on(more.save_file(&path, &())).unwrap();
     let open = |path: &std::path::Path| {
         pollster::block_on(Index::open_file(
-            None,
+            Backend::cpu(),
             path,
-            OpenOptions { limits: Limits::default(), ..Default::default() },
+            OpenOptions { sizes: SegmentSizes::default(), ..Default::default() },
             &(),
         ))
     };

@@ -1,19 +1,20 @@
 //! MaxSim.
 
-use pplx_embed::index::{Kind, Limits, RowType, SearchOptions};
+use pplx_embed::index::{IndexKind, SearchOptions, SegmentSizes};
+use pplx_embed::numbers::RowFormat;
 use safetensors::SafeTensors;
 
 use crate::corpus::{Corpus, HOMES, Home, ON_DEVICE, SMALL, agree, found, options, search};
-use crate::support::maxsim::{FORMS, Form, Items, oracle};
+use crate::support::maxsim::{FORMS, Items, oracle};
 
 const LENGTHS: [usize; 11] = [3, 1, 0, 7, 2, 1, 1, 12, 0, 5, 4];
 
-fn row_type(form: Form) -> RowType {
+fn row_type(form: RowFormat) -> RowFormat {
     match form {
-        Form::F32 => RowType::Float32,
-        Form::F16 => RowType::Float16,
-        Form::I8 => RowType::Int8,
-        Form::B1 => RowType::Binary,
+        RowFormat::Float32 => RowFormat::Float32,
+        RowFormat::Float16 => RowFormat::Float16,
+        RowFormat::Int8 => RowFormat::Int8,
+        RowFormat::Binary => RowFormat::Binary,
     }
 }
 
@@ -32,10 +33,10 @@ fn expected(queries: &Items, documents: &Items) -> Vec<Vec<(usize, f64, u32)>> {
 #[test]
 fn the_best_scores_in_order_for_every_form() {
     for (home, form) in HOMES.into_iter().flat_map(|home| FORMS.map(|form| (home, form))) {
-        for (dim, limits) in [(3, SMALL), (13, SMALL), (32, SMALL), (128, Limits::default())] {
+        for (dim, sizes) in [(3, SMALL), (13, SMALL), (32, SMALL), (128, SegmentSizes::default())] {
             let corpus = Corpus::new("a", form, dim, &LENGTHS, 1);
-            let queries = Items::random(Form::F32, dim, &[4, 1, 33], 2);
-            let mut index = home.index(options(Kind::Late, row_type(form), dim, limits));
+            let queries = Items::random(RowFormat::Float32, dim, &[4, 1, 33], 2);
+            let mut index = home.index(options(IndexKind::Late, row_type(form), dim, sizes));
             corpus.add_to(&mut index);
             let what = format!("{home:?} {form:?} {dim}");
             for k in [1, 4, 50] {
@@ -58,11 +59,11 @@ fn the_ranking_is_that_of_sentence_transformers() {
     let dim = tensor("queries.data").shape()[1];
     let numbers = |side: &str| bytemuck::pod_collect_to_vec(tensor(&format!("{side}.data")).data());
     let [queries, documents] =
-        ["queries", "documents"].map(|side| Items::new(Form::F32, dim, &lengths(side), numbers(side)));
+        ["queries", "documents"].map(|side| Items::new(RowFormat::Float32, dim, &lengths(side), numbers(side)));
     let scores: Vec<f32> = bytemuck::pod_collect_to_vec(tensor("scores").data());
     let corpus = Corpus { ids: (0..documents.items()).map(|i| i.to_string()).collect(), vectors: documents };
     for home in HOMES {
-        let mut index = home.index(options(Kind::Late, RowType::Float32, dim, Limits::default()));
+        let mut index = home.index(options(IndexKind::Late, RowFormat::Float32, dim, SegmentSizes::default()));
         corpus.add_to(&mut index);
         let hits = search(&index, &queries, SearchOptions { k: 1000, ..Default::default() });
         for (q, (hits, scores)) in hits.iter().zip(scores.chunks(corpus.len())).enumerate() {
@@ -79,9 +80,9 @@ fn the_ranking_is_that_of_sentence_transformers() {
 fn the_same_bits_wherever_rows_lie_however_they_are_cut_and_alone_or_together() {
     for (form, dim) in FORMS.into_iter().flat_map(|form| [13, 32].map(|dim| (form, dim))) {
         let corpus = Corpus::new("a", form, dim, &LENGTHS.repeat(3), 1);
-        let queries = Items::random(Form::F32, dim, &[5, 2, 17], 2);
+        let queries = Items::random(RowFormat::Float32, dim, &[5, 2, 17], 2);
         let wide = SearchOptions { k: 60, ..Default::default() };
-        let mut index = Home::Resident.index(options(Kind::Late, row_type(form), dim, Limits::default()));
+        let mut index = Home::Resident.index(options(IndexKind::Late, row_type(form), dim, SegmentSizes::default()));
         corpus.add_to(&mut index);
         let expected = found(&index, &queries, wide);
         for (query, expected) in expected.iter().enumerate() {
@@ -89,12 +90,12 @@ fn the_same_bits_wherever_rows_lie_however_they_are_cut_and_alone_or_together() 
             assert_eq!(alone[0], *expected, "{form:?}, query {query} alone");
         }
         for home in ON_DEVICE {
-            for limits in [SMALL, Limits { scores: 7, ..SMALL }, Limits::default()] {
-                let mut index = home.index(options(Kind::Late, row_type(form), dim, limits));
+            for sizes in [SMALL, SegmentSizes { scores: 7, ..SMALL }, SegmentSizes::default()] {
+                let mut index = home.index(options(IndexKind::Late, row_type(form), dim, sizes));
                 for half in [0..16, 16..33] {
                     corpus.choose(&half.collect::<Vec<_>>()).add_to(&mut index);
                 }
-                assert_eq!(found(&index, &queries, wide), expected, "{home:?} {form:?} {limits:?}");
+                assert_eq!(found(&index, &queries, wide), expected, "{home:?} {form:?} {sizes:?}");
             }
         }
     }
@@ -104,8 +105,8 @@ fn the_same_bits_wherever_rows_lie_however_they_are_cut_and_alone_or_together() 
 fn a_filter_leaves_its_items_and_the_scores_as_they_are() {
     for (home, form) in HOMES.into_iter().flat_map(|home| FORMS.map(|form| (home, form))) {
         let corpus = Corpus::new("a", form, 8, &LENGTHS, 1);
-        let queries = Items::random(Form::F32, 8, &[2, 3], 2);
-        let mut index = home.index(options(Kind::Late, row_type(form), 8, SMALL));
+        let queries = Items::random(RowFormat::Float32, 8, &[2, 3], 2);
+        let mut index = home.index(options(IndexKind::Late, row_type(form), 8, SMALL));
         corpus.add_to(&mut index);
         let all = search(&index, &queries, SearchOptions { k: 100, ..Default::default() });
         let some = |position: usize| position % 3 != 1;
@@ -121,8 +122,8 @@ fn a_filter_leaves_its_items_and_the_scores_as_they_are() {
 fn an_explanation_adds_up_to_the_bits_of_the_score() {
     for (home, form) in HOMES.into_iter().flat_map(|home| FORMS.map(|form| (home, form))) {
         let corpus = Corpus::new("a", form, 13, &LENGTHS, 1);
-        let query = Items::random(Form::F32, 13, &[6], 2);
-        let mut index = home.index(options(Kind::Late, row_type(form), 13, SMALL));
+        let query = Items::random(RowFormat::Float32, 13, &[6], 2);
+        let mut index = home.index(options(IndexKind::Late, row_type(form), 13, SMALL));
         corpus.add_to(&mut index);
         let hits = search(&index, &query, SearchOptions { k: 100, ..Default::default() });
         assert_eq!(hits[0].len(), 9);
@@ -144,10 +145,12 @@ fn an_explanation_adds_up_to_the_bits_of_the_score() {
 
 #[test]
 fn a_first_pass_with_enough_candidates_finds_the_same_bits_and_with_few_the_best_of_those() {
-    for (home, form) in HOMES.into_iter().flat_map(|h| [Form::F32, Form::F16, Form::I8].map(|f| (h, f))) {
+    for (home, form) in
+        HOMES.into_iter().flat_map(|h| [RowFormat::Float32, RowFormat::Float16, RowFormat::Int8].map(|f| (h, f)))
+    {
         let corpus = Corpus::new("a", form, 24, &LENGTHS.repeat(4), 1);
-        let queries = Items::random(Form::F32, 24, &[5, 9], 2);
-        let plain = options(Kind::Late, row_type(form), 24, SMALL);
+        let queries = Items::random(RowFormat::Float32, 24, &[5, 9], 2);
+        let plain = options(IndexKind::Late, row_type(form), 24, SMALL);
         let mut index = home.index(plain.clone());
         corpus.add_to(&mut index);
         let mut passes = plain;
@@ -161,13 +164,13 @@ fn a_first_pass_with_enough_candidates_finds_the_same_bits_and_with_few_the_best
         let mut signs = corpus.vectors.clone();
         signs.floats = (0..signs.scales.len())
             .flat_map(|t| {
-                let scale = if form == Form::I8 { f64::from(signs.scales[t]) } else { 1.0 };
+                let scale = if form == RowFormat::Int8 { f64::from(signs.scales[t]) } else { 1.0 };
                 crate::corpus::row(&corpus.vectors, t)
                     .into_iter()
                     .map(move |v| if v * scale >= 0.0 { 1.0 } else { -1.0 })
             })
             .collect();
-        signs.form = Form::F32;
+        signs.form = RowFormat::Float32;
         let by_signs = expected(&queries, &signs);
         let exact = expected(&queries, &corpus.vectors);
         let few = search(&two, &queries, SearchOptions { k: 3, candidates: 6, ..Default::default() });
@@ -185,10 +188,10 @@ fn a_first_pass_with_enough_candidates_finds_the_same_bits_and_with_few_the_best
 
 #[test]
 fn an_item_larger_than_a_buffer_is_named() {
-    let limits = Limits { segment_most: 1024, ..SMALL };
-    let mut index = Home::Resident.index(options(Kind::Late, RowType::Float32, 8, limits));
-    Corpus::new("a", Form::F32, 8, &[32], 1).add_to(&mut index);
-    let error = Corpus::new("b", Form::F32, 8, &[1, 33], 1).put(&mut index, Default::default()).err().unwrap();
+    let sizes = SegmentSizes { max_segment: 1024, ..SMALL };
+    let mut index = Home::Resident.index(options(IndexKind::Late, RowFormat::Float32, 8, sizes));
+    Corpus::new("a", RowFormat::Float32, 8, &[32], 1).add_to(&mut index);
+    let error = Corpus::new("b", RowFormat::Float32, 8, &[1, 33], 1).put(&mut index, Default::default()).err().unwrap();
     assert_eq!(error.code(), "adapter-too-small");
     assert!(error.to_string().contains("items[1] has 33 rows"), "{error}");
     assert_eq!(index.len(), 1);

@@ -6,11 +6,12 @@ use std::sync::{Arc, OnceLock};
 use pollster::block_on;
 use pplx_embed::hub::Folder;
 use pplx_embed::index::{
-    Hit, Index, IndexOptions, Item, Kind, Limits, Mode, OpenOptions, RowType, SearchOptions, Text,
+    AddMode, Hit, Index, IndexKind, IndexOptions, Item, ItemText, OpenOptions, SearchOptions, SegmentSizes,
 };
-use pplx_embed::maxsim::{self, Tokens};
-use pplx_embed::model::late::{EncodeOptions, Role, TokenData};
-use pplx_embed::model::{ContextOptions, Data, Dtype, EmbedOptions, LoadOptions, LongDocuments, Model};
+use pplx_embed::maxsim::{self, TokenVectors};
+use pplx_embed::model::late::{EncodeOptions, Role};
+use pplx_embed::model::{ContextOptions, Data, EmbedOptions, LoadOptions, LongDocuments, Model};
+use pplx_embed::numbers::{Dtype, RowBuf, RowData, RowFormat};
 use pplx_embed::{Progress, Watch};
 use safetensors::SafeTensors;
 
@@ -18,7 +19,7 @@ use crate::corpus::{self, Home, cosine, gpu, options};
 use crate::support::floats;
 
 /// Room for texts of up to 48 tokens, or 400 chunks.
-const SMALL: Limits = Limits { segment_most: 16_384, ..corpus::SMALL };
+const SMALL: SegmentSizes = SegmentSizes { max_segment: 16_384, ..corpus::SMALL };
 
 fn load(checkpoint: &str) -> Model {
     let folder = Folder::new(format!("tests/fixtures/checkpoints/{checkpoint}"));
@@ -55,13 +56,13 @@ fn ids(count: usize) -> Vec<String> {
     (0..count).map(|i| format!("text {i}")).collect()
 }
 
-fn add(index: &mut Index, model: &Model, texts: &[Text<'_>]) -> pplx_embed::Result<pplx_embed::model::Usage> {
+fn add(index: &mut Index, model: &Model, texts: &[ItemText<'_>]) -> pplx_embed::Result<pplx_embed::model::Usage> {
     let ids: Vec<String> = (index.len()..index.len() + texts.len()).map(|i| format!("text {i}")).collect();
-    block_on(index.add_texts(model, &items(&ids), texts, Mode::Add, &()))
+    block_on(index.add_texts(model, &items(&ids), texts, AddMode::Add, &()))
 }
 
 fn add_all(index: &mut Index, model: &Model, texts: &[&str]) {
-    add(index, model, &texts.iter().map(|text| Text::One(text)).collect::<Vec<_>>()).unwrap();
+    add(index, model, &texts.iter().map(|text| ItemText::One(text)).collect::<Vec<_>>()).unwrap();
 }
 
 fn wide() -> SearchOptions<'static> {
@@ -82,10 +83,12 @@ fn numbers(data: &Data) -> Vec<f64> {
 
 #[test]
 fn dense_scores_are_the_cosines_of_what_embed_gives() {
-    for (rows, dim, dtype) in
-        [(RowType::Int8, 128, Dtype::Int8), (RowType::Binary, 50, Dtype::Int8), (RowType::Float32, 128, Dtype::Float32)]
-    {
-        let mut index = Home::Resident.index(options(Kind::Dense, rows, dim, SMALL));
+    for (rows, dim, dtype) in [
+        (RowFormat::Int8, 128, Dtype::Int8),
+        (RowFormat::Binary, 50, Dtype::Int8),
+        (RowFormat::Float32, 128, Dtype::Float32),
+    ] {
+        let mut index = Home::Resident.index(options(IndexKind::Dense, rows, dim, SMALL));
         add_all(&mut index, dense(), &TEXTS);
         let embed = EmbedOptions { dtype: Some(dtype), dimensions: Some(dim as u32), normalize: None };
         let vectors = numbers(&block_on(dense().embed(&TEXTS, embed, &())).unwrap().data);
@@ -106,8 +109,8 @@ fn dense_scores_are_the_cosines_of_what_embed_gives() {
 fn a_model_that_has_no_int8_fills_any_row_type() {
     let model = load("causal-last-f32");
     let dim = model.info().dimensions as usize;
-    for rows in [RowType::Int8, RowType::Binary, RowType::Float32] {
-        let mut index = Home::Resident.index(options(Kind::Dense, rows, dim, Limits::default()));
+    for rows in [RowFormat::Int8, RowFormat::Binary, RowFormat::Float32] {
+        let mut index = Home::Resident.index(options(IndexKind::Dense, rows, dim, SegmentSizes::default()));
         add_all(&mut index, &model, &TEXTS);
         let hits =
             block_on(index.search_texts(&model, &TEXTS, SearchOptions { k: 1, ..Default::default() }, &())).unwrap();
@@ -122,12 +125,12 @@ fn chunks_are_rows_that_a_context_model_reads_together_and_others_apart() {
     let context = load("context");
     let documents: [&[&str]; 3] = [&["a red bicycle", "and its wheel", ""], &[], &["Émile Zola"]];
     let mixed = [
-        Text::Chunks(documents[0]),
-        Text::One("a red bicycle"),
-        Text::Chunks(documents[1]),
-        Text::Chunks(documents[2]),
+        ItemText::Chunks(documents[0]),
+        ItemText::One("a red bicycle"),
+        ItemText::Chunks(documents[1]),
+        ItemText::Chunks(documents[2]),
     ];
-    let mut index = Home::Resident.index(options(Kind::Dense, RowType::Int8, 32, SMALL));
+    let mut index = Home::Resident.index(options(IndexKind::Dense, RowFormat::Int8, 32, SMALL));
     let usage = add(&mut index, &context, &mixed).unwrap();
     let embedded = block_on(context.embed_context(&documents, ContextOptions::default(), &())).unwrap();
     let tokens: usize = embedded.iter().map(|e| e.usage.tokens).sum();
@@ -145,7 +148,7 @@ fn chunks_are_rows_that_a_context_model_reads_together_and_others_apart() {
     }
     // Longer than the limit, in windows.
     let long = vec!["a red bicycle, and its wheel "; 400];
-    add(&mut index, &context, &[Text::Chunks(&long)]).unwrap();
+    add(&mut index, &context, &[ItemText::Chunks(&long)]).unwrap();
     let windows = ContextOptions { long_documents: LongDocuments::Window, ..Default::default() };
     let of_long = numbers(&block_on(context.embed_context(&[&long[..]], windows, &())).unwrap()[0].data);
     let best = of_long.chunks(32).map(|row| cosine(&query, row)).fold(f64::MIN, f64::max);
@@ -153,9 +156,13 @@ fn chunks_are_rows_that_a_context_model_reads_together_and_others_apart() {
     let hit = hits.iter().find(|h| h.position == 4).unwrap();
     assert!((f64::from(hit.score) - best).abs() < 1e-6);
 
-    let mut apart = Home::Resident.index(options(Kind::Dense, RowType::Int8, 128, SMALL));
-    let usage =
-        add(&mut apart, dense(), &[Text::Chunks(&TEXTS[..4]), Text::One(TEXTS[4]), Text::Chunks(&TEXTS[5..])]).unwrap();
+    let mut apart = Home::Resident.index(options(IndexKind::Dense, RowFormat::Int8, 128, SMALL));
+    let usage = add(
+        &mut apart,
+        dense(),
+        &[ItemText::Chunks(&TEXTS[..4]), ItemText::One(TEXTS[4]), ItemText::Chunks(&TEXTS[5..])],
+    )
+    .unwrap();
     assert!(usage.truncated.is_empty());
     let hits =
         block_on(apart.search_texts(dense(), &[TEXTS[3], TEXTS[4], TEXTS[6]], SearchOptions::default(), &())).unwrap();
@@ -165,10 +172,10 @@ fn chunks_are_rows_that_a_context_model_reads_together_and_others_apart() {
 
 /// Late indexes of every row type, and of a first pass.
 fn late_options() -> Vec<IndexOptions> {
-    let types = [RowType::Float16, RowType::Float32, RowType::Int8, RowType::Binary];
-    let mut all: Vec<IndexOptions> = types.map(|rows| options(Kind::Late, rows, 24, SMALL)).into();
-    all.push(IndexOptions { first_pass: true, ..options(Kind::Late, RowType::Float16, 24, SMALL) });
-    all.push(IndexOptions { first_pass: true, ..options(Kind::Late, RowType::Int8, 24, SMALL) });
+    let types = [RowFormat::Float16, RowFormat::Float32, RowFormat::Int8, RowFormat::Binary];
+    let mut all: Vec<IndexOptions> = types.map(|rows| options(IndexKind::Late, rows, 24, SMALL)).into();
+    all.push(IndexOptions { first_pass: true, ..options(IndexKind::Late, RowFormat::Float16, 24, SMALL) });
+    all.push(IndexOptions { first_pass: true, ..options(IndexKind::Late, RowFormat::Int8, 24, SMALL) });
     all
 }
 
@@ -180,16 +187,16 @@ fn late_rows_that_the_encoder_leaves_on_the_device_are_those_that_went_through_h
         (0..220).map(|i| format!("{} {i} {}", TEXTS[i % 9], TEXTS[i * 7 % 9].repeat(i % 5))).collect();
     let texts: Vec<&str> = many.iter().map(String::as_str).collect();
     let encoded = block_on(model.encode(Role::Document, &texts, EncodeOptions::default(), &())).unwrap();
-    let TokenData::Float32(numbers) = &encoded.data else { panic!("not float32") };
-    let offsets: Vec<u64> = encoded.offsets.iter().map(|&o| o as u64).collect();
-    let vectors = Tokens { data: maxsim::TokenData::Float32(numbers), offsets: &offsets, dim: 24 };
+    let RowBuf::Float32(numbers) = &encoded.data else { panic!("not float32") };
+    let offsets: Vec<u64> = encoded.tokens.offsets.iter().map(|&o| o as u64).collect();
+    let vectors = TokenVectors { data: RowData::Float32(numbers), offsets: &offsets, dim: 24 };
     let ranges: Vec<(u32, u32)> =
-        encoded.ranges.iter().map(|r| r.map_or((0, 0), |(from, to)| (from as u32, to as u32))).collect();
+        encoded.tokens.ranges.iter().map(|r| r.map_or((0, 0), |(from, to)| (from as u32, to as u32))).collect();
     let few = SearchOptions { k: 7, candidates: 30, ..Default::default() };
     for made in late_options() {
         let names = ids(texts.len());
-        let mut host = Index::new(Some(gpu()), made.clone()).unwrap();
-        block_on(host.add(&items(&names), vectors, Some(&ranges), Mode::Add, &())).unwrap();
+        let mut host = Index::new(gpu(), made.clone()).unwrap();
+        block_on(host.add(&items(&names), vectors, Some(&ranges), AddMode::Add, &())).unwrap();
         let expected = block_on(host.search_texts(model, &TEXTS, few, &())).unwrap();
         let file = |index: &Index| {
             let mut bytes = Vec::new();
@@ -198,11 +205,11 @@ fn late_rows_that_the_encoder_leaves_on_the_device_are_those_that_went_through_h
         };
         let saved = file(&host);
         // Rows partly here and partly there, in every form; all the other ways, with the form that is the default.
-        let ways = [(Some(20_000), SMALL), (None, SMALL), (None, Limits::default()), (Some(0), SMALL)];
-        let usual = made.rows == RowType::Float16 && !made.first_pass;
-        for (memory, limits) in ways.into_iter().take(if usual { ways.len() } else { 1 }) {
-            let made = IndexOptions { memory, limits: Limits { block: SMALL.block, ..limits }, ..made.clone() };
-            let mut index = Index::new(Some(Arc::clone(model.gpu())), made.clone()).unwrap();
+        let ways = [(Some(20_000), SMALL), (None, SMALL), (None, SegmentSizes::default()), (Some(0), SMALL)];
+        let usual = made.rows == RowFormat::Float16 && !made.first_pass;
+        for (memory, sizes) in ways.into_iter().take(if usual { ways.len() } else { 1 }) {
+            let made = IndexOptions { memory, sizes: SegmentSizes { block: SMALL.block, ..sizes }, ..made.clone() };
+            let mut index = Index::new(model.backend().clone(), made.clone()).unwrap();
             add_all(&mut index, model, &texts[..100]);
             add_all(&mut index, model, &texts[100..]);
             let what = format!("{made:?}");
@@ -212,8 +219,8 @@ fn late_rows_that_the_encoder_leaves_on_the_device_are_those_that_went_through_h
                 bits(&expected),
                 "{what}"
             );
-            let opened = OpenOptions { memory, limits, ..Default::default() };
-            let opened = block_on(Index::open(Some(Arc::clone(model.gpu())), &saved[..], opened, &())).unwrap();
+            let opened = OpenOptions { memory, sizes, ..Default::default() };
+            let opened = block_on(Index::open(model.backend().clone(), &saved[..], opened, &())).unwrap();
             assert_eq!(
                 bits(&block_on(opened.search_texts(model, &TEXTS, few, &())).unwrap()),
                 bits(&expected),
@@ -241,7 +248,7 @@ fn late_scores_are_those_of_the_vectors_of_sentence_transformers() {
     let model = late();
     let texts: Vec<&str> = expected.texts.iter().map(|t| t.text.as_str()).collect();
     let mut index =
-        Index::new(Some(Arc::clone(model.gpu())), options(Kind::Late, RowType::Float32, 24, SMALL)).unwrap();
+        Index::new(model.backend().clone(), options(IndexKind::Late, RowFormat::Float32, 24, SMALL)).unwrap();
     add_all(&mut index, model, &texts);
     let hits = block_on(index.search_texts(model, &texts, wide(), &())).unwrap();
     for (query, hits) in expected.texts.iter().zip(&hits) {
@@ -267,18 +274,18 @@ fn an_explanation_says_where_in_the_text_each_match_is() {
     let model = late();
     let text = "how to mend a puncture in the rain";
     let mut index =
-        Index::new(Some(Arc::clone(model.gpu())), options(Kind::Late, RowType::Float32, 24, SMALL)).unwrap();
+        Index::new(model.backend().clone(), options(IndexKind::Late, RowFormat::Float32, 24, SMALL)).unwrap();
     add_all(&mut index, model, &["bread", text]);
     let ranges = index.ranges("text 1").unwrap().to_vec();
     let encoded = block_on(model.encode(Role::Document, &[text], EncodeOptions::default(), &())).unwrap();
-    assert_eq!(ranges.len(), encoded.ids.len());
-    for (range, want) in ranges.iter().zip(&encoded.ranges) {
+    assert_eq!(ranges.len(), encoded.tokens.ids.len());
+    for (range, want) in ranges.iter().zip(&encoded.tokens.ranges) {
         assert_eq!(want.map_or((0, 0), |(from, to)| (from as u32, to as u32)), *range);
     }
     let query = block_on(model.encode(Role::Query, &["puncture"], EncodeOptions::default(), &())).unwrap();
-    let TokenData::Float32(numbers) = &query.data else { panic!("not float32") };
-    let offsets = [0, query.ids.len() as u64];
-    let query = Tokens { data: maxsim::TokenData::Float32(numbers), offsets: &offsets, dim: 24 };
+    let RowBuf::Float32(numbers) = &query.data else { panic!("not float32") };
+    let offsets = [0, query.tokens.ids.len() as u64];
+    let query = TokenVectors { data: RowData::Float32(numbers), offsets: &offsets, dim: 24 };
     let matches = block_on(index.explain(query, "text 1", &())).unwrap();
     assert_eq!(matches.len(), offsets[1] as usize);
     let hits = block_on(index.search_texts(model, &["puncture"], wide(), &())).unwrap();
@@ -310,24 +317,24 @@ impl Watch for After {
 fn texts_that_are_cancelled_or_do_not_fit_leave_the_index_as_it_was() {
     let model = late();
     for made in late_options() {
-        let limits = Limits { segment_most: 47 * 96, ..SMALL };
-        let mut index = Index::new(Some(Arc::clone(model.gpu())), IndexOptions { limits, ..made.clone() }).unwrap();
+        let sizes = SegmentSizes { max_segment: 47 * 96, ..SMALL };
+        let mut index = Index::new(model.backend().clone(), IndexOptions { sizes, ..made.clone() }).unwrap();
         add_all(&mut index, model, &TEXTS);
         let before = (bits(&block_on(index.search_texts(model, &TEXTS, wide(), &())).unwrap()), index.bytes());
-        let many: Vec<Text<'_>> = (0..1500).map(|i| Text::One(TEXTS[(i * 4 + 1) % 9])).collect();
+        let many: Vec<ItemText<'_>> = (0..1500).map(|i| ItemText::One(TEXTS[(i * 4 + 1) % 9])).collect();
         let names = ids(1500);
-        let usual = made.rows == RowType::Float16 && !made.first_pass;
+        let usual = made.rows == RowFormat::Float16 && !made.first_pass;
         for n in if usual { vec![0, 1, 4, 7] } else { vec![4] } {
             let watch = After(n, Cell::new(0));
-            let result = block_on(index.add_texts(model, &items(&names), &many, Mode::Upsert, &watch));
+            let result = block_on(index.add_texts(model, &items(&names), &many, AddMode::Upsert, &watch));
             assert_eq!(result.err().unwrap().code(), "aborted");
             let after = (bits(&block_on(index.search_texts(model, &TEXTS, wide(), &())).unwrap()), index.bytes());
             assert_eq!(after, before, "{made:?}, {n}");
         }
-        if made.rows == RowType::Float32 {
+        if made.rows == RowFormat::Float32 {
             // 48 rows of 96 bytes are more than a segment.
             let long = "a b c d e f g h i j k l m n o p q r s t u v w x y z ".repeat(3);
-            let texts = [Text::One("short"), Text::One(&long)];
+            let texts = [ItemText::One("short"), ItemText::One(&long)];
             let error = add(&mut index, model, &texts).err().unwrap();
             assert_eq!(error.code(), "adapter-too-small");
             assert!(error.to_string().contains("items[1] has"), "{error}");
@@ -343,20 +350,23 @@ fn what_a_model_and_an_index_cannot_do_together_is_named() {
         assert_eq!(error.code(), "invalid-argument", "{error}");
         words.iter().for_each(|word| assert!(error.to_string().contains(word), "no {word:?} in {error}"));
     };
-    let one = [Text::One("a")];
-    let index = |kind, dim| Index::new(Some(gpu()), options(kind, RowType::Float32, dim, SMALL)).unwrap();
-    refused(add(&mut index(Kind::Dense, 24), late(), &one).err(), &["model", "late interaction"]);
-    refused(add(&mut index(Kind::Late, 128), dense(), &one).err(), &["model", "one vector"]);
-    refused(add(&mut index(Kind::Dense, 129), dense(), &one).err(), &["model", "128", "129"]);
-    refused(add(&mut index(Kind::Late, 16), late(), &one).err(), &["model", "24", "16"]);
-    refused(add(&mut index(Kind::Late, 24), late(), &[one[0], Text::Chunks(&["a"])]).err(), &["texts[1]", "chunks"]);
-    let mut named = options(Kind::Dense, RowType::Int8, 128, SMALL);
+    let one = [ItemText::One("a")];
+    let index = |kind, dim| Index::new(gpu(), options(kind, RowFormat::Float32, dim, SMALL)).unwrap();
+    refused(add(&mut index(IndexKind::Dense, 24), late(), &one).err(), &["model", "late interaction"]);
+    refused(add(&mut index(IndexKind::Late, 128), dense(), &one).err(), &["model", "one vector"]);
+    refused(add(&mut index(IndexKind::Dense, 129), dense(), &one).err(), &["model", "128", "129"]);
+    refused(add(&mut index(IndexKind::Late, 16), late(), &one).err(), &["model", "24", "16"]);
+    refused(
+        add(&mut index(IndexKind::Late, 24), late(), &[one[0], ItemText::Chunks(&["a"])]).err(),
+        &["texts[1]", "chunks"],
+    );
+    let mut named = options(IndexKind::Dense, RowFormat::Int8, 128, SMALL);
     named.model = Some("another/model".into());
-    let mut named = Index::new(Some(gpu()), named).unwrap();
+    let mut named = Index::new(gpu(), named).unwrap();
     refused(add(&mut named, dense(), &one).err(), &["model", "another/model", "f32-gqa2"]);
     refused(block_on(named.search_texts(dense(), &["a"], wide(), &())).err(), &["model", "another/model"]);
-    let mut plain = index(Kind::Dense, 128);
+    let mut plain = index(IndexKind::Dense, 128);
     let items = [Item { id: "a", data: None }, Item { id: "b", data: None }];
-    refused(block_on(plain.add_texts(dense(), &items, &one, Mode::Add, &())).err(), &["texts", "1", "2"]);
+    refused(block_on(plain.add_texts(dense(), &items, &one, AddMode::Add, &())).err(), &["texts", "1", "2"]);
     assert!(plain.is_empty() && block_on(plain.search_texts(dense(), &["a"], wide(), &())).unwrap() == [Vec::new()]);
 }

@@ -3,21 +3,19 @@
 use std::cell::{Cell, RefCell};
 
 use half::f16;
-use pplx_embed::gpu::Family;
-use pplx_embed::maxsim::{Limits, Options, Scorer, TokenData, Tokens, score_on_cpu};
+use pplx_embed::maxsim::{Options, PieceSizes, TokenVectors};
+use pplx_embed::numbers::RowData;
+use pplx_embed::numbers::RowFormat;
 use pplx_embed::{Error, Progress, Watch};
 
-use super::support::maxsim::{Form, Items};
-use super::{ALL, gpu, score, scorers};
+use super::support::maxsim::Items;
+use super::{ALL, TestScorer, score, scorers};
 
 #[track_caller]
-fn refused(queries: Tokens<'_>, documents: Tokens<'_>, pairs: Option<&[(u32, u32)]>, words: &[&str]) {
+fn refused(queries: TokenVectors<'_>, documents: TokenVectors<'_>, pairs: Option<&[(u32, u32)]>, words: &[&str]) {
     let options = Options { pairs, normalize: false };
-    let errors = [
-        pollster::block_on(scorers()[0].score(gpu(), queries, documents, options, &())).unwrap_err(),
-        score_on_cpu(queries, documents, options, &()).unwrap_err(),
-    ];
-    for error in errors {
+    for on in scorers() {
+        let error = pollster::block_on(on.scorer.score(&on.backend, queries, documents, options, &())).unwrap_err();
         assert_eq!(error.code(), "invalid-argument", "{error}");
         for word in words {
             assert!(error.to_string().contains(word), "no {word:?} in {error}");
@@ -27,18 +25,18 @@ fn refused(queries: Tokens<'_>, documents: Tokens<'_>, pairs: Option<&[(u32, u32
 
 #[test]
 fn what_cannot_be_scored_is_refused_by_argument_and_index() {
-    let items = Items::random(Form::F32, 4, &[2, 1], 1);
+    let items = Items::random(RowFormat::Float32, 4, &[2, 1], 1);
     let good = items.tokens();
-    let with = |offsets| Tokens { offsets, ..good };
+    let with = |offsets| TokenVectors { offsets, ..good };
     refused(with(&[]), good, None, &["queries.offsets: is empty"]);
     refused(good, with(&[1, 3]), None, &["documents.offsets[0]: 1, allowed is 0"]);
     refused(good, with(&[0, 2, 1, 3]), None, &["documents.offsets[2]: 1, allowed is 2 or more"]);
     refused(good, with(&[0, 2]), None, &["documents.data: has 12 numbers", "2 rows of 4"]);
     refused(good, with(&[0, u64::MAX]), None, &["documents.data: has 12 numbers"]);
     refused(with(&[0, 2, 2, 3]), good, None, &["queries[1]: has no tokens"]);
-    refused(Tokens { dim: 0, ..good }, good, None, &["queries.dim: 0, allowed are 1 to 65536"]);
-    refused(Tokens { dim: 1 << 20, ..good }, good, None, &["queries.dim: 1048576"]);
-    let narrow = Tokens { dim: 2, offsets: &[0, 6], ..good };
+    refused(TokenVectors { dim: 0, ..good }, good, None, &["queries.dim: 0, allowed are 1 to 65536"]);
+    refused(TokenVectors { dim: 1 << 20, ..good }, good, None, &["queries.dim: 1048576"]);
+    let narrow = TokenVectors { dim: 2, offsets: &[0, 6], ..good };
     refused(good, narrow, None, &["documents.dim: 2, allowed is 4, as the queries have"]);
     refused(good, good, Some(&[(0, 0), (2, 0)]), &["pairs[1]: query 2, allowed is 0 to 1"]);
     refused(good, good, Some(&[(1, 9)]), &["pairs[0]: document 9"]);
@@ -46,21 +44,21 @@ fn what_cannot_be_scored_is_refused_by_argument_and_index() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let mut floats = items.floats.clone();
         floats[2 * 4 + 3] = bad;
-        let data = TokenData::Float32(&floats);
-        refused(good, Tokens { data, ..good }, None, &["documents[1]: token 0 has", "in dimension 3"]);
-        refused(Tokens { data, ..good }, good, None, &["queries[1]: token 0 has"]);
+        let data = RowData::Float32(&floats);
+        refused(good, TokenVectors { data, ..good }, None, &["documents[1]: token 0 has", "in dimension 3"]);
+        refused(TokenVectors { data, ..good }, good, None, &["queries[1]: token 0 has"]);
         let halves: Vec<f16> = floats.iter().map(|&v| f16::from_f32(v)).collect();
-        let data = TokenData::Float16(&halves);
-        refused(good, Tokens { data, ..good }, None, &["documents[1]: token 0 has"]);
+        let data = RowData::Float16(&halves);
+        refused(good, TokenVectors { data, ..good }, None, &["documents[1]: token 0 has"]);
         let scales = [1.0, bad, 1.0];
-        let data = TokenData::Int8 { codes: &items.codes, scales: Some(&scales) };
-        refused(good, Tokens { data, ..good }, None, &["documents.scales[1]"]);
+        let data = RowData::Int8 { codes: &items.codes, scales: Some(&scales) };
+        refused(good, TokenVectors { data, ..good }, None, &["documents.scales[1]"]);
     }
-    let data = TokenData::Int8 { codes: &items.codes, scales: Some(&[1.0]) };
-    refused(good, Tokens { data, ..good }, None, &["documents.scales: has 1 numbers", "3 tokens"]);
+    let data = RowData::Int8 { codes: &items.codes, scales: Some(&[1.0]) };
+    refused(good, TokenVectors { data, ..good }, None, &["documents.scales: has 1 numbers", "3 tokens"]);
     let huge = [1e25; 12];
-    let data = TokenData::Float32(&huge);
-    refused(Tokens { data, ..good }, Tokens { data, ..good }, None, &["documents: numbers of up to 1e25"]);
+    let data = RowData::Float32(&huge);
+    refused(TokenVectors { data, ..good }, TokenVectors { data, ..good }, None, &["documents: numbers of up to 1e25"]);
 }
 
 /// Cancels after some progress.
@@ -84,13 +82,22 @@ impl Watch for Impatient {
 
 #[test]
 fn progress_goes_forward_to_the_end_and_cancelling_leaves_a_scorer_that_works() {
-    let queries = Items::random(Form::F32, 8, &[3, 5], 1);
-    let documents = Items::random(Form::F32, 8, &[40, 0, 60], 2);
-    let scorer = Scorer::of(Family::Strip).limited(Limits { shard_bytes: 20 * 32, ..Limits::default() });
-    let expected = score(&scorer, &queries, &documents, ALL);
+    let queries = Items::random(RowFormat::Float32, 8, &[3, 5], 1);
+    let documents = Items::random(RowFormat::Float32, 8, &[40, 0, 60], 2);
+    let sizes = PieceSizes { shard_bytes: 20 * 32, ..PieceSizes::default() };
+    for on in scorers() {
+        let on = TestScorer { backend: on.backend.clone(), scorer: on.scorer.clone().with_sizes(sizes) };
+        told_of_progress(&on, &queries, &documents);
+    }
+}
+
+fn told_of_progress(on: &TestScorer, queries: &Items, documents: &Items) {
+    let expected = score(on, queries, documents, ALL);
     let watch = |after| Impatient { heard: RefCell::default(), after, asked: Cell::default() };
-    let run =
-        |watch: &Impatient| pollster::block_on(scorer.score(gpu(), queries.tokens(), documents.tokens(), ALL, watch));
+    let run = |watch: &Impatient| {
+        let scored = on.scorer.score(&on.backend, queries.tokens(), documents.tokens(), ALL, watch);
+        pollster::block_on(scored)
+    };
 
     let patient = watch(usize::MAX);
     assert_eq!(run(&patient).unwrap(), expected);
@@ -103,7 +110,5 @@ fn progress_goes_forward_to_the_end_and_cancelling_leaves_a_scorer_that_works() 
     for after in [0, 2] {
         assert!(matches!(run(&watch(after)), Err(Error::Aborted)));
     }
-    assert_eq!(score(&scorer, &queries, &documents, ALL), expected);
-    let aborted = score_on_cpu(queries.tokens(), documents.tokens(), ALL, &watch(1));
-    assert!(matches!(aborted, Err(Error::Aborted)));
+    assert_eq!(score(on, queries, documents, ALL), expected);
 }

@@ -1,12 +1,13 @@
 //! `pplx-embed maxsim`.
 
+use pplx_embed::numbers::RowFormat;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use super::support::maxsim::{FORMS, Form, Items, close, oracle};
+use super::support::maxsim::{FORMS, Items, close, oracle};
 
 /// A folder for the command line's files, removed at the end.
 struct Folder(std::path::PathBuf);
@@ -30,14 +31,14 @@ impl Folder {
         tensors.push((
             "data",
             match items.form {
-                Form::F32 => bytes(Dtype::F32, vec![rows, items.dim], bytemuck::cast_slice(&items.floats)),
-                Form::F16 => bytes(Dtype::F16, vec![rows, items.dim], bytemuck::cast_slice(&items.halves)),
-                Form::I8 => bytes(Dtype::I8, vec![rows, items.dim], bytemuck::cast_slice(&items.codes)),
-                Form::B1 => bytes(Dtype::U8, vec![rows, items.dim.div_ceil(8)], &items.bits),
+                RowFormat::Float32 => bytes(Dtype::F32, vec![rows, items.dim], bytemuck::cast_slice(&items.floats)),
+                RowFormat::Float16 => bytes(Dtype::F16, vec![rows, items.dim], bytemuck::cast_slice(&items.halves)),
+                RowFormat::Int8 => bytes(Dtype::I8, vec![rows, items.dim], bytemuck::cast_slice(&items.codes)),
+                RowFormat::Binary => bytes(Dtype::U8, vec![rows, items.dim.div_ceil(8)], &items.bits),
             },
         ));
         tensors.push(("tokens", bytes(Dtype::U8, vec![3], &[1, 2, 3])));
-        if items.form == Form::I8 {
+        if items.form == RowFormat::Int8 {
             tensors.push(("scales", bytes(Dtype::F32, vec![rows], bytemuck::cast_slice(&items.scales))));
         }
         self.write(name, safetensors::serialize(tensors, None).unwrap());
@@ -70,7 +71,7 @@ impl Drop for Folder {
 #[test]
 fn the_command_line_scores_files_in_every_form() {
     let folder = Folder::new("forms");
-    let queries = Items::random(Form::F32, 20, &[3, 9], 1);
+    let queries = Items::random(RowFormat::Float32, 20, &[3, 9], 1);
     folder.items("q.safetensors", &queries);
     folder.write("pairs.jsonl", "[1, 2]\n\n[0, 0]\n[0, 1]\n");
     for form in FORMS {
@@ -103,7 +104,7 @@ fn the_command_line_scores_files_in_every_form() {
 #[test]
 fn the_command_line_refuses_files_that_lie() {
     let folder = Folder::new("lies");
-    folder.items("q.safetensors", &Items::random(Form::F32, 4, &[2], 1));
+    folder.items("q.safetensors", &Items::random(RowFormat::Float32, 4, &[2], 1));
     let good = std::fs::read(folder.0.join("q.safetensors")).unwrap();
     let refused = |arguments: &[&str], code: i32, words: &[&str]| {
         let output = folder.run(arguments);

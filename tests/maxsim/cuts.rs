@@ -1,16 +1,16 @@
 //! However much there is and however it is cut: the same bits.
 
-use pplx_embed::gpu::Family;
-use pplx_embed::maxsim::{Limits, Options, Scorer, explain_on_cpu};
+use pplx_embed::maxsim::{Options, PieceSizes, Scorer};
+use pplx_embed::numbers::RowFormat;
 
-use super::support::maxsim::{FORMS, Form, Items, close, oracle};
-use super::{ALL, bits, explain, score, scorers};
+use super::support::maxsim::{FORMS, Items, close, oracle};
+use super::{ALL, TestScorer, bits, explain, score, scorers};
 
 #[test]
 fn a_million_tokens_in_one_document_and_a_hundred_thousand_documents_of_one() {
-    let queries = Items::random(Form::F32, 4, &[3], 1);
-    let long = Items::random(Form::F32, 4, &[1_000_000], 2);
-    let short = Items::random(Form::I8, 4, &[1; 100_000], 3);
+    let queries = Items::random(RowFormat::Float32, 4, &[3], 1);
+    let long = Items::random(RowFormat::Float32, 4, &[1_000_000], 2);
+    let short = Items::random(RowFormat::Int8, 4, &[1; 100_000], 3);
     let (of_long, of_short) = (oracle(&queries, &long, false), oracle(&queries, &short, false));
     for scorer in scorers() {
         close(&score(scorer, &queries, &long, ALL), &of_long, "long");
@@ -20,14 +20,13 @@ fn a_million_tokens_in_one_document_and_a_hundred_thousand_documents_of_one() {
 
 #[test]
 fn a_hundred_thousand_query_tokens_go_through_in_passes() {
-    let queries = Items::random(Form::F32, 4, &[1, 100_000, 2], 1);
-    let documents = Items::random(Form::F16, 4, &[2, 1], 2);
-    let both = [queries.tokens(), documents.tokens()];
+    let queries = Items::random(RowFormat::Float32, 4, &[1, 100_000, 2], 1);
+    let documents = Items::random(RowFormat::Float16, 4, &[2, 1], 2);
     for scorer in scorers() {
         let scores = score(scorer, &queries, &documents, ALL);
         for (q, d) in (0..3).flat_map(|q| (0..2).map(move |d| (q, d))) {
             let matches = explain(scorer, &queries, &documents, (q, d));
-            let plain = explain_on_cpu(both, (q, d), false).unwrap();
+            let plain = explain(&scorers()[2], &queries, &documents, (q, d));
             assert_eq!(matches.len(), plain.len());
             assert!(matches.iter().zip(&plain).all(|(a, b)| (a.similarity - b.similarity).abs() < 1e-6));
             let sum = matches.iter().fold(0.0, |sum, m| sum + m.similarity);
@@ -41,20 +40,20 @@ fn both_families_and_any_cut_into_passes_groups_and_shards_give_the_same_bits() 
     let lengths = [5, 0, 1, 64, 3, 200, 1, 1, 17, 0];
     let pairs: Vec<(u32, u32)> = (0..60).map(|i| (i * 7 % 4, i * 11 % 10)).chain([(2, 5), (2, 5), (0, 1)]).collect();
     let cuts = [(u64::MAX / 512, 32_768, 1 << 20), (7, 5, 16), (1, 1, 1), (70, 40, 64)];
-    for family in [Family::Strip, Family::Tile] {
-        let mut scorer = Scorer::of(family);
+    for family in ["strip", "tile"] {
+        let mut on = TestScorer::of_family(family);
         // A multiple of 32 goes to the device as it is, the other is padded on the way.
         for (form, dim) in FORMS.into_iter().flat_map(|form| [(form, 32), (form, 13)]) {
-            let queries = Items::random(Form::F32, dim, &[3, 33, 1, 12], 1);
+            let queries = Items::random(RowFormat::Float32, dim, &[3, 33, 1, 12], 1);
             let documents = Items::random(form, dim, &lengths, 2);
             let some = Options { pairs: Some(&pairs), normalize: false };
             let [all, paired] = [ALL, some].map(|o| bits(&score(&scorers()[0], &queries, &documents, o)));
             for (shard_tokens, query_rows, best) in cuts {
-                let limits = Limits { shard_bytes: shard_tokens * 4 * dim as u64, query_rows, best };
-                scorer = scorer.limited(limits);
-                let what = format!("{form:?} {dim} {family:?} {limits:?}");
-                assert_eq!(bits(&score(&scorer, &queries, &documents, ALL)), all, "{what}");
-                assert_eq!(bits(&score(&scorer, &queries, &documents, some)), paired, "{what}, pairs");
+                let sizes = PieceSizes { shard_bytes: shard_tokens * 4 * dim as u64, query_rows, best };
+                on.scorer = Scorer::of(family).with_sizes(sizes);
+                let what = format!("{form:?} {dim} {family:?} {sizes:?}");
+                assert_eq!(bits(&score(&on, &queries, &documents, ALL)), all, "{what}");
+                assert_eq!(bits(&score(&on, &queries, &documents, some)), paired, "{what}, pairs");
             }
         }
     }
@@ -62,7 +61,7 @@ fn both_families_and_any_cut_into_passes_groups_and_shards_give_the_same_bits() 
 
 #[test]
 fn a_score_has_the_same_bits_alone_in_any_order_and_as_a_pair() {
-    let queries = Items::random(Form::F32, 50, &[9, 32, 1], 1);
+    let queries = Items::random(RowFormat::Float32, 50, &[9, 32, 1], 1);
     for (scorer, form) in scorers().iter().flat_map(|s| FORMS.map(|form| (s, form))) {
         let documents = Items::random(form, 50, &[3, 70, 0, 1, 1, 64, 128, 5], 2);
         let count = documents.items();

@@ -1,5 +1,5 @@
-//! Late-interaction scores against sentence-transformers and an f64 oracle, with both families of the kernel, on the
-//! adapter that `VK_ICD_FILENAMES` chooses.
+//! Late-interaction scores against sentence-transformers and an f64 oracle, with both families of the kernel on
+//! the adapter that `VK_ICD_FILENAMES` chooses, and on the processor.
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
@@ -14,7 +14,7 @@ mod support;
 
 use std::sync::OnceLock;
 
-use pplx_embed::gpu::{Family, Gpu};
+use pplx_embed::backend::Backend;
 use pplx_embed::maxsim::{Match, Options, Scorer};
 use support::maxsim::Items;
 
@@ -22,23 +22,40 @@ const ALL: Options<'_> = Options { pairs: None, normalize: false };
 const COSINE: Options<'_> = Options { pairs: None, normalize: true };
 
 /// One device for the whole file, and a scorer for each family.
-fn gpu() -> &'static Gpu {
-    static GPU: OnceLock<Gpu> = OnceLock::new();
-    GPU.get_or_init(|| pollster::block_on(Gpu::open()).unwrap())
+fn gpu() -> &'static Backend {
+    static GPU: OnceLock<Backend> = OnceLock::new();
+    GPU.get_or_init(|| pollster::block_on(Backend::gpu()).unwrap())
 }
 
-fn scorers() -> &'static [Scorer; 2] {
-    static SCORERS: OnceLock<[Scorer; 2]> = OnceLock::new();
-    SCORERS.get_or_init(|| [Family::Strip, Family::Tile].map(Scorer::of))
+/// A scorer and what it runs on.
+struct TestScorer {
+    backend: Backend,
+    scorer: Scorer,
 }
 
-fn score(scorer: &Scorer, queries: &Items, documents: &Items, options: Options<'_>) -> Vec<f32> {
-    pollster::block_on(scorer.score(gpu(), queries.tokens(), documents.tokens(), options, &())).unwrap()
+impl TestScorer {
+    fn of_family(family: &str) -> Self {
+        Self { backend: gpu().clone(), scorer: Scorer::of(family) }
+    }
 }
 
-fn explain(scorer: &Scorer, queries: &Items, documents: &Items, pair: (u32, u32)) -> Vec<Match> {
+/// Both families of the GPU's kernel, and the processor.
+fn scorers() -> &'static [TestScorer; 3] {
+    static SCORERS: OnceLock<[TestScorer; 3]> = OnceLock::new();
+    SCORERS.get_or_init(|| {
+        let [strip, tile] = ["strip", "tile"].map(TestScorer::of_family);
+        [strip, tile, TestScorer { backend: Backend::cpu(), scorer: Scorer::new() }]
+    })
+}
+
+fn score(on: &TestScorer, queries: &Items, documents: &Items, options: Options<'_>) -> Vec<f32> {
+    let scored = on.scorer.score(&on.backend, queries.tokens(), documents.tokens(), options, &());
+    pollster::block_on(scored).unwrap()
+}
+
+fn explain(on: &TestScorer, queries: &Items, documents: &Items, pair: (u32, u32)) -> Vec<Match> {
     let both = [queries.tokens(), documents.tokens()];
-    pollster::block_on(scorer.explain(gpu(), both, pair, false, &())).unwrap()
+    pollster::block_on(on.scorer.explain(&on.backend, both, pair, false, &())).unwrap()
 }
 
 fn bits(scores: &[f32]) -> Vec<u32> {

@@ -1,14 +1,14 @@
 //! What holds whatever is scored.
 
-use pplx_embed::maxsim::Scorer;
+use pplx_embed::numbers::RowFormat;
 use proptest::prelude::{Strategy, any, prop};
 use proptest::test_runner::{Config, TestRunner};
 
-use super::support::maxsim::{FORMS, Form, Items, close, oracle};
-use super::{ALL, COSINE, bits, score, scorers};
+use super::support::maxsim::{FORMS, Items, close, oracle};
+use super::{ALL, COSINE, TestScorer, bits, score, scorers};
 
 /// Shapes and numbers at random, most of them small.
-fn case() -> impl Strategy<Value = (usize, Form, Vec<usize>, Vec<usize>, u64)> {
+fn case() -> impl Strategy<Value = (usize, RowFormat, Vec<usize>, Vec<usize>, u64)> {
     let dims = prop::sample::select(vec![1, 2, 3, 4, 5, 8, 12, 31, 32, 33, 64, 100]);
     let queries = prop::collection::vec(1usize..40, 1..5);
     let documents =
@@ -16,11 +16,11 @@ fn case() -> impl Strategy<Value = (usize, Form, Vec<usize>, Vec<usize>, u64)> {
     (dims, prop::sample::select(FORMS.to_vec()), queries, documents, any::<u64>())
 }
 
-fn check_property(test: impl Fn(&Scorer, &Items, &Items)) {
+fn check_property(test: impl Fn(&TestScorer, &Items, &Items)) {
     let config = Config { cases: Config::default().cases.min(48), failure_persistence: None, ..Config::default() };
     TestRunner::new(config)
         .run(&case(), |(dim, form, queries, documents, seed)| {
-            let queries = Items::random(Form::F32, dim, &queries, seed);
+            let queries = Items::random(RowFormat::Float32, dim, &queries, seed);
             let documents = Items::random(form, dim, &documents, seed ^ 1);
             scorers().iter().for_each(|scorer| test(scorer, &queries, &documents));
             Ok(())
@@ -67,7 +67,7 @@ fn adding_a_duplicate_changes_nothing_and_adding_a_token_never_lowers_a_score() 
 fn two_queries_end_to_end_score_the_sum() {
     check_property(|scorer, queries, documents| {
         let lengths = [queries.offsets[queries.items()] as usize];
-        let joined = Items::new(Form::F32, queries.dim, &lengths, queries.floats.clone());
+        let joined = Items::new(RowFormat::Float32, queries.dim, &lengths, queries.floats.clone());
         let sums = score(scorer, &joined, documents, ALL);
         let parts = score(scorer, queries, documents, ALL);
         for (d, sum) in sums.iter().enumerate() {

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use half::{bf16, f16};
-use pplx_embed::checkpoint::formats::{MatrixFormat, Matrix, Rows, Scheme};
-use pplx_embed::checkpoint::{Header, Number, Tensor};
+use pplx_embed::checkpoint::{Header, Tensor};
+use pplx_embed::checkpoint::{MatrixRows, Scheme, StoredMatrix};
+use pplx_embed::numbers::{Float, MatrixFormat};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -46,12 +47,12 @@ impl File {
         Self { tensors, metadata: header.metadata, data }
     }
 
-    pub fn matrix(&self, case: &Case) -> pplx_embed::Result<Matrix> {
+    pub fn matrix(&self, case: &Case) -> pplx_embed::Result<StoredMatrix> {
         let scheme = Scheme::parse(&case.config).unwrap().unwrap();
         scheme.find(&case.name, case.shape, &self.tensors, &self.metadata)
     }
 
-    pub fn parts(&self, matrix: &Matrix) -> Vec<&[u8]> {
+    pub fn parts(&self, matrix: &StoredMatrix) -> Vec<&[u8]> {
         matrix.tensors().iter().map(|name| self.data[name].as_slice()).collect()
     }
 }
@@ -65,35 +66,42 @@ pub fn family(name: &str) -> File {
 }
 
 /// The weights that decoded rows stand for, in f64, where code times scale plus bias is exact; and each one's bias.
-pub fn weights(rows: &Rows, kept: MatrixFormat, columns: usize) -> Vec<(f64, f64)> {
+pub fn weights(rows: &MatrixRows, kept: MatrixFormat, columns: usize) -> Vec<(f64, f64)> {
+    let plain = |number: Float| {
+        let value = |b: &[u8]| match number {
+            Float::F32 => f32::from_le_bytes(b.try_into().unwrap()),
+            Float::F16 => f16::from_le_bytes(b.try_into().unwrap()).to_f32(),
+            Float::Bf16 => bf16::from_le_bytes(b.try_into().unwrap()).to_f32(),
+        };
+        rows.values.chunks(number.bytes()).map(value).map(|w| (f64::from(w), 0.0)).collect()
+    };
+    let affine = |bits: u32, group: u32| {
+        let (row_bytes, groups) = (4 * (columns * bits as usize).div_ceil(32), columns.div_ceil(group as usize));
+        let lines = rows.values.chunks(row_bytes).zip(rows.groups.chunks(groups));
+        let weight = |codes: &[u8], groups: &[[f32; 2]], i: usize| {
+            let code = if bits == 4 { codes[i / 2] >> (4 * (i % 2)) & 15 } else { codes[i] };
+            let [scale, bias] = groups[i / group as usize].map(f64::from);
+            (f64::from(code) * scale + bias, bias)
+        };
+        lines.flat_map(|(codes, groups)| (0..columns).map(move |i| weight(codes, groups, i))).collect()
+    };
     match kept {
-        MatrixFormat::Dense(number) => rows
-            .values
-            .chunks(number.bytes())
-            .map(|b| match number {
-                Float::F32 => f32::from_le_bytes(b.try_into().unwrap()),
-                Float::F16 => f16::from_le_bytes(b.try_into().unwrap()).to_f32(),
-                Float::Bf16 => bf16::from_le_bytes(b.try_into().unwrap()).to_f32(),
-            })
-            .map(|w| (f64::from(w), 0.0))
-            .collect(),
-        MatrixFormat::Affine { bits, group } => {
-            let (row_bytes, groups) = (4 * (columns * bits as usize).div_ceil(32), columns.div_ceil(group as usize));
-            let lines = rows.values.chunks(row_bytes).zip(rows.groups.chunks(groups));
-            let weight = |codes: &[u8], groups: &[[f32; 2]], i: usize| {
-                let code = if bits == 4 { codes[i / 2] >> (4 * (i % 2)) & 15 } else { codes[i] };
-                let [scale, bias] = groups[i / group as usize].map(f64::from);
-                (f64::from(code) * scale + bias, bias)
-            };
-            lines.flat_map(|(codes, groups)| (0..columns).map(move |i| weight(codes, groups, i))).collect()
-        }
+        MatrixFormat::F32 => plain(Float::F32),
+        MatrixFormat::F16 => plain(Float::F16),
+        MatrixFormat::Bf16 => plain(Float::Bf16),
+        MatrixFormat::Q8 { group } => affine(8, group),
+        MatrixFormat::Q4 { group } => affine(4, group),
     }
 }
 
 pub fn kept(value: &Value) -> MatrixFormat {
     let number = |i: usize| value["affine"][i].as_u64().unwrap() as u32;
     match value["dense"].as_str() {
-        Some(dtype) => MatrixFormat::Dense(Float::parse(dtype).unwrap()),
-        None => MatrixFormat::Affine { bits: number(0), group: number(1) },
+        Some(dtype) => Float::parse(dtype).unwrap().into(),
+        None if number(0) == 4 => MatrixFormat::Q4 { group: number(1) },
+        None => {
+            assert_eq!(number(0), 8);
+            MatrixFormat::Q8 { group: number(1) }
+        }
     }
 }

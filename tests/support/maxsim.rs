@@ -1,24 +1,17 @@
 //! Token vectors for the scorer's tests, an oracle in f64, and the fixture that sentence-transformers made.
 
 use half::f16;
-use pplx_embed::gpu::{Gpu, probe};
-use pplx_embed::maxsim::{Options, Scorer, TokenData, Tokens};
+use pplx_embed::backend::{Backend, probe};
+use pplx_embed::maxsim::{Options, Scorer, TokenVectors};
+use pplx_embed::numbers::{RowData, RowFormat};
 use safetensors::SafeTensors;
 
-pub const FORMS: [Form; 4] = [Form::F32, Form::F16, Form::I8, Form::B1];
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Form {
-    F32,
-    F16,
-    I8,
-    B1,
-}
+pub const FORMS: [RowFormat; 4] = [RowFormat::Float32, RowFormat::Float16, RowFormat::Int8, RowFormat::Binary];
 
 /// Items of token vectors, in one form.
 #[derive(Clone, Debug)]
 pub struct Items {
-    pub form: Form,
+    pub form: RowFormat,
     pub dim: usize,
     pub offsets: Vec<u64>,
     pub floats: Vec<f32>,
@@ -30,7 +23,7 @@ pub struct Items {
 
 impl Items {
     /// Items of `lengths` tokens that `floats` are rounded to; int8 has the scales -1/64, 1/128, -1/64, ...
-    pub fn new(form: Form, dim: usize, lengths: &[usize], floats: Vec<f32>) -> Self {
+    pub fn new(form: RowFormat, dim: usize, lengths: &[usize], floats: Vec<f32>) -> Self {
         assert_eq!(floats.len(), lengths.iter().sum::<usize>() * dim);
         let mut offsets = vec![0];
         lengths.iter().for_each(|&n| offsets.push(offsets[offsets.len() - 1] + n as u64));
@@ -52,18 +45,18 @@ impl Items {
         }
     }
 
-    pub fn random(form: Form, dim: usize, lengths: &[usize], seed: u64) -> Self {
+    pub fn random(form: RowFormat, dim: usize, lengths: &[usize], seed: u64) -> Self {
         Self::new(form, dim, lengths, probe::values(seed, lengths.iter().sum::<usize>() * dim))
     }
 
-    pub fn tokens(&self) -> Tokens<'_> {
+    pub fn tokens(&self) -> TokenVectors<'_> {
         let data = match self.form {
-            Form::F32 => TokenData::Float32(&self.floats),
-            Form::F16 => TokenData::Float16(&self.halves),
-            Form::I8 => TokenData::Int8 { codes: &self.codes, scales: Some(&self.scales) },
-            Form::B1 => TokenData::Binary(&self.bits),
+            RowFormat::Float32 => RowData::Float32(&self.floats),
+            RowFormat::Float16 => RowData::Float16(&self.halves),
+            RowFormat::Int8 => RowData::Int8 { codes: &self.codes, scales: Some(&self.scales) },
+            RowFormat::Binary => RowData::Binary(&self.bits),
         };
-        Tokens { data, offsets: &self.offsets, dim: self.dim }
+        TokenVectors { data, offsets: &self.offsets, dim: self.dim }
     }
 
     pub fn items(&self) -> usize {
@@ -86,10 +79,10 @@ impl Items {
     fn vector(&self, t: usize) -> Vec<f64> {
         let row = t * self.dim..(t + 1) * self.dim;
         match self.form {
-            Form::F32 => self.floats[row].iter().map(|&v| v.into()).collect(),
-            Form::F16 => self.halves[row].iter().map(|v| v.to_f64()).collect(),
-            Form::I8 => self.codes[row].iter().map(|&v| f64::from(v) * f64::from(self.scales[t])).collect(),
-            Form::B1 => self.floats[row].iter().map(|&v| if v >= 0.0 { 1.0 } else { -1.0 }).collect(),
+            RowFormat::Float32 => self.floats[row].iter().map(|&v| v.into()).collect(),
+            RowFormat::Float16 => self.halves[row].iter().map(|v| v.to_f64()).collect(),
+            RowFormat::Int8 => self.codes[row].iter().map(|&v| f64::from(v) * f64::from(self.scales[t])).collect(),
+            RowFormat::Binary => self.floats[row].iter().map(|&v| if v >= 0.0 { 1.0 } else { -1.0 }).collect(),
         }
     }
 
@@ -133,20 +126,21 @@ pub fn close(got: &[f32], expected: &[(f64, f64)], what: &str) {
 
 /// Every form over the edges of both families' tiles: documents of none, one, 4, 16 and 64 tokens and one less or more;
 /// queries likewise around 8 and 32; dimensions around 4 and 32.
-pub async fn edges(gpu: &Gpu, scorer: &Scorer, forms: &[Form], dims: &[usize]) {
+pub async fn edges(backend: &Backend, scorer: &Scorer, forms: &[RowFormat], dims: &[usize]) {
     let lengths = [0, 1, 3, 4, 5, 0, 0, 15, 16, 17, 63, 64, 65, 1, 1, 1, 127, 128, 129, 0];
     for &form in forms {
         for &dim in dims {
-            let queries = Items::random(Form::F32, dim, &[1, 7, 8, 9, 31, 32, 33, 65], 1);
+            let queries = Items::random(RowFormat::Float32, dim, &[1, 7, 8, 9, 31, 32, 33, 65], 1);
             let documents = Items::random(form, dim, &lengths, 2);
-            let got = scorer.score(gpu, queries.tokens(), documents.tokens(), Options::default(), &()).await.unwrap();
+            let got =
+                scorer.score(backend, queries.tokens(), documents.tokens(), Options::default(), &()).await.unwrap();
             close(&got, &oracle(&queries, &documents, false), &format!("{form:?}, {dim} dimensions"));
         }
     }
 }
 
 /// Scores and rankings of the fixture, to `1e-4` a query token.
-pub async fn scores_equal_sentence_transformers(gpu: &Gpu, scorer: &Scorer, file: &[u8]) {
+pub async fn scores_equal_sentence_transformers(backend: &Backend, scorer: &Scorer, file: &[u8]) {
     let file = SafeTensors::deserialize(file).unwrap();
     for form in FORMS {
         let name = format!("{form:?}").to_lowercase();
@@ -159,23 +153,25 @@ pub async fn scores_equal_sentence_transformers(gpu: &Gpu, scorer: &Scorer, file
         let (queries, stored) = (tensor("queries.data"), tensor("documents.data"));
         let dim = queries.shape()[1];
         let queries: Vec<f32> = bytemuck::pod_collect_to_vec(queries.data());
-        let floats: Vec<f32> = if form == Form::F32 { bytemuck::pod_collect_to_vec(stored.data()) } else { Vec::new() };
-        let halves: Vec<f16> = if form == Form::F16 { bytemuck::pod_collect_to_vec(stored.data()) } else { Vec::new() };
+        let floats: Vec<f32> =
+            if form == RowFormat::Float32 { bytemuck::pod_collect_to_vec(stored.data()) } else { Vec::new() };
+        let halves: Vec<f16> =
+            if form == RowFormat::Float16 { bytemuck::pod_collect_to_vec(stored.data()) } else { Vec::new() };
         let scales: Vec<f32> = match file.tensor("i8.documents.scales") {
             Ok(scales) => bytemuck::pod_collect_to_vec(scales.data()),
             Err(_) => panic!("no scales"),
         };
         let data = match form {
-            Form::F32 => TokenData::Float32(&floats),
-            Form::F16 => TokenData::Float16(&halves),
-            Form::I8 => TokenData::Int8 { codes: bytemuck::cast_slice(stored.data()), scales: Some(&scales) },
-            Form::B1 => TokenData::Binary(stored.data()),
+            RowFormat::Float32 => RowData::Float32(&floats),
+            RowFormat::Float16 => RowData::Float16(&halves),
+            RowFormat::Int8 => RowData::Int8 { codes: bytemuck::cast_slice(stored.data()), scales: Some(&scales) },
+            RowFormat::Binary => RowData::Binary(stored.data()),
         };
-        let queries = Tokens { data: TokenData::Float32(&queries), offsets: &query_ends, dim };
-        let documents = Tokens { data, offsets: &document_ends, dim };
+        let queries = TokenVectors { data: RowData::Float32(&queries), offsets: &query_ends, dim };
+        let documents = TokenVectors { data, offsets: &document_ends, dim };
 
         let expected: Vec<f32> = bytemuck::pod_collect_to_vec(tensor("scores").data());
-        let got = scorer.score(gpu, queries, documents, Options::default(), &()).await.unwrap();
+        let got = scorer.score(backend, queries, documents, Options::default(), &()).await.unwrap();
         assert_eq!(got.len(), expected.len());
         let rank = |row: &[f32]| {
             let mut order: Vec<usize> = (0..row.len()).collect();
@@ -190,13 +186,16 @@ pub async fn scores_equal_sentence_transformers(gpu: &Gpu, scorer: &Scorer, file
             }
             assert_eq!(rank(got), rank(expected), "{name} query {q}");
         }
-        assert!(form != Form::F32 || expected[items - 1] < -1.0, "the last document is far from the first query");
+        assert!(
+            form != RowFormat::Float32 || expected[items - 1] < -1.0,
+            "the last document is far from the first query"
+        );
 
         let pairs: Vec<i64> = bytemuck::pod_collect_to_vec(tensor("pairs").data());
         let pairs: Vec<(u32, u32)> = pairs.chunks(2).map(|p| (p[0] as u32, p[1] as u32)).collect();
         let expected: Vec<f32> = bytemuck::pod_collect_to_vec(tensor("pair_scores").data());
         let options = Options { pairs: Some(&pairs), ..Options::default() };
-        let got = scorer.score(gpu, queries, documents, options, &()).await.unwrap();
+        let got = scorer.score(backend, queries, documents, options, &()).await.unwrap();
         assert_eq!(got.len(), expected.len());
         for ((got, expected), (q, d)) in got.iter().zip(&expected).zip(&pairs) {
             let rows = (query_ends[*q as usize + 1] - query_ends[*q as usize]) as f32;

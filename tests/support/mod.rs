@@ -5,7 +5,8 @@ pub mod maxsim;
 
 #[cfg(not(target_arch = "wasm32"))]
 use pplx_embed::model::Tokenizer;
-use pplx_embed::model::{Data, Dtype, EmbedOptions, Model};
+use pplx_embed::model::{Data, EmbedOptions, Model};
+use pplx_embed::numbers::Dtype;
 use safetensors::SafeTensors;
 use serde::Deserialize;
 

@@ -1,13 +1,14 @@
 //! Published values of models that nobody published: what transformers and sentence-transformers made of the fixtures,
 //! in the form of the command's own file.
 
+use pplx_embed::numbers::RowFormat;
 use std::collections::BTreeMap;
 
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
 use super::support::floats;
-use super::support::maxsim::{Form, Items, oracle};
+use super::support::maxsim::{Items, oracle};
 
 pub(crate) const EMBED: &str = "stand-in/f32-gqa2";
 pub(crate) const HALVES: &str = "stand-in/f16-mha";
@@ -124,7 +125,7 @@ fn late() -> Value {
     let scores = pairs.map(|(q, d)| {
         let [query, document] = [(q, "query"), (d, "document")].map(|(text, role)| {
             let own = vectors(&name(text), role);
-            Items::new(Form::F32, DIM, &[own.len() / DIM], own)
+            Items::new(RowFormat::Float32, DIM, &[own.len() / DIM], own)
         });
         json!({
             "source": "st", "query": format!("{} query", name(q)), "document": format!("{} document", name(d)),

@@ -2,9 +2,9 @@
 
 use std::sync::{PoisonError, RwLock};
 
+use super::CpuRun;
 use super::buffer::{CpuBuffer, floats, floats_mut};
 use super::dot::{dot, dot4};
-use super::CpuRun;
 use crate::error::{Error, Result};
 use crate::numbers::MatrixFormat;
 

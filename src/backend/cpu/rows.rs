@@ -54,7 +54,8 @@ impl CpuRun<'_> {
         format.pad_rows(rows.as_data().bytes(), dim, &mut padded);
         data.write(u64::from(at) * u64::from(format.padded_bytes(dim)), &padded);
         if let Some(own) = rows.as_data().scales() {
-            let scales = scales.ok_or_else(|| Error::Gpu { message: "int8 token vectors need room for scales".into() })?;
+            let scales =
+                scales.ok_or_else(|| Error::Gpu { message: "int8 token vectors need room for scales".into() })?;
             scales.write(u64::from(at) * 4, bytemuck::cast_slice(own));
         }
         Ok(())

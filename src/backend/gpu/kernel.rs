@@ -115,7 +115,8 @@ impl GpuKernels {
 
     /// Names and reasons, sorted by name.
     pub fn choices(&self) -> Vec<(String, String)> {
-        let mut names: Vec<_> = self.0.iter().map(|kernel| (kernel.name(), kernel.why.get().cloned().unwrap_or_default())).collect();
+        let mut names: Vec<_> =
+            self.0.iter().map(|kernel| (kernel.name(), kernel.why.get().cloned().unwrap_or_default())).collect();
         names.sort();
         names
     }

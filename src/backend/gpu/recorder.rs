@@ -143,10 +143,11 @@ impl<'a> Recorder<'a> {
         let size = std::num::NonZeroU64::new(SLOT as u64);
         let uniform = wgpu::BufferBinding { buffer: params_buffer, offset, size };
         let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(uniform) }];
-        entries.extend((1..).zip(buffers).map(|(binding, buffer)| wgpu::BindGroupEntry {
-            binding,
-            resource: buffer.raw.as_entire_binding(),
-        }));
+        entries.extend(
+            (1..)
+                .zip(buffers)
+                .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.raw.as_entire_binding() }),
+        );
         let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: None,
             layout: &pipeline.layout,

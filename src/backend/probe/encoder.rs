@@ -35,12 +35,7 @@ pub async fn rms_norm(probe: &Probe<'_>, rows: u32, h: u32) -> Result<()> {
 ///
 /// # Errors
 /// [`crate::Error::WrongKernel`], or a fault of the device.
-pub async fn matmul(
-    probe: &Probe<'_>,
-    format: MatrixFormat,
-    [rows, n, k]: [u32; 3],
-    max_bytes: u64,
-) -> Result<()> {
+pub async fn matmul(probe: &Probe<'_>, format: MatrixFormat, [rows, n, k]: [u32; 3], max_bytes: u64) -> Result<()> {
     let x = values(3, (rows * k) as usize);
     let (w, mut w_values) = filled_weight(probe, format, [1, n, k], 4, max_bytes)?;
     let w_values = w_values.remove(0);
@@ -63,12 +58,7 @@ pub async fn matmul(
 ///
 /// # Errors
 /// [`crate::Error::WrongKernel`], or a fault of the device.
-pub async fn swiglu(
-    probe: &Probe<'_>,
-    format: MatrixFormat,
-    [rows, n, k]: [u32; 3],
-    max_bytes: u64,
-) -> Result<()> {
+pub async fn swiglu(probe: &Probe<'_>, format: MatrixFormat, [rows, n, k]: [u32; 3], max_bytes: u64) -> Result<()> {
     let x: Vec<f32> = values(6, (rows * k) as usize).iter().map(|v| v * 4.0).collect();
     let (pair, held) = filled_weight(probe, format, [2, n, k], 7, max_bytes)?;
     let y = probe.room(rows * n)?;
@@ -172,13 +162,7 @@ pub async fn pool(probe: &Probe<'_>, lengths: &[usize], h: u32) -> Result<()> {
 ///
 /// # Errors
 /// [`crate::Error::WrongKernel`], or a fault of the device.
-pub async fn quantize(
-    probe: &Probe<'_>,
-    vectors: u32,
-    [h, d]: [u32; 2],
-    dtype: Dtype,
-    normalize: bool,
-) -> Result<()> {
+pub async fn quantize(probe: &Probe<'_>, vectors: u32, [h, d]: [u32; 2], dtype: Dtype, normalize: bool) -> Result<()> {
     let sums: Vec<f32> = values(15, (vectors * h * 2) as usize).iter().map(|v| v * 3.0).collect();
     let counts: Vec<u32> = (0..vectors).map(|i| [3, 0, 1, 200][i as usize % 4]).collect();
     let row = dtype.row_words(d);

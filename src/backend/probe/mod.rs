@@ -34,12 +34,7 @@ pub struct Probe<'a> {
 ///
 /// # Errors
 /// [`Error::WrongKernel`], or a fault of the device.
-pub(super) async fn check(
-    backend: &Backend,
-    kernels: &Kernels,
-    operation: Operation,
-    tolerance: f64,
-) -> Result<()> {
+pub(super) async fn check(backend: &Backend, kernels: &Kernels, operation: Operation, tolerance: f64) -> Result<()> {
     let probe = Probe { backend, kernels, tolerance };
     // Of formats with groups a whole group and a shorter one.
     let grouped = |format: MatrixFormat| match format {

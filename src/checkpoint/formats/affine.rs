@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
+use super::MatrixRows;
 use super::bits::{self, Codes, Packed};
 use super::grid::Grid;
 use super::module::Parts;
 use super::settings::GroupSize;
-use super::MatrixRows;
 use crate::error::Result;
 use crate::numbers::MatrixFormat;
 
@@ -52,14 +52,18 @@ impl AffineCodes {
         let group = self.group.columns(columns);
         let whole = group == columns || group.is_multiple_of(4);
         match (self.order, u32::try_from(group)) {
-            (Order::Plain | Order::Checked(_), Ok(group)) if whole => {
-                self.codes.format(columns, group)
-            }
+            (Order::Plain | Order::Checked(_), Ok(group)) if whole => self.codes.format(columns, group),
             _ => MatrixFormat::F32,
         }
     }
 
-    pub(super) fn decode(&self, parts: &Parts<'_>, rows: Range<usize>, columns: usize, out: &mut MatrixRows) -> Result<()> {
+    pub(super) fn decode(
+        &self,
+        parts: &Parts<'_>,
+        rows: Range<usize>,
+        columns: usize,
+        out: &mut MatrixRows,
+    ) -> Result<()> {
         let group = self.group.columns(columns as u64) as usize;
         let groups = columns.div_ceil(group);
         let order = self.order(parts, columns, group)?;

@@ -16,11 +16,11 @@ use serde_json::Value;
 use super::affine::{AffineCodes, Offset, Order};
 use super::bits::Codes;
 use super::grid::{self, Grid, Spread};
-use super::module::{StoredModule, Parts};
+use super::module::{Parts, StoredModule};
 use super::settings::{self, GroupSize};
-use super::{StoredLayout, MatrixRows};
-use crate::numbers::Float;
+use super::{MatrixRows, StoredLayout};
 use crate::error::{Error, Result};
+use crate::numbers::Float;
 
 /// bitsandbytes' own words for 1 / 127.
 const UNIT: f32 = 7.874_016e-3;
@@ -159,7 +159,13 @@ impl FourBit {
         self.number
     }
 
-    pub(super) fn decode(&self, parts: &Parts<'_>, rows: Range<usize>, shape: [u64; 2], out: &mut MatrixRows) -> Result<()> {
+    pub(super) fn decode(
+        &self,
+        parts: &Parts<'_>,
+        rows: Range<usize>,
+        shape: [u64; 2],
+        out: &mut MatrixRows,
+    ) -> Result<()> {
         let state = self.state(parts, shape)?;
         let columns = shape[1] as usize;
         let map = |part: usize, code: u8| grid::read(Float::F32, parts.bytes[part], usize::from(code));

@@ -11,15 +11,15 @@
 
 use serde_json::Value;
 
+use super::StoredLayout;
 use super::affine::{AffineCodes, Offset, Order};
 use super::bits::{self, Codes, Packed, Twist};
 use super::fp8;
 use super::grid::{Cell, Grid, Spread};
 use super::module::StoredModule;
 use super::settings::{self, GroupSize};
-use super::StoredLayout;
-use crate::numbers::Float;
 use crate::error::{Error, Result};
+use crate::numbers::Float;
 
 const FORMATS: [&str; 6] =
     ["pack-quantized", "int-quantized", "naive-quantized", "float-quantized", "dense", "mixed-precision"];
@@ -135,7 +135,10 @@ impl Sharing {
     }
 }
 
-pub(super) fn find(settings: &CompressedTensorsSettings, module: &mut StoredModule<'_>) -> Result<Option<StoredLayout>> {
+pub(super) fn find(
+    settings: &CompressedTensorsSettings,
+    module: &mut StoredModule<'_>,
+) -> Result<Option<StoredLayout>> {
     if let Some(packed) = module.get("weight_packed") {
         if packed.dtype == "U8" {
             let what = format!("tensor {}.weight_packed of dtype U8 (nvfp4 or mxfp4)", module.name);
@@ -216,7 +219,14 @@ fn int_quantised(settings: &CompressedTensorsSettings, module: &mut StoredModule
         None => Offset::Middle(128),
         Some(_) => signed_zeros(module, &scale_shape, spread, 128)?,
     };
-    Ok(StoredLayout::Affine(AffineCodes { codes: Codes::Signed(part), scale, unit: 1.0, offset, group, order: Order::Plain }))
+    Ok(StoredLayout::Affine(AffineCodes {
+        codes: Codes::Signed(part),
+        scale,
+        unit: 1.0,
+        offset,
+        group,
+        order: Order::Plain,
+    }))
 }
 
 /// Zero points that are not packed: one for each scale.

@@ -8,9 +8,9 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::grid::{Grid, Spread};
-use super::module::{StoredModule, Parts};
+use super::module::{Parts, StoredModule};
 use super::settings;
-use super::{StoredLayout, MatrixRows};
+use super::{MatrixRows, StoredLayout};
 use crate::error::{Error, Result};
 
 /// `quantization_config` of `config.json`.
@@ -67,7 +67,13 @@ pub(super) fn layout(module: &mut StoredModule<'_>, suffix: &str, block: [u64; 2
 }
 
 impl Fp8 {
-    pub(super) fn decode(&self, parts: &Parts<'_>, rows: Range<usize>, columns: usize, out: &mut MatrixRows) -> Result<()> {
+    pub(super) fn decode(
+        &self,
+        parts: &Parts<'_>,
+        rows: Range<usize>,
+        columns: usize,
+        out: &mut MatrixRows,
+    ) -> Result<()> {
         let table = table();
         out.values.reserve(4 * rows.len() * columns);
         for row in rows {

@@ -27,7 +27,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use self::module::{StoredModule, TensorPart, Parts};
+use self::module::{Parts, StoredModule, TensorPart};
 use super::Tensor;
 use crate::error::{Error, Result};
 use crate::numbers::{Float, MatrixFormat};
@@ -98,7 +98,9 @@ impl Scheme {
 
     fn by_name(method: &str, settings: &Value, config: &Value) -> Result<Method> {
         Ok(match method {
-            "compressed-tensors" => Method::CompressedTensors(compressed_tensors::CompressedTensorsSettings::parse(settings)?),
+            "compressed-tensors" => {
+                Method::CompressedTensors(compressed_tensors::CompressedTensorsSettings::parse(settings)?)
+            }
             "gptq" => Method::Gptq(gptq::GptqSettings::parse(settings)?),
             "awq" => Method::Awq(awq::AwqSettings::parse(settings)?),
             "fp8" => Method::Fp8(fp8::Fp8Settings::parse(settings)?),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::checkpoint::Tensor;
-use crate::numbers::Float;
 use crate::error::{Error, Result};
+use crate::numbers::Float;
 
 /// Named in errors about a tensor that is in no file.
 const SOMEWHERE: &str = "model.safetensors";

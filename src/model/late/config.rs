@@ -240,7 +240,12 @@ async fn dense(source: &impl Source, modules: &[Module], config: &Config) -> Res
     let (module, file) = match found[..] {
         [] => return Ok(None),
         [at] if !modules[..at].iter().any(|m| m.is("Normalize")) => (&modules[at], file(&modules[at])),
-        _ => return Err(Error::unsupported("more than one DenseLayer, or one after Normalize", "allowed is one before it")),
+        _ => {
+            return Err(Error::unsupported(
+                "more than one DenseLayer, or one after Normalize",
+                "allowed is one before it",
+            ));
+        }
     };
     let Some(raw) = parsed::<RawDense>(source, &file).await? else {
         return Err(Error::config(file, "is not there, though modules.json lists it"));

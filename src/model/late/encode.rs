@@ -3,9 +3,7 @@
 use std::ops::Range;
 
 use super::sequence::{Marked, Marking};
-use super::{
-    EncodeOptions, Late, MAX_POOLED, MarkerPosition, Role, TokenEmbeddings, TokenRows,
-};
+use super::{EncodeOptions, Late, MAX_POOLED, MarkerPosition, Role, TokenEmbeddings, TokenRows};
 use crate::backend::Buffer;
 use crate::error::{Error, Result};
 use crate::model::Model;

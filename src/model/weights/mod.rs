@@ -72,8 +72,7 @@ impl Weights {
         let mut shards = WeightFiles::open(source).await?;
         let stored = shards.locate(&plan, &config.scheme)?;
         watch.progress(Progress::Compile);
-        let Room { form, formats, kernels, mut weights } =
-            Room::make(backend, config, &plan, &stored, request).await?;
+        let Room { form, formats, kernels, mut weights } = Room::make(backend, config, &plan, &stored, request).await?;
         let name = form.derived_name(&stored, &formats);
         let stored = match name {
             None => stored,

@@ -46,7 +46,11 @@ impl Plan {
         let of = |n: u32| u64::from(n);
         let (h, i, dh) = (of(config.hidden), of(config.intermediate), of(config.head_dim));
         let (q, kv) = (of(config.query_heads) * dh, of(config.key_heads) * dh);
-        let table = PlannedMatrix { name: "embed_tokens".into(), place: MatrixPlace::Embedding, shape: [of(config.vocabulary), h] };
+        let table = PlannedMatrix {
+            name: "embed_tokens".into(),
+            place: MatrixPlace::Embedding,
+            shape: [of(config.vocabulary), h],
+        };
         let mut plan = Self { matrices: vec![table], norms: vec![("norm.weight".into(), NormPlace::Final, h)] };
         for l in 0..config.layers as usize {
             for (name, norm, length) in [

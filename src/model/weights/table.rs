@@ -38,8 +38,7 @@ impl Table {
     /// The rows of `ids` as f32, `[ids, H]`.
     pub(super) fn gather(&self, ids: &[u32]) -> Vec<f32> {
         let hidden = self.hidden as u64;
-        let (values, groups) =
-            (self.format.value_bytes(hidden) as usize, self.format.row_groups(hidden) as usize);
+        let (values, groups) = (self.format.value_bytes(hidden) as usize, self.format.row_groups(hidden) as usize);
         let mut out = Vec::with_capacity(ids.len() * self.hidden);
         for &id in ids {
             let row = &self.rows.values[id as usize * values..][..values];

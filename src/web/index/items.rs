@@ -5,7 +5,7 @@ use wasm_bindgen::{JsCast, JsValue};
 
 use super::{LiveIndex, array};
 use crate::error::{Error, Result};
-use crate::index::{IndexBytes, Item, AddMode, ItemText};
+use crate::index::{AddMode, IndexBytes, Item, ItemText};
 use crate::model::Usage;
 use crate::web::convert::{boolean, option};
 use crate::web::page::Page;

@@ -23,7 +23,15 @@ struct Params {
 
 impl Recorder<'_> {
     /// See [`crate::backend::Run::matmul`] and [`crate::backend::Run::matmul_add`].
-    pub fn matmul(&mut self, x: &GpuBuffer, w: &GpuWeight, y: &GpuBuffer, rows: u32, y_row: u32, add: bool) -> Result<()> {
+    pub fn matmul(
+        &mut self,
+        x: &GpuBuffer,
+        w: &GpuWeight,
+        y: &GpuBuffer,
+        rows: u32,
+        y_row: u32,
+        add: bool,
+    ) -> Result<()> {
         let kernel = self.kernel(Operation::Matmul(w.format()))?;
         self.linear(&kernel.pipelines[0], x, w, y, Params { rows, y_row, accumulate: u32::from(add), ..w.params() }, 1)
     }

@@ -13,13 +13,7 @@ struct Params {
 
 impl Recorder<'_> {
     /// See [`crate::backend::Run::rms_norm`].
-    pub fn rms_norm(
-        &mut self,
-        [x, w, y]: [&GpuBuffer; 3],
-        rows: u32,
-        h: u32,
-        eps: f32,
-    ) -> Result<()> {
+    pub fn rms_norm(&mut self, [x, w, y]: [&GpuBuffer; 3], rows: u32, h: u32, eps: f32) -> Result<()> {
         let kernel = self.kernel(Operation::RmsNorm)?;
         let work = f64::from(rows) * f64::from(h) * 2.0;
         self.push(&kernel.pipelines[0], Params { h4: h / 4, eps }, &[x, w, y], [rows, 1, 1], work)

@@ -3,8 +3,8 @@
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use pplx_embed::checkpoint::Header;
 use pplx_embed::backend::Backend;
+use pplx_embed::checkpoint::Header;
 use pplx_embed::hub::{Cursor, Folder, Reader, Source};
 use pplx_embed::maxsim::{Match, Options, Scorer, TokenVectors};
 use pplx_embed::numbers::RowBuf;

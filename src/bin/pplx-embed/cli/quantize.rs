@@ -200,9 +200,7 @@ fn forms(header: &Header, usual: Quantizer) -> BTreeMap<String, MatrixFormat> {
             MatrixFormat::Q4 { group }
         };
         match tensor.shape[..] {
-            [n, k] if n > 0 && k > 0 && k % u64::from(usual.group()) == 0 => {
-                Some((path.to_owned(), format))
-            }
+            [n, k] if n > 0 && k > 0 && k % u64::from(usual.group()) == 0 => Some((path.to_owned(), format)),
             _ => None,
         }
     };

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use pplx_embed::backend::Device;
 use pplx_embed::hub::cache::{Cached, Directory};
 use pplx_embed::hub::{self, Folder, Http, Repository, Retry};
-use pplx_embed::model::{WeightChoice, LoadOptions, Model};
+use pplx_embed::model::{LoadOptions, Model, WeightChoice};
 use pplx_embed::{Error, Result};
 
 use crate::cli::progress::Console;
@@ -106,7 +106,8 @@ impl ModelOptions {
     /// Loads the model, with weights in the form `usual` unless another is asked for.
     pub(crate) fn load_as(&self, usual: &str, console: &Console) -> Result<Model> {
         let weights = WeightChoice::from_str(self.weights.as_deref().unwrap_or(usual))?;
-        let mut options = LoadOptions { id: self.origin.model.clone(), device: self.device, weights, ..LoadOptions::default() };
+        let mut options =
+            LoadOptions { id: self.origin.model.clone(), device: self.device, weights, ..LoadOptions::default() };
         if let Some(folder) = self.origin.folder() {
             return pollster::block_on(Model::load(&folder, options, console));
         }

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
+use pplx_embed::Result;
 use pplx_embed::evaluation::VectorForm;
 use pplx_embed::maxsim::{Options, Scorer, TokenVectors};
 use pplx_embed::model::Model;
-use pplx_embed::top_k::TopK;
-use pplx_embed::Result;
 use pplx_embed::numbers::{RowBuf, RowData, RowFormat};
+use pplx_embed::top_k::TopK;
 
 use super::vectors::TextVectors;
 

@@ -212,8 +212,9 @@ impl<'a> Evaluation<'a> {
 
 /// The forms that were asked for, or all that the model has.
 fn forms(asked: &[VectorForm], info: &ModelInfo) -> Result<Vec<VectorForm>> {
-    let has =
-        |form: VectorForm| form != VectorForm::Int8 || info.kind == ModelKind::Late || info.default_dtype == Dtype::Int8;
+    let has = |form: VectorForm| {
+        form != VectorForm::Int8 || info.kind == ModelKind::Late || info.default_dtype == Dtype::Int8
+    };
     if asked.iter().any(|&form| !has(form)) {
         let message = "int8, which this model was not trained for; allowed are float, binary".into();
         return Err(Error::InvalidArgument { argument: "--forms".into(), message });
