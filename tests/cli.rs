@@ -140,7 +140,7 @@ fn info_names_the_model_the_adapter_and_the_kernels() {
     assert_eq!(info["maxTokens"], 32768);
     assert_eq!(info["weights"], "f32");
     assert_eq!(info["adapter"]["software"], true);
-    assert!(info["kernels"].as_array().unwrap().contains(&serde_json::json!("matmul_f32")));
+    assert!(info["kernels"].as_array().unwrap().contains(&serde_json::json!("matmul.register.f32")));
     let result = run(&["info", "--model", MODEL], b"");
     assert!(String::from_utf8(result.stdout).unwrap().contains("128 dimensions"));
 }
@@ -162,7 +162,7 @@ fn a_failed_run_is_exit_code_1_and_one_line() {
     refused(&run(&["info", "--model", "tests"], b""), 1, &["config.json", "not found"]);
     refused(&run(&["embed", "--model", MODEL], b"good\nb\xffd\n"), 1, &["line 2", "UTF-8"]);
     refused(&run(&["embed", "--model", MODEL, "--input", "missing.txt"], b""), 1, &["missing.txt"]);
-    refused(&run(&["info", "--model", MODEL, "--device", "cpu"], b""), 1, &["device cpu", "not supported"]);
+    refused(&run(&["info", "--model", MODEL, "--device", "tpu"], b""), 2, &["--device", "tpu", "auto, gpu"]);
     for line in ["\"\\ud800\"", "{\"txt\": 1}", "[1]", "\"a"] {
         let input = Temporary::holding("bad.jsonl", format!("\"fine\"\n{line}\n"));
         refused(&run(&["embed", "--model", MODEL, "--input", input.path()], b""), 1, &["line 2"]);

@@ -37,3 +37,23 @@ fn codes_of_float32_vectors_have_the_bits_that_embed_gives_at_every_size() {
     let other = load("tests/fixtures/checkpoints/causal-last-f32");
     assert_eq!(block_on(other.int8_codes(&[0.0; 48], &())).unwrap_err().code(), "invalid-argument");
 }
+
+#[test]
+fn two_threads_of_one_model_do_not_disturb_each_other() {
+    let model = load("models/demo");
+    let embed = |dtype| block_on(model.embed(&TEXTS, options(dtype, 128), &())).unwrap().data;
+    let (expected, Data::Float32(vectors)) = (embed(Dtype::Int8), embed(Dtype::Float32)) else { panic!("not float32") };
+    let codes = block_on(model.int8_codes(&vectors, &())).unwrap();
+    let vectors = vectors.repeat(40);
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            for _ in 0..30 {
+                assert!(block_on(model.int8_codes(&vectors, &())).unwrap().chunks(codes.len()).all(|c| c == codes));
+            }
+        });
+        for _ in 0..15 {
+            assert_eq!(embed(Dtype::Int8), expected);
+        }
+        other.join().unwrap();
+    });
+}

@@ -211,7 +211,10 @@ fn weights_of_mixed_formats_are_held_each_as_it_is_stored() {
     let original = Copy::of("bf16-gqa4-sharded").load(WeightChoice::Auto, &()).unwrap();
     let mixed = model.load(WeightChoice::Auto, &()).unwrap();
     let kernels = mixed.info().kernels;
-    assert!(["matmul_bf16", "matmul_f32"].iter().all(|k| kernels.contains(&String::from(*k))), "{kernels:?}");
+    assert!(
+        ["matmul.register.bf16", "matmul.register.f32"].iter().all(|k| kernels.contains(&String::from(*k))),
+        "{kernels:?}"
+    );
     assert_eq!(embed(&mixed), embed(&original));
     assert_eq!(embed(&model.load(WeightChoice::F32, &()).unwrap()), embed(&original));
 }

@@ -1,15 +1,18 @@
-//! Whole models against Hugging Face transformers, on the adapter that `VK_ICD_FILENAMES` chooses.
+//! Whole models against Hugging Face transformers, on the adapter that `VK_ICD_FILENAMES` chooses and on the processor.
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 mod support;
 
+use pplx_embed::backend::Device;
 use pplx_embed::hub::Folder;
 use pplx_embed::model::{LoadOptions, Model, WeightChoice};
 
-fn load(name: &str, weights: WeightChoice) -> Model {
+const DEVICES: [Device; 2] = [Device::Gpu, Device::Cpu];
+
+fn load(name: &str, device: Device, weights: WeightChoice) -> Model {
     let folder = Folder::new(format!("tests/fixtures/checkpoints/{name}"));
-    pollster::block_on(Model::load(&folder, LoadOptions { weights, ..Default::default() }, &())).unwrap()
+    pollster::block_on(Model::load(&folder, LoadOptions { device, weights, ..Default::default() }, &())).unwrap()
 }
 
 fn expected(file: &str) -> Vec<u8> {
@@ -20,8 +23,10 @@ fn expected(file: &str) -> Vec<u8> {
 fn every_form_of_every_checkpoint_equals_transformers() {
     for name in support::CHECKPOINTS {
         let (json, tensors) = (expected(&format!("{name}.json")), expected(&format!("{name}.safetensors")));
-        let model = load(name, WeightChoice::Auto);
-        pollster::block_on(support::vectors_equal_transformers(&model, &json, &tensors));
+        for device in DEVICES {
+            let model = load(name, device, WeightChoice::Auto);
+            pollster::block_on(support::vectors_equal_transformers(&model, &json, &tensors));
+        }
     }
 }
 
@@ -29,8 +34,10 @@ fn every_form_of_every_checkpoint_equals_transformers() {
 fn weights_widened_to_f32_equal_transformers() {
     for name in ["bf16-gqa4-sharded", "f16-mha"] {
         let (json, tensors) = (expected(&format!("{name}.json")), expected(&format!("{name}.safetensors")));
-        let model = load(name, WeightChoice::F32);
-        pollster::block_on(support::vectors_equal_transformers(&model, &json, &tensors));
+        for device in DEVICES {
+            let model = load(name, device, WeightChoice::F32);
+            pollster::block_on(support::vectors_equal_transformers(&model, &json, &tensors));
+        }
     }
 }
 
@@ -38,15 +45,19 @@ fn weights_widened_to_f32_equal_transformers() {
 fn every_layer_equals_transformers() {
     for name in support::CHECKPOINTS {
         let (json, tensors) = (expected(&format!("{name}.json")), expected(&format!("{name}.safetensors")));
-        let model = load(name, WeightChoice::Auto);
-        pollster::block_on(support::hidden_states_equal_transformers(&model, &json, &tensors));
+        for device in DEVICES {
+            let model = load(name, device, WeightChoice::Auto);
+            pollster::block_on(support::hidden_states_equal_transformers(&model, &json, &tensors));
+        }
     }
 }
 
 #[test]
 fn a_text_has_the_same_bits_alone_and_in_any_batch() {
     for name in support::CHECKPOINTS {
-        let model = load(name, WeightChoice::Auto);
-        pollster::block_on(support::bits_do_not_depend_on_the_batch(&model, &expected(&format!("{name}.json"))));
+        for device in DEVICES {
+            let model = load(name, device, WeightChoice::Auto);
+            pollster::block_on(support::bits_do_not_depend_on_the_batch(&model, &expected(&format!("{name}.json"))));
+        }
     }
 }

@@ -210,9 +210,13 @@ fn what_cannot_be_scored_is_refused_by_field() {
     refused(Resident { offsets: &[], ..good }, None, "documents.offsets: is empty");
     refused(Resident { offsets: &[1, 3], ..good }, None, "documents.offsets[0]: 1, allowed is 0");
     refused(Resident { offsets: &[0, 2, 1], ..good }, None, "documents.offsets[2]: 1, allowed is 2 or more");
-    refused(Resident { offsets: &[0, 99], ..good }, None, "documents.data: has 32 bytes, the offsets end with 99 rows");
-    refused(Resident { offsets: &[0, u64::MAX], ..good }, None, "documents.data: has 32 bytes");
-    let wide = gpu().buffer("rows", 400).unwrap();
+    refused(
+        Resident { offsets: &[0, 99], ..good },
+        None,
+        "documents.data: has 96 bytes, the offsets end with 99 rows of 16",
+    );
+    refused(Resident { offsets: &[0, u64::MAX], ..good }, None, "documents.data: has 96 bytes");
+    let wide = gpu().buffer("rows", 1600).unwrap();
     refused(Resident { offsets: &[0, 99], data: &wide, ..good }, None, "documents.scales: has 32 bytes");
     refused(Resident { dim: 0, ..good }, None, "documents.dim: 0");
     refused(Resident { dim: 3, ..good }, None, "documents.dim: 3, allowed is 4, as the queries have");

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 pub use buffer::{Buffer, Weight};
 pub use cpu::Cpu;
-pub use gpu::{Gpu, Packing, shaders};
+pub use gpu::{Gpu, shaders};
 pub use ops::{AdapterInfo, HeadRows, Heads, Limits, MaxSimJob, MaxSimShard, MaximaSum, Operation, Segment, Tile};
 pub use run::{Kernels, Run};
 
@@ -222,7 +222,7 @@ impl Backend {
     /// [`crate::Error::Gpu`] for kernels of another engine.
     pub fn run<'a>(&self, kernels: &Kernels, watch: &'a dyn Watch) -> Result<Run<'a>> {
         Ok(match self {
-            Self::Gpu(gpu) => Run::Gpu(gpu::Recorder::new(gpu, kernels.gpu()?, watch)),
+            Self::Gpu(gpu) => Run::Gpu(Box::new(gpu::Recorder::new(gpu, kernels.gpu()?, watch))),
             Self::Cpu(_) => Run::Cpu(cpu::CpuRun::new(watch)),
         })
     }

@@ -42,7 +42,7 @@ impl Kernels {
 /// Every operation fails with [`crate::Error::Gpu`] if a buffer, weight or kernel is not of this run's engine.
 pub enum Run<'a> {
     /// On a GPU.
-    Gpu(Recorder<'a>),
+    Gpu(Box<Recorder<'a>>),
     /// On the processor.
     Cpu(CpuRun<'a>),
 }
@@ -184,7 +184,7 @@ impl Run<'_> {
         match self {
             Self::Gpu(run) => {
                 let scales = scales.map(Buffer::gpu).transpose()?;
-                run.pack_rows(format, vectors.gpu()?, data.gpu()?, scales, from, at, dim)
+                run.pack_rows(format, vectors.gpu()?, (data.gpu()?, scales), from, at, dim)
             }
             Self::Cpu(run) => {
                 let scales = scales.map(Buffer::cpu).transpose()?;

@@ -121,7 +121,7 @@ mod tests {
     fn content_ranges() {
         let range = |bytes, total| Some(ContentRange { bytes, total });
         assert_eq!(ContentRange::parse("bytes 5-9/10"), range(Some((5, 9)), Some(10)));
-        assert_eq!(ContentRange::parse(" CachedBytes 5-9/* "), range(Some((5, 9)), None));
+        assert_eq!(ContentRange::parse(" Bytes 5-9/* "), range(Some((5, 9)), None));
         assert_eq!(ContentRange::parse("bytes */10"), range(None, Some(10)));
         for bad in ["", "bytes", "bytes 5-9", "bytes 9-5/10", "bytes 5-10/10", "bytes -5/10", "items 5-9/10"] {
             assert_eq!(ContentRange::parse(bad), None, "{bad:?}");

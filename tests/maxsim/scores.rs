@@ -5,7 +5,7 @@ use pplx_embed::maxsim::Options;
 use pplx_embed::numbers::RowFormat;
 
 use super::support::maxsim::{FORMS, Items, close, edges, oracle, scores_equal_sentence_transformers};
-use super::{ALL, COSINE, bits, gpu, score, scorers};
+use super::{ALL, COSINE, score, scorers};
 
 const FIXTURE: &[u8] = include_bytes!("../fixtures/expected/maxsim.safetensors");
 

@@ -74,7 +74,7 @@ impl CpuRun<'_> {
         let words = format.padded_bytes(dim) as usize / 4;
         let rows_of = &data[rows.start as usize * words..rows.end as usize * words];
         let queries = queries.chunks_exact(words).take(count as usize);
-        for (query, out) in queries.zip(similarities.chunks_exact_mut(rows.len())) {
+        for (query, out) in queries.zip(similarities.chunks_exact_mut(rows.len().max(1))) {
             for (row, out) in rows_of.chunks_exact(words).zip(out) {
                 *out = match format {
                     RowFormat::Float32 | RowFormat::Float16 => dot(floats(query), floats(row)).to_bits(),

@@ -67,7 +67,11 @@ fn families(gpu: &Gpu, operation: Operation, only: Option<&str>) -> impl Iterato
 ///
 /// # Errors
 /// [`Error::Gpu`] if a shader does not compile, or no family does this operation.
-pub async fn candidates(gpu: &Arc<Gpu>, operation: Operation, only: Option<&str>) -> Result<Vec<GpuKernel>> {
+pub(in crate::backend) async fn candidates(
+    gpu: &Arc<Gpu>,
+    operation: Operation,
+    only: Option<&str>,
+) -> Result<Vec<GpuKernel>> {
     let (name, format) = operation.name();
     let mut compiled = Vec::new();
     for family in families(gpu, operation, only) {

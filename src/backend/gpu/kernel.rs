@@ -37,7 +37,7 @@ pub(super) enum Adapters {
 
 /// How the weights of a matmul family lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Packing {
+pub(super) enum Packing {
     /// `[N, K]`, row by row, and the scales and biases `[N, groups]` in a buffer of their own.
     RowMajor,
 }

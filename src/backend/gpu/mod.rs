@@ -10,10 +10,10 @@ mod recorder;
 pub mod shaders;
 mod weight;
 
-pub use buffer::GpuBuffer;
+pub(super) use buffer::GpuBuffer;
 pub use device::Gpu;
-pub use families::candidates;
-pub use kernel::{GpuKernel, GpuKernels, KnownKernel, Packing};
+pub(super) use families::candidates;
+pub(super) use kernel::{GpuKernel, GpuKernels, KnownKernel};
 pub(super) use kernels::widen_queries;
-pub use recorder::Recorder;
-pub use weight::GpuWeight;
+pub(super) use recorder::Recorder;
+pub(super) use weight::GpuWeight;

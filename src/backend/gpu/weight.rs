@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::kernel::Packing;
 use super::{Gpu, GpuBuffer};
 use crate::error::{Error, Result};
 use crate::numbers::MatrixFormat;
@@ -20,6 +21,8 @@ pub struct GpuWeight {
     pub(super) k: u32,
     /// 1, or 2 for a pair.
     pub(super) matrices: u32,
+    /// How the parts lie; the kernel that reads them has to expect it.
+    pub(super) packing: Packing,
     format: MatrixFormat,
 }
 
@@ -64,7 +67,7 @@ impl GpuWeight {
                 Ok(WeightPart { values: room(row)?, groups, first, rows })
             })
             .collect::<Result<_>>()?;
-        Ok(Self { parts, n, k, matrices, format })
+        Ok(Self { parts, n, k, matrices, packing: Packing::RowMajor, format })
     }
 
     /// How the weights are held.

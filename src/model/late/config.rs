@@ -146,7 +146,7 @@ impl LateConfig {
         if pylate && model.model_type.as_deref() != Some("ColBERT") && model.query_prefix.is_none() {
             let message = "allowed are Transformer, Pooling, Normalize and FlexibleQuantizer, or a late interaction \
                            model of sentence-transformers or PyLate";
-            return Err(Error::unsupported("module DenseLayer of a model with one vector a text", message));
+            return Err(Error::unsupported("module Dense of a model with one vector a text", message));
         }
         if let Some(module) = modules.iter().find(|m| m.is("Pooling")) {
             return Err(Error::unsupported(
@@ -236,15 +236,12 @@ impl RawTransformer {
 }
 
 async fn dense(source: &impl Source, modules: &[Module], config: &Config) -> Result<Option<DenseLayer>> {
-    let found: Vec<usize> = (0..modules.len()).filter(|&i| modules[i].is("DenseLayer")).collect();
+    let found: Vec<usize> = (0..modules.len()).filter(|&i| modules[i].is("Dense")).collect();
     let (module, file) = match found[..] {
         [] => return Ok(None),
         [at] if !modules[..at].iter().any(|m| m.is("Normalize")) => (&modules[at], file(&modules[at])),
         _ => {
-            return Err(Error::unsupported(
-                "more than one DenseLayer, or one after Normalize",
-                "allowed is one before it",
-            ));
+            return Err(Error::unsupported("more than one Dense, or one after Normalize", "allowed is one before it"));
         }
     };
     let Some(raw) = parsed::<RawDense>(source, &file).await? else {

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::backend::gpu::kernel::Pipeline;
+use crate::backend::gpu::kernel::GpuKernel;
 use crate::backend::gpu::{GpuBuffer, GpuWeight, Recorder};
 use crate::backend::ops::Operation;
 use crate::error::{Error, Result};
@@ -33,25 +33,30 @@ impl Recorder<'_> {
         add: bool,
     ) -> Result<()> {
         let kernel = self.kernel(Operation::Matmul(w.format()))?;
-        self.linear(&kernel.pipelines[0], x, w, y, Params { rows, y_row, accumulate: u32::from(add), ..w.params() }, 1)
+        self.linear(&kernel, x, w, y, Params { rows, y_row, accumulate: u32::from(add), ..w.params() }, 1)
     }
 
     /// See [`crate::backend::Run::swiglu`].
     pub fn swiglu(&mut self, x: &GpuBuffer, gate_up: &GpuWeight, y: &GpuBuffer, rows: u32) -> Result<()> {
         let kernel = self.kernel(Operation::Swiglu(gate_up.format()))?;
-        self.linear(&kernel.pipelines[0], x, gate_up, y, Params { rows, ..gate_up.params() }, 2)
+        self.linear(&kernel, x, gate_up, y, Params { rows, ..gate_up.params() }, 2)
     }
 
     /// A dispatch for each part of the weight, which must be of so many matrices.
     fn linear(
         &mut self,
-        pipeline: &Pipeline,
+        kernel: &GpuKernel,
         x: &GpuBuffer,
         w: &GpuWeight,
         y: &GpuBuffer,
         params: Params,
         matrices: u32,
     ) -> Result<()> {
+        let pipeline = &kernel.pipelines[0];
+        if w.packing != kernel.family.packing {
+            let message = format!("{} reads {:?}, the weight is {:?}", kernel.name(), kernel.family.packing, w.packing);
+            return Err(Error::Gpu { message });
+        }
         if w.matrices != matrices {
             let message = format!("{} reads {matrices} matrices, the weight has {}", pipeline.shader.name, w.matrices);
             return Err(Error::Gpu { message });

@@ -95,12 +95,7 @@ fn print<'a>(answers: impl Iterator<Item = QueryHits<'a>>, several: bool) -> Res
 
 fn build(command: &Search, model: &Model, corpus: &[CorpusEntry], console: &Console) -> Result<Index> {
     let info = model.info();
-    let of_model = if info.kind == model::ModelKind::Late { IndexKind::Late } else { IndexKind::Dense };
-    let kind = command.kind.unwrap_or(of_model);
-    let mut options = IndexOptions::new(kind, command.dimensions.unwrap_or(info.dimensions as usize));
-    if kind == IndexKind::Dense && info.default_dtype != Dtype::Int8 {
-        options.rows = RowFormat::Float32;
-    }
+    let mut options = IndexOptions::of_model(&info, command.kind, command.dimensions);
     options.rows = command.dtype.unwrap_or(options.rows);
     options.model = Some(command.common.origin.model.clone());
     options.first_pass = command.first_pass;

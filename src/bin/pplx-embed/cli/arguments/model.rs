@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use pplx_embed::backend::Device;
 use pplx_embed::hub::cache::{Cached, Directory};
 use pplx_embed::hub::{self, Folder, Http, Repository, Retry};
