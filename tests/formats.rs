@@ -13,7 +13,7 @@ use pplx_embed::checkpoint::Tensor;
 use pplx_embed::checkpoint::{MatrixRows, Scheme};
 use pplx_embed::hub::{Folder, NoDerivedFile, Source};
 use pplx_embed::model::{Data, EmbedOptions, LoadOptions, Model};
-use pplx_embed::numbers::{Dtype, Float, MatrixFormat};
+use pplx_embed::numbers::{Dtype, MatrixFormat};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 

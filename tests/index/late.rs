@@ -9,15 +9,6 @@ use crate::support::maxsim::{FORMS, Items, oracle};
 
 const LENGTHS: [usize; 11] = [3, 1, 0, 7, 2, 1, 1, 12, 0, 5, 4];
 
-fn row_type(form: RowFormat) -> RowFormat {
-    match form {
-        RowFormat::Float32 => RowFormat::Float32,
-        RowFormat::Float16 => RowFormat::Float16,
-        RowFormat::Int8 => RowFormat::Int8,
-        RowFormat::Binary => RowFormat::Binary,
-    }
-}
-
 /// `(item, score, 0)` of each item that has tokens, best first, for each query.
 fn expected(queries: &Items, documents: &Items) -> Vec<Vec<(usize, f64, u32)>> {
     let scores = oracle(queries, documents, false);
@@ -36,7 +27,7 @@ fn the_best_scores_in_order_for_every_form() {
         for (dim, sizes) in [(3, SMALL), (13, SMALL), (32, SMALL), (128, SegmentSizes::default())] {
             let corpus = Corpus::new("a", form, dim, &LENGTHS, 1);
             let queries = Items::random(RowFormat::Float32, dim, &[4, 1, 33], 2);
-            let mut index = home.index(options(IndexKind::Late, row_type(form), dim, sizes));
+            let mut index = home.index(options(IndexKind::Late, form, dim, sizes));
             corpus.add_to(&mut index);
             let what = format!("{home:?} {form:?} {dim}");
             for k in [1, 4, 50] {
@@ -82,7 +73,7 @@ fn the_same_bits_wherever_rows_lie_however_they_are_cut_and_alone_or_together() 
         let corpus = Corpus::new("a", form, dim, &LENGTHS.repeat(3), 1);
         let queries = Items::random(RowFormat::Float32, dim, &[5, 2, 17], 2);
         let wide = SearchOptions { k: 60, ..Default::default() };
-        let mut index = Home::Resident.index(options(IndexKind::Late, row_type(form), dim, SegmentSizes::default()));
+        let mut index = Home::Resident.index(options(IndexKind::Late, form, dim, SegmentSizes::default()));
         corpus.add_to(&mut index);
         let expected = found(&index, &queries, wide);
         for (query, expected) in expected.iter().enumerate() {
@@ -91,7 +82,7 @@ fn the_same_bits_wherever_rows_lie_however_they_are_cut_and_alone_or_together() 
         }
         for home in ON_DEVICE {
             for sizes in [SMALL, SegmentSizes { scores: 7, ..SMALL }, SegmentSizes::default()] {
-                let mut index = home.index(options(IndexKind::Late, row_type(form), dim, sizes));
+                let mut index = home.index(options(IndexKind::Late, form, dim, sizes));
                 for half in [0..16, 16..33] {
                     corpus.choose(&half.collect::<Vec<_>>()).add_to(&mut index);
                 }
@@ -106,7 +97,7 @@ fn a_filter_leaves_its_items_and_the_scores_as_they_are() {
     for (home, form) in HOMES.into_iter().flat_map(|home| FORMS.map(|form| (home, form))) {
         let corpus = Corpus::new("a", form, 8, &LENGTHS, 1);
         let queries = Items::random(RowFormat::Float32, 8, &[2, 3], 2);
-        let mut index = home.index(options(IndexKind::Late, row_type(form), 8, SMALL));
+        let mut index = home.index(options(IndexKind::Late, form, 8, SMALL));
         corpus.add_to(&mut index);
         let all = search(&index, &queries, SearchOptions { k: 100, ..Default::default() });
         let some = |position: usize| position % 3 != 1;
@@ -123,7 +114,7 @@ fn an_explanation_adds_up_to_the_bits_of_the_score() {
     for (home, form) in HOMES.into_iter().flat_map(|home| FORMS.map(|form| (home, form))) {
         let corpus = Corpus::new("a", form, 13, &LENGTHS, 1);
         let query = Items::random(RowFormat::Float32, 13, &[6], 2);
-        let mut index = home.index(options(IndexKind::Late, row_type(form), 13, SMALL));
+        let mut index = home.index(options(IndexKind::Late, form, 13, SMALL));
         corpus.add_to(&mut index);
         let hits = search(&index, &query, SearchOptions { k: 100, ..Default::default() });
         assert_eq!(hits[0].len(), 9);
@@ -150,7 +141,7 @@ fn a_first_pass_with_enough_candidates_finds_the_same_bits_and_with_few_the_best
     {
         let corpus = Corpus::new("a", form, 24, &LENGTHS.repeat(4), 1);
         let queries = Items::random(RowFormat::Float32, 24, &[5, 9], 2);
-        let plain = options(IndexKind::Late, row_type(form), 24, SMALL);
+        let plain = options(IndexKind::Late, form, 24, SMALL);
         let mut index = home.index(plain.clone());
         corpus.add_to(&mut index);
         let mut passes = plain;

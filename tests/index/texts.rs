@@ -1,14 +1,14 @@
 //! Texts in and out, through models.
 
 use std::cell::Cell;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use pollster::block_on;
 use pplx_embed::hub::Folder;
 use pplx_embed::index::{
     AddMode, Hit, Index, IndexKind, IndexOptions, Item, ItemText, OpenOptions, SearchOptions, SegmentSizes,
 };
-use pplx_embed::maxsim::{self, TokenVectors};
+use pplx_embed::maxsim::TokenVectors;
 use pplx_embed::model::late::{EncodeOptions, Role};
 use pplx_embed::model::{ContextOptions, Data, EmbedOptions, LoadOptions, LongDocuments, Model};
 use pplx_embed::numbers::{Dtype, RowBuf, RowData, RowFormat};

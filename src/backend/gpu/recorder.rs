@@ -5,6 +5,7 @@
 //! smooth, cancelling is quick, and the device always has work. A submission's size follows the speed measured so far.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use web_time::Instant;
@@ -36,7 +37,7 @@ pub struct Recorder<'a> {
     running: VecDeque<(Submitted, Instant, f64)>,
     last_done: Option<Instant>,
     /// Tables that kernels make for themselves, by name: they are used again by the next dispatch.
-    scratch: BTreeMap<&'static str, Arc<GpuBuffer>>,
+    scratch: BTreeMap<&'static str, Rc<GpuBuffer>>,
 }
 
 #[derive(Default)]
@@ -98,12 +99,12 @@ impl<'a> Recorder<'a> {
     }
 
     /// A buffer of at least `bytes` that stays the same for one `name` until more is asked for.
-    pub(super) fn scratch(&mut self, name: &'static str, bytes: u64) -> Result<Arc<GpuBuffer>> {
+    pub(super) fn scratch(&mut self, name: &'static str, bytes: u64) -> Result<Rc<GpuBuffer>> {
         if let Some(buffer) = self.scratch.get(name).filter(|buffer| buffer.size() >= bytes) {
-            return Ok(Arc::clone(buffer));
+            return Ok(Rc::clone(buffer));
         }
-        let buffer = Arc::new(GpuBuffer::zeros(&self.gpu, name, bytes)?);
-        self.scratch.insert(name, Arc::clone(&buffer));
+        let buffer = Rc::new(GpuBuffer::zeros(&self.gpu, name, bytes)?);
+        self.scratch.insert(name, Rc::clone(&buffer));
         Ok(buffer)
     }
 

@@ -5,8 +5,7 @@ use std::io::{BufWriter, Write};
 use pplx_embed::index::{
     AddMode, Hit, Index, IndexKind, IndexOptions, Item, ItemText, MAX_DATA, OpenOptions, SearchOptions,
 };
-use pplx_embed::model::{self, Model};
-use pplx_embed::numbers::{Dtype, RowFormat};
+use pplx_embed::model::Model;
 use pplx_embed::{Error, Result};
 
 use super::arguments::Search;
