@@ -74,8 +74,9 @@ export type OnProgress = (progress: Progress) => void;
 /** Options of {@link load}. Every option may be left out. */
 export interface LoadOptions {
   /**
-   * What to run on. `"auto"`, the default, and `"webgpu"` both mean WebGPU. `"cpu"` is the processor: one thread, not yet
-   * optimised, and everywhere.
+   * What to run on. `"auto"`, the default, is WebGPU, or the processor where there is none, which a notice then says.
+   * `"webgpu"` and `"cpu"` ask for one of them. The processor gives the same vectors; its engine is one thread and not yet
+   * optimised.
    */
   device?: "auto" | "webgpu" | "cpu" | undefined;
   /**

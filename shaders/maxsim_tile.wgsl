@@ -43,7 +43,7 @@ fn main(
     for (var first = 0u; first < k4; first += DEPTH) {
         let depth = min(DEPTH, k4 - first);
         workgroupBarrier();
-        // Neighbouring lanes read neighbouring vec4s of a row. What is past an edge repeats the last one.
+        // Neighbouring lanes read neighbouring vec4s of a row. Indices beyond an edge read the last one again.
         for (var i = index; i < ROWS * DEPTH; i += LANES) {
             let k = min(i % DEPTH, depth - 1u);
             let r = i / DEPTH;

@@ -21,7 +21,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let start = (params.first + id.x) * params.dim;
     let last = start + params.dim - 1u;
-    // Without their signs, floats are ordered as their bits are. What is past the end repeats the last.
+    // Without their signs, floats are ordered as their bits are. Indices beyond the end read the last number again.
     var most = vec4<u32>();
     for (var i = start; i <= last; i += 4u) {
         let at = min(vec4<u32>(i) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(last));

@@ -1,4 +1,4 @@
-//! Perplexity's pplx-embed models on the user's own GPU.
+//! Perplexity's pplx-embed models on the user's own GPU or processor.
 //!
 //! The encoder (Qwen3 made bidirectional) runs in WGSL through wgpu: natively on Vulkan, Metal or DX12, and in a
 //! browser on WebGPU, from safetensors as they are published. [`model::Model`] is the way in.
@@ -17,13 +17,9 @@
 //! # }
 //! ```
 //!
-//! Dependencies point one way: `web` and the command line use [`model`]; [`model`] uses [`gpu`], [`checkpoint`] and
-//! [`hub`]; [`gpu`] uses [`cpu`], the plain twins of its kernels. [`maxsim`] scores token vectors, and needs [`gpu`] only.
-//! [`index`] keeps vectors to search in, those that a model made or any others. `evaluation`
-//! measures how well a model finds what it should.
-//! Symbols, in code, shaders and docs alike: `T` tokens
-//! in a batch, `B` texts, `H` hidden, `I` intermediate, `L` layers, `Hq` and `Hkv` heads, `Dh` head dim, `V`
-//! vocabulary, `D` output dimensions.
+//! `ARCHITECTURE.md` says how the modules hang together, and explains the symbols. In short: [`model`], [`index`] and
+//! [`maxsim`] run on a [`backend`], which is a GPU or the processor; [`hub`] and [`checkpoint`] bring them weights;
+//! `evaluation` (native only) measures how good a ranking is.
 
 pub mod backend;
 pub mod checkpoint;

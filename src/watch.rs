@@ -47,7 +47,7 @@ pub enum Progress {
         /// Items in all.
         total: usize,
     },
-    /// Token vectors are held against each other.
+    /// Token vectors are being compared.
     Score {
         /// Similarities done.
         done: u64,

@@ -35,7 +35,7 @@ export const web: Host = {
   ...webThread(places),
 
   requireDevice(device) {
-    if (device === "cpu" || globalThis.navigator?.gpu) return;
+    if (device !== "webgpu" || globalThis.navigator?.gpu) return;
     const why =
       globalThis.isSecureContext === false
         ? "this page is not a secure context; serve it over https, or from localhost"

@@ -67,12 +67,22 @@ impl Backend {
     /// # Errors
     /// As [`Backend::gpu`], but that [`Device::Auto`] does not need an adapter.
     pub async fn open(device: Device) -> Result<Self> {
+        Self::open_with_reason(device).await.map(|(backend, _)| backend)
+    }
+
+    /// The same, and why it is the processor where [`Device::Auto`] would rather have had a GPU.
+    ///
+    /// # Errors
+    /// As [`Backend::open`].
+    pub async fn open_with_reason(device: Device) -> Result<(Self, Option<String>)> {
         match device {
-            Device::Cpu => Ok(Self::cpu()),
-            Device::Gpu => Self::gpu().await,
+            Device::Cpu => Ok((Self::cpu(), None)),
+            Device::Gpu => Ok((Self::gpu().await?, None)),
             Device::Auto => match Self::gpu().await {
-                Err(Error::NoAdapter { .. }) => Ok(Self::cpu()),
-                other => other,
+                Err(error @ Error::NoAdapter { .. }) => {
+                    Ok((Self::cpu(), Some(format!("runs on the processor, which is slower: {error}"))))
+                }
+                other => Ok((other?, None)),
             },
         }
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::rows::{HostRows, RowBatch, RowLayout};
-use super::segment::{RowStorage, Segment};
+use super::segment::{RowSegment, RowStorage};
 use super::store::SegmentStore;
 use super::sweep::{MAX_QUERIES, Sweep};
 use super::top::{Span, TopKByItem};
@@ -98,7 +98,7 @@ impl DenseSearch<'_> {
     }
 
     /// Every segment that has items, with where its rows of that kind are.
-    fn segments(&self) -> impl Iterator<Item = (&Segment, &RowStorage, &[Span], Range<u32>)> {
+    fn segments(&self) -> impl Iterator<Item = (&RowSegment, &RowStorage, &[Span], Range<u32>)> {
         self.store.segments().iter().zip(self.spans).filter_map(|(segment, spans)| {
             let (first, last) = (spans.first()?, spans.last()?);
             let storage = segment.signs.as_ref().unwrap_or(&segment.rows);
@@ -163,7 +163,7 @@ impl Similarity {
     }
 
     /// What items are ordered by: the cosine, or how few bits differ.
-    fn score(self, queries: &RowBatch, query: usize, segment: &Segment, row: u32) -> f32 {
+    fn score(self, queries: &RowBatch, query: usize, segment: &RowSegment, row: u32) -> f32 {
         match self {
             Self::Distance(distance) => -(distance as f32),
             Self::Unit(cosine) => cosine.clamp(-1.0, 1.0),

@@ -7,7 +7,7 @@ use super::rows::{HostRows, IndexLayout, RowBatch, RowLayout};
 use crate::error::Result;
 
 /// HostRows in one piece of memory, the numbers here and the signs there.
-pub(super) struct Segment {
+pub(super) struct RowSegment {
     /// Segments have rising names.
     pub(super) name: u32,
     /// HostRows that there is room for.
@@ -32,7 +32,7 @@ pub(super) enum RowStorage {
     Device(DeviceRows),
 }
 
-impl Segment {
+impl RowSegment {
     /// An empty one; rows that are not given a place on the device go to host memory.
     pub(super) fn new(name: u32, capacity: u32, layout: &IndexLayout, [rows, signs]: [Option<DeviceRows>; 2]) -> Self {
         let storage = |device: Option<DeviceRows>, layout: &RowLayout| match device {

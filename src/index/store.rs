@@ -7,7 +7,7 @@ use super::SegmentSizes;
 use super::catalogue::{Catalogue, RowPlace};
 use super::device::DeviceRows;
 use super::rows::{IndexLayout, RowBatch, RowLayout};
-use super::segment::Segment;
+use super::segment::RowSegment;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 
@@ -19,7 +19,7 @@ pub(super) struct SegmentStore {
     /// Bytes that rows may take on the device.
     budget: u64,
     /// By rising name.
-    segments: Vec<Segment>,
+    segments: Vec<RowSegment>,
     next_name: u32,
 }
 
@@ -37,16 +37,16 @@ impl SegmentStore {
     }
 
     /// All segments.
-    pub(super) fn segments(&self) -> &[Segment] {
+    pub(super) fn segments(&self) -> &[RowSegment] {
         &self.segments
     }
 
     /// One of them.
-    pub(super) fn segment_mut(&mut self, at: usize) -> &mut Segment {
+    pub(super) fn segment_mut(&mut self, at: usize) -> &mut RowSegment {
         &mut self.segments[at]
     }
 
-    /// Where in [`SegmentStore::segments`] the rows of `place` are; `None` for no rows.
+    /// Where in [`RowSegmentStore::segments`] the rows of `place` are; `None` for no rows.
     pub(super) fn at(&self, place: RowPlace) -> Option<usize> {
         let found = || self.segments.binary_search_by_key(&place.segment, |s| s.name).ok();
         (place.rows > 0).then(found).flatten()
@@ -74,12 +74,12 @@ impl SegmentStore {
     /// Room for an item of `rows` rows, which are yet to be written.
     ///
     /// # Errors
-    /// As [`SegmentStore::add`].
+    /// As [`RowSegmentStore::add`].
     pub(super) async fn place(&mut self, rows: u32, name: &str) -> Result<RowPlace> {
         if rows == 0 {
             return Ok(RowPlace::NOWHERE);
         }
-        let fits = |s: &Segment| !s.sealed && s.capacity - s.filled >= rows;
+        let fits = |s: &RowSegment| !s.sealed && s.capacity - s.filled >= rows;
         if !self.segments.last().is_some_and(fits) {
             let segment = self.segment_for(rows, name).await?;
             self.segments.push(segment);
@@ -91,7 +91,7 @@ impl SegmentStore {
     }
 
     /// An empty segment with room for `rows` at least: as large as what there is, within the limits.
-    async fn segment_for(&mut self, rows: u32, name: &str) -> Result<Segment> {
+    async fn segment_for(&mut self, rows: u32, name: &str) -> Result<RowSegment> {
         let stride = self.layout.rows.padded_bytes() as u64;
         let SegmentSizes { min_segment: least, max_segment, .. } = self.sizes;
         let largest = max_segment.min(self.backend.limits().buffer_bytes);
@@ -105,7 +105,7 @@ impl SegmentStore {
         let wanted = wanted.max(rows.into()).min(most) as u32;
         let least = u64::from(wanted).min(least / stride).max(rows.into()) as u32;
         let (capacity, device) = self.on_device(least, wanted).await?;
-        let segment = Segment::new(self.next_name, capacity, &self.layout, device);
+        let segment = RowSegment::new(self.next_name, capacity, &self.layout, device);
         self.next_name += 1;
         Ok(segment)
     }
@@ -153,7 +153,7 @@ impl SegmentStore {
 
     /// What was added since the last commit is gone.
     pub(super) fn roll_back(&mut self) {
-        self.segments.iter_mut().for_each(Segment::roll_back);
+        self.segments.iter_mut().for_each(RowSegment::roll_back);
         self.free(std::iter::empty());
     }
 

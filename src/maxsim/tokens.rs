@@ -1,4 +1,4 @@
-//! Token vectors as the scorer takes them: borrowed from whoever made them.
+//! Token vectors as the scorer takes them, borrowed.
 
 use half::f16;
 

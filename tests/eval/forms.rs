@@ -8,7 +8,7 @@ use pplx_embed::index::{AddMode, Index, IndexKind, IndexOptions, Item, ItemText,
 use pplx_embed::maxsim::{Options, Scorer, TokenVectors};
 use pplx_embed::model::late::{EncodeOptions, Role, TokenEmbeddings};
 use pplx_embed::model::{ContextOptions, Data, EmbedOptions, Embeddings, LoadOptions, Model};
-use pplx_embed::numbers::{Dtype, RowBuf, RowFormat};
+use pplx_embed::numbers::{Dtype, RowFormat};
 use serde_json::{Value, json};
 
 use crate::runs::{Folder, refused};

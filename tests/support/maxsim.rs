@@ -143,7 +143,12 @@ pub async fn edges(backend: &Backend, scorer: &Scorer, forms: &[RowFormat], dims
 pub async fn scores_equal_sentence_transformers(backend: &Backend, scorer: &Scorer, file: &[u8]) {
     let file = SafeTensors::deserialize(file).unwrap();
     for form in FORMS {
-        let name = format!("{form:?}").to_lowercase();
+        let name = match form {
+            RowFormat::Float32 => "f32",
+            RowFormat::Float16 => "f16",
+            RowFormat::Int8 => "i8",
+            RowFormat::Binary => "b1",
+        };
         let tensor = |field: &str| file.tensor(&format!("{name}.{field}")).unwrap();
         let offsets = |side: &str| {
             let ends: Vec<i64> = bytemuck::pod_collect_to_vec(tensor(&format!("{side}.offsets")).data());

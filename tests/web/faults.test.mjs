@@ -268,19 +268,26 @@ test("every GPU device is destroyed, and the module's memory does not grow", asy
   await browser.visit("/blank.html", visit, [LOST_TRANSFER]);
 });
 
-test("without WebGPU, or without an adapter", async () => {
+test("without WebGPU or an adapter, \"webgpu\" is refused and \"auto\" takes the processor and says so", async () => {
   await browser.visit("/blank.html", async (page) => {
     const got = await page.evaluate(async () => {
       const { load, failure } = await import("/page.js");
-      const options = { endpoint: "/fixtures", worker: false };
+      const options = { endpoint: "/fixtures", worker: false, device: "webgpu" };
       GPU.prototype.requestAdapter = async () => null;
       const noAdapter = await failure(load("f32-odd", options));
       Object.defineProperty(Navigator.prototype, "gpu", { get: () => undefined });
       const noWebGpu = await failure(load("f32-odd", options));
-      const inWorker = await failure(load("f32-odd", { endpoint: "/fixtures" }));
-      return { noAdapter, noWebGpu, inWorker };
+      const inWorker = await failure(load("f32-odd", { endpoint: "/fixtures", device: "webgpu" }));
+      const notices = [];
+      const onProgress = (p) => p.stage === "notice" && notices.push(p.message);
+      const model = await load("f32-odd", { ...options, device: undefined, onProgress });
+      const { device } = model.info;
+      await model.dispose();
+      return { failed: { noAdapter, noWebGpu, inWorker }, device, notices };
     });
-    for (const failed of Object.values(got)) assertFails(failed, "no-adapter", /^no GPU adapter: /);
+    assert.equal(got.device, "cpu");
+    assert.match(got.notices.join(), /processor.*no GPU adapter/);
+    for (const failed of Object.values(got.failed)) assertFails(failed, "no-adapter", /^no GPU adapter: /);
   });
 });
 

@@ -2,15 +2,14 @@
 
 /// Partial sums of a dot product. Eight are two registers of 128 bits, or one of 256.
 const LANES: usize = 8;
-type Lanes = [f32; LANES];
 
 /// The sum of the lanes, in pairs.
-fn total(lanes: Lanes) -> f32 {
+fn total(lanes: [f32; LANES]) -> f32 {
     let [a, b, c, d, e, f, g, h] = lanes;
     ((a + e) + (c + g)) + ((b + f) + (d + h))
 }
 
-fn lanes(x: &[f32]) -> impl Iterator<Item = &Lanes> {
+fn lanes(x: &[f32]) -> impl Iterator<Item = &[f32; LANES]> {
     x.as_chunks::<LANES>().0.iter()
 }
 

@@ -62,7 +62,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Drop for Recorder<'_> {
     fn drop(&mut self) {
-        // Queue order protects it: whoever writes it next writes after the submissions that read it.
+        // Queue order protects it: the next write comes after the submissions that read it.
         locked(&self.gpu.parameters).extend(self.params.take());
     }
 }

@@ -9,7 +9,7 @@ use pplx_embed::model::Model;
 use pplx_embed::numbers::{RowBuf, RowData, RowFormat};
 use pplx_embed::top_k::TopK;
 
-use super::vectors::TextVectors;
+use super::vectors::EmbeddedTexts;
 
 /// Queries that are scored together.
 const QUERIES: usize = 1024;
@@ -23,14 +23,14 @@ pub(super) struct LateScorer<'a> {
 
 impl LateScorer<'_> {
     /// Holds every query against documents, whose texts have `spans`, as [`pplx_embed::evaluation::ExactSearch::score`] does; `tops` are
-    /// `[queries, forms]`. As in an index, queries are held against documents as float32.
+    /// `[queries, forms]`. As in an index, queries are compared as float32.
     ///
     /// # Errors
     /// As [`Scorer::score`].
     pub(super) fn score(
         &self,
-        queries: &TextVectors,
-        documents: &TextVectors,
+        queries: &EmbeddedTexts,
+        documents: &EmbeddedTexts,
         spans: &[(Range<usize>, u32)],
         ranks: &[u32],
         skip: &[Option<u32>],
@@ -68,7 +68,7 @@ impl LateScorer<'_> {
 }
 
 /// Where each text's vectors start, and the last one's end.
-fn ends(vectors: &TextVectors) -> Vec<u64> {
+fn ends(vectors: &EmbeddedTexts) -> Vec<u64> {
     let ends = vectors.counts.iter().scan(0, |end, &count| {
         *end += u64::from(count);
         Some(*end)
@@ -77,7 +77,7 @@ fn ends(vectors: &TextVectors) -> Vec<u64> {
 }
 
 /// The vectors in a form, with the rounding that `encode` has; `None` for the vectors themselves.
-fn rounded(form: VectorForm, vectors: &TextVectors, dim: usize) -> Option<RowBuf> {
+fn rounded(form: VectorForm, vectors: &EmbeddedTexts, dim: usize) -> Option<RowBuf> {
     let format = match form {
         VectorForm::Float => return None,
         VectorForm::Int8 => RowFormat::Int8,

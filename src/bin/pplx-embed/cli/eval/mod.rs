@@ -1,7 +1,7 @@
 //! `pplx-embed eval`: how good a model finds what it should, on sets in BEIR's format.
 //!
 //! Texts go through the model once, as float32 with all dimensions; every form and size is made of these vectors, with
-//! the bits that `embed` gives. TextVectors are kept in blocks on disk (`work.rs`) and compared block by block, so that
+//! the bits that `embed` gives. EmbeddedTexts are kept in blocks on disk (`work.rs`) and compared block by block, so that
 //! memory does not grow with vectors.
 
 mod bm25;
@@ -28,7 +28,7 @@ use pplx_embed::numbers::Dtype;
 use pplx_embed::top_k::TopK;
 use pplx_embed::{Error, Progress, Result, Watch};
 use report::Measured;
-use vectors::{TextEncoder, TextVectors, Texts};
+use vectors::{EmbeddedTexts, TextEncoder, Texts};
 use work::Blocks;
 
 use super::arguments::Eval;
@@ -129,7 +129,7 @@ impl<'a> Evaluation<'a> {
     /// Every form at every size.
     fn measure(&mut self) -> Result<Vec<Measured>> {
         let queries: Texts<'_> = self.set.queries.iter().map(|query| std::slice::from_ref(&query.text)).collect();
-        let mut asked = TextVectors::default();
+        let mut asked = EmbeddedTexts::default();
         self.each(Role::Query, queries, |_, _, vectors| {
             asked.numbers.extend(vectors.numbers);
             asked.counts.extend(vectors.counts);
@@ -171,7 +171,7 @@ impl<'a> Evaluation<'a> {
         &mut self,
         role: Role,
         documents: Texts<'_>,
-        mut take: impl FnMut(&Self, std::ops::Range<usize>, TextVectors) -> Result<()>,
+        mut take: impl FnMut(&Self, std::ops::Range<usize>, EmbeddedTexts) -> Result<()>,
     ) -> Result<()> {
         let (total, dim) = (documents.len(), self.info.dimensions as usize);
         let of = if role == Role::Query { "queries" } else { "documents" };

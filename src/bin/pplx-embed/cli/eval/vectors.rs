@@ -7,9 +7,9 @@ use pplx_embed::{Error, Progress, Result, Watch};
 
 use super::dataset::{CorpusDocument, Dataset};
 
-/// TextVectors of texts, end to end.
+/// EmbeddedTexts of texts, end to end.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct TextVectors {
+pub(super) struct EmbeddedTexts {
     /// `[N, D]`
     pub(super) numbers: Vec<f32>,
     /// How many vectors each text has: one, or with a late model one for each token.
@@ -43,7 +43,7 @@ impl TextEncoder<'_> {
         documents: &[&[String]],
         role: Role,
         [before, total]: [usize; 2],
-    ) -> Result<(TextVectors, usize)> {
+    ) -> Result<(EmbeddedTexts, usize)> {
         let watch = Overall { watch: self.watch, before, total };
         let texts: Vec<&str> = documents.iter().flat_map(|d| d.iter()).map(String::as_str).collect();
         let (vectors, cut) = match self.kind {
@@ -58,24 +58,24 @@ impl TextEncoder<'_> {
         Ok((vectors, cut))
     }
 
-    fn embed(&self, texts: &[&str], watch: &dyn Watch) -> Result<(TextVectors, usize)> {
+    fn embed(&self, texts: &[&str], watch: &dyn Watch) -> Result<(EmbeddedTexts, usize)> {
         let embeddings = pollster::block_on(self.model.embed(texts, full(), watch))?;
         let cut = embeddings.usage.truncated.len();
-        Ok((TextVectors { counts: vec![1; texts.len()], numbers: float32(embeddings)? }, cut))
+        Ok((EmbeddedTexts { counts: vec![1; texts.len()], numbers: float32(embeddings)? }, cut))
     }
 
-    fn tokens(&self, texts: &[&str], role: Role, watch: &dyn Watch) -> Result<(TextVectors, usize)> {
+    fn tokens(&self, texts: &[&str], role: Role, watch: &dyn Watch) -> Result<(EmbeddedTexts, usize)> {
         let encoded = pollster::block_on(self.model.encode(role, texts, EncodeOptions::default(), watch))?;
         let counts = encoded.tokens.offsets.windows(2).map(|ends| (ends[1] - ends[0]) as u32).collect();
         let cut = encoded.tokens.usage.truncated.len();
         match encoded.data {
-            RowBuf::Float32(numbers) => Ok((TextVectors { numbers, counts }, cut)),
+            RowBuf::Float32(numbers) => Ok((EmbeddedTexts { numbers, counts }, cut)),
             _ => Err(other_form()),
         }
     }
 
     /// Documents of one chunk are texts, and cut where they are too long; chunks of others are never cut.
-    fn context(&self, documents: &[&[String]], watch: &dyn Watch) -> Result<(TextVectors, usize)> {
+    fn context(&self, documents: &[&[String]], watch: &dyn Watch) -> Result<(EmbeddedTexts, usize)> {
         let (single, several): (Vec<_>, Vec<_>) = (0..documents.len()).partition(|&i| documents[i].len() == 1);
         let texts: Vec<&str> = single.iter().map(|&i| documents[i][0].as_str()).collect();
         let (alone, cut) = self.embed(&texts, watch)?;
@@ -90,7 +90,7 @@ impl TextEncoder<'_> {
             })?;
         let width = self.model.info().dimensions as usize;
         let (mut alone, mut together) = (alone.numbers.chunks_exact(width), together.into_iter());
-        let mut vectors = TextVectors::default();
+        let mut vectors = EmbeddedTexts::default();
         for document in documents {
             vectors.counts.extend(document.iter().map(|_| 1));
             match document.len() {

@@ -1,4 +1,4 @@
-//! TextVectors kept in files, so that a run that was cut goes on, and another one need not make them again.
+//! EmbeddedTexts kept in files, so that a run that was cut goes on, and another one need not make them again.
 //!
 //! Each stream of texts (the documents of a set, or its queries) has a folder, named by the SHA-256 of everything that
 //! its vectors depend on; `about.json` in it says what that was. In it is a file for each block of documents:
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use pplx_embed::{Error, Result};
 use sha2::{Digest, Sha256};
 
-use super::vectors::{TextVectors, Texts};
+use super::vectors::{EmbeddedTexts, Texts};
 use crate::cli::output;
 
 const MAGIC: &[u8; 8] = b"PPLXEVAL";
@@ -80,7 +80,7 @@ impl<'a> Blocks<'a> {
     }
 
     /// The vectors of block `i`, if they are there and whole.
-    pub(super) fn read(&self, i: usize) -> Option<TextVectors> {
+    pub(super) fn read(&self, i: usize) -> Option<EmbeddedTexts> {
         let bytes = std::fs::read(self.path(i)).ok()?;
         let texts = self.documents(i).1.iter().map(|texts| texts.len()).sum();
         parse(&bytes, texts, self.dim)
@@ -90,8 +90,8 @@ impl<'a> Blocks<'a> {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub(super) fn write(&self, i: usize, vectors: &TextVectors) -> Result<()> {
-        let TextVectors { numbers, counts } = vectors;
+    pub(super) fn write(&self, i: usize, vectors: &EmbeddedTexts) -> Result<()> {
+        let EmbeddedTexts { numbers, counts } = vectors;
         let mut bytes = Vec::with_capacity(HEADER + (counts.len() + numbers.len()) * 4 + 4);
         bytes.extend_from_slice(MAGIC);
         bytes.extend((self.dim as u32).to_le_bytes());
@@ -104,7 +104,7 @@ impl<'a> Blocks<'a> {
 }
 
 /// The vectors of `texts` texts in `dim` dimensions, if `bytes` are exactly that.
-fn parse(bytes: &[u8], texts: usize, dim: usize) -> Option<TextVectors> {
+fn parse(bytes: &[u8], texts: usize, dim: usize) -> Option<EmbeddedTexts> {
     let (rest, crc) = bytes.split_last_chunk::<4>()?;
     let (magic, rest) = rest.split_first_chunk::<8>()?;
     let (of_dim, rest) = rest.split_first_chunk::<4>()?;
@@ -116,7 +116,7 @@ fn parse(bytes: &[u8], texts: usize, dim: usize) -> Option<TextVectors> {
     let fits = rows.checked_mul(dim as u64 * 4) == Some(numbers.len() as u64);
     let crc_fits = crc32fast::hash(&bytes[..bytes.len() - 4]) == u32::from_le_bytes(*crc);
     let whole = magic == MAGIC && claimed == [dim, texts] && fits && crc_fits;
-    whole.then(|| TextVectors { counts, numbers: words(numbers).map(f32::from_le_bytes).collect() })
+    whole.then(|| EmbeddedTexts { counts, numbers: words(numbers).map(f32::from_le_bytes).collect() })
 }
 
 fn words(bytes: &[u8]) -> impl Iterator<Item = [u8; 4]> {
