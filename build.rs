@@ -1,4 +1,4 @@
-//! Puts the shader modules together, as `shaders/variants` lists them, and validates each one with
+//! Puts the shader modules together, as `shaders/variants.txt` lists them, and validates each one with
 //! naga. A shader that does not parse or validate is a build error that shows the line in its file. Workgroup sizes,
 //! bindings and constants are read from it for the host.
 
@@ -20,10 +20,10 @@ fn build() -> Result<(), Box<dyn Error>> {
     let shaders = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("shaders");
     println!("cargo:rerun-if-changed={}", shaders.display());
 
-    let list = fs::read_to_string(shaders.join("variants"))?;
+    let list = fs::read_to_string(shaders.join("variants.txt"))?;
     let mut table = String::from("&[\n");
     for line in list.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
-        let (name, files) = line.split_once('=').ok_or_else(|| format!("variants: no `=` in {line:?}"))?;
+        let (name, files) = line.split_once('=').ok_or_else(|| format!("variants.txt: no `=` in {line:?}"))?;
         let module = ShaderModule::read(&shaders, name.trim(), files)?;
         let parsed = module.validate()?;
         writeln!(table, "    {},", module.reflect(&parsed)?)?;

@@ -34,10 +34,10 @@ pub mod model;
 pub mod numbers;
 pub mod reference;
 pub mod top_k;
-mod watch;
+mod progress;
 #[cfg(target_arch = "wasm32")]
 mod web;
 
 pub use error::{Error, Result};
 pub use meter::Meter;
-pub use watch::{Progress, Watch};
+pub use progress::{Progress, Watch};

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use web_time::Instant;
 
 use crate::error::{Error, Result};
-use crate::watch::{Progress, Watch};
+use crate::progress::{Progress, Watch};
 
 /// Seconds over which the rate is measured.
 const WINDOW: f64 = 5.0;

@@ -25,7 +25,7 @@ pub use run::{Kernels, Run};
 
 use crate::error::{Error, Result};
 use crate::numbers::{MatrixFormat, RowFormat, parse_name};
-use crate::watch::Watch;
+use crate::progress::Watch;
 
 /// Which engine is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Files and locks that JavaScript holds (`js/cache/files.ts`).
+//! Files and locks that JavaScript holds (`js/hosts/files.ts`).
 
 use js_sys::{Function, Promise, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 
 #[wasm_bindgen]
 extern "C" {
-    /// `Reading` of `js/cache/files.ts`.
+    /// `Reading` of `js/hosts/files.ts`.
     type Reading;
     #[wasm_bindgen(method, getter)]
     fn size(this: &Reading) -> f64;
@@ -31,7 +31,7 @@ impl Drop for BrowserFile {
 }
 
 impl BrowserFile {
-    /// `reading` is a `Reading` of `js/cache/files.ts`.
+    /// `reading` is a `Reading` of `js/hosts/files.ts`.
     pub(super) fn new(reading: JsValue) -> Self {
         Self(reading.unchecked_into())
     }

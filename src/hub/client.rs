@@ -6,7 +6,7 @@ use async_lock::Semaphore;
 
 use super::headers::retry_after;
 use super::repository::{ModelAddress, refused};
-use super::retry::{FailedTry, Retry};
+use super::retry::{FailedTry, Retry, is_passing};
 use super::transport::{HttpResponse, Transport};
 use crate::error::Error;
 
@@ -27,7 +27,7 @@ impl<T: Transport> Client<T> {
         let authorization = bearer.as_deref().map(|bearer| ("Authorization", bearer));
         let headers: Vec<(&str, &str)> = headers.iter().copied().chain(authorization).collect();
         let answer = self.transport.get(url, &headers).await.map_err(|error| self.without_token(error))?;
-        if matches!(answer.status, 408 | 425 | 429 | 500..=599) {
+        if is_passing(answer.status) {
             let asked = retry_after(answer.header("retry-after"), answer.header("ratelimit"));
             return Err(FailedTry::passing(self.refused(url, &answer)).asking(asked));
         }

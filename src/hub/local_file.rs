@@ -36,7 +36,7 @@ impl LocalFile {
         Ok(Self { name: name.into(), handle, size, _lock: None })
     }
 
-    /// The file of `reading`, a `Reading` of `js/cache/files.ts`, called `name` in errors.
+    /// The file of `reading`, a `Reading` of `js/hosts/files.ts`, called `name` in errors.
     #[cfg(target_arch = "wasm32")]
     pub(crate) fn new(name: &str, reading: wasm_bindgen::JsValue) -> Self {
         let handle = FileHandle::new(reading);

@@ -31,7 +31,7 @@ impl fmt::Display for Digest {
 /// What is known of a file before its bytes are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileInfo {
-    /// CachedBytes.
+    /// Bytes.
     pub size: Option<u64>,
     /// What its bytes must hash to; `None` on a host without a manifest.
     pub digest: Option<Digest>,

@@ -12,7 +12,7 @@ pub mod headers;
 #[cfg(not(target_arch = "wasm32"))]
 mod http;
 #[cfg(not(target_arch = "wasm32"))]
-mod local;
+mod hugging_face;
 mod local_file;
 mod manifest;
 mod reader;
@@ -35,7 +35,7 @@ pub use folder::Folder;
 #[cfg(not(target_arch = "wasm32"))]
 pub use http::Http;
 #[cfg(not(target_arch = "wasm32"))]
-pub use local::{local_copy, token};
+pub use hugging_face::{local_copy, token};
 pub use local_file::{LocalFile, StoreLock};
 pub use manifest::{Digest, FileInfo, Manifest};
 pub use reader::Reader;
@@ -98,7 +98,7 @@ pub trait Source {
         Ok(None)
     }
 
-    /// Begins what [`Source::form`] then finds; `None` where there is no place for it, or somebody else is making it.
+    /// Begins what [`Source::derived_file`] then finds; `None` where there is no place for it, or somebody else is making it.
     ///
     /// # Errors
     /// The reason it could not be started.

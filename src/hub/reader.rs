@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 pub struct Reader<S> {
     file: String,
     stream: S,
-    /// CachedBytes that came and were not yet asked for, from `taken` on.
+    /// Bytes that came and were not yet asked for, from `taken` on.
     chunk: Vec<u8>,
     taken: usize,
     position: u64,
@@ -27,7 +27,7 @@ impl<S: ByteStream> Reader<S> {
         self.stream.size()
     }
 
-    /// CachedBytes handed out so far.
+    /// Bytes handed out so far.
     pub fn position(&self) -> u64 {
         self.position
     }

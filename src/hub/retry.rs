@@ -93,6 +93,11 @@ impl Tries {
     }
 }
 
+/// Whether a response with this HTTP status is worth another try: timeouts, too many requests, and faults of the server.
+pub(super) fn is_passing(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500..=599)
+}
+
 /// A random number from 0 to 1, so that clients that failed together do not retry together.
 #[cfg(not(target_arch = "wasm32"))]
 fn chance() -> f64 {

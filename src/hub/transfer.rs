@@ -32,7 +32,7 @@ pub struct RemoteStream<T: Transport> {
 /// An open response body, and its permit to be open.
 struct OpenBody<B> {
     stream: B,
-    /// CachedBytes to pass over.
+    /// Bytes to pass over.
     skip: u64,
     _slot: SemaphoreGuardArc,
 }

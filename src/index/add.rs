@@ -8,7 +8,7 @@ use super::{Index, IndexKind};
 use crate::error::{Error, Result};
 use crate::maxsim::TokenVectors;
 use crate::numbers::RowData;
-use crate::watch::{Progress, Watch};
+use crate::progress::{Progress, Watch};
 
 /// Most bytes of an id.
 pub const MAX_ID: usize = 1024;

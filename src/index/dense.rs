@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::maxsim::TokenVectors;
 use crate::numbers::RowFormat;
 use crate::top_k::TopK;
-use crate::watch::{Progress, Watch};
+use crate::progress::{Progress, Watch};
 
 /// Fewest items that the Hamming distance leaves to be scored: what it loses of the best ten with fewer is in
 /// `bench/results/prefilter-recall.json`.

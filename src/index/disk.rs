@@ -9,7 +9,7 @@ use super::{Index, IndexSink, IndexSource, OpenOptions};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::hub::{Folder, LocalFile, Source};
-use crate::watch::Watch;
+use crate::progress::Watch;
 
 impl Index {
     /// [`Index::save`] to a file, which appears under its name once it is whole; one that was there is replaced.

@@ -13,7 +13,7 @@ use crate::maxsim::TokenVectors;
 use crate::model::late::{self, EncodeOptions, MarkerPosition, Role, TokenRows};
 use crate::model::{Model, Usage};
 use crate::numbers::{RowBuf, RowData};
-use crate::watch::Watch;
+use crate::progress::Watch;
 
 impl Index {
     /// Adds `items` with the token vectors of `texts`.

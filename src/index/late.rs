@@ -6,7 +6,7 @@ use super::{Hit, Index, SearchOptions};
 use crate::error::{Error, Result};
 use crate::maxsim::{Match, Options, TokenVectors};
 use crate::top_k::TopK;
-use crate::watch::{Progress, Watch};
+use crate::progress::{Progress, Watch};
 
 /// Which rows of a segment are read.
 #[derive(Clone, Copy, PartialEq, Eq)]

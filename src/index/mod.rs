@@ -13,7 +13,7 @@
 //!    text) has cosine 0 with everything.
 //!
 //! Rows lie in segments on the device; those beyond [`IndexOptions::memory`] stay in host
-//! memory and pass through one small buffer at each search. [`format`] says what a saved index looks like.
+//! memory and pass through one small buffer at each search. [`file_format`] says what a saved index looks like.
 
 mod add;
 #[cfg(all(test, not(target_arch = "wasm32")))]
@@ -24,7 +24,7 @@ mod device;
 #[cfg(not(target_arch = "wasm32"))]
 mod disk;
 mod encode;
-pub mod format;
+pub mod file_format;
 mod late;
 mod open;
 mod options;

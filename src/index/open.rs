@@ -1,13 +1,13 @@
 //! Reading a saved index.
 
 use super::catalogue::CatalogueEntry;
-use super::format::{BLOCK_HEAD, CRC, FileBlock, IndexHeader, Items, PREFIX, Prefix};
+use super::file_format::{BLOCK_HEAD, CRC, FileBlock, IndexHeader, Items, PREFIX, Prefix};
 use super::rows::RowBatch;
 use super::{AddMode, Index, Item, SegmentSizes};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::hub::LocalFile;
-use crate::watch::{Progress, Watch};
+use crate::progress::{Progress, Watch};
 
 /// A file that can be read at any place.
 #[expect(async_fn_in_trait, reason = "used generically inside this crate; browser futures are not Send")]

@@ -2,10 +2,10 @@
 
 use super::Index;
 use super::catalogue::RowPlace;
-use super::format::{FileBlock, IndexHeader, Items, SavedItem};
+use super::file_format::{FileBlock, IndexHeader, Items, SavedItem};
 use super::rows::RowLayout;
 use crate::error::{Error, Result};
-use crate::watch::{Progress, Watch};
+use crate::progress::{Progress, Watch};
 
 /// Where bytes go, in order.
 #[expect(async_fn_in_trait, reason = "used generically inside this crate; browser futures are not Send")]

@@ -5,7 +5,7 @@ use super::top::Span;
 use super::{Index, IndexKind};
 use crate::error::{Error, Result};
 use crate::maxsim::{Match, TokenVectors};
-use crate::watch::Watch;
+use crate::progress::Watch;
 
 /// How to search.
 #[derive(Clone, Copy)]

@@ -7,7 +7,7 @@ use super::rows::{HostRows, RowLayout};
 use super::segment::RowStorage;
 use crate::backend::{Backend, Buffer, Kernels, Run};
 use crate::error::Result;
-use crate::watch::Watch;
+use crate::progress::Watch;
 
 /// Most queries that go through together.
 pub(super) const MAX_QUERIES: usize = 256;

@@ -9,7 +9,7 @@ use crate::maxsim::TokenVectors;
 use crate::model::late::{EncodeOptions, Role};
 use crate::model::{self, ContextOptions, Data, EmbedOptions, Embeddings, LongDocuments, Model, Usage};
 use crate::numbers::{Dtype, RowBuf, RowData, RowFormat};
-use crate::watch::Watch;
+use crate::progress::Watch;
 
 /// The text of an item.
 #[derive(Clone, Copy, Debug)]

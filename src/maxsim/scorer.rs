@@ -7,7 +7,7 @@ use super::{Match, Options, Resident, TokenVectors, check};
 use crate::backend::{Backend, Kernels, Operation};
 use crate::error::Result;
 use crate::numbers::RowFormat;
-use crate::watch::Watch;
+use crate::progress::Watch;
 
 /// Similarities that an explanation reads back at a time.
 const EXPLAINED: usize = 1 << 20;

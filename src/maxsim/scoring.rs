@@ -5,7 +5,7 @@ use super::documents::Documents;
 use super::plan::{DocumentGroup, PieceSizes, Placement, QueryPass, TokenShard, WantedScores};
 use crate::backend::{Backend, Buffer, Kernels, MaxSimShard, Run};
 use crate::error::Result;
-use crate::watch::{Progress, Watch};
+use crate::progress::{Progress, Watch};
 
 /// Bytes of rows that are padded before they are uploaded.
 const STAGING: usize = 1 << 20;

@@ -3,7 +3,7 @@
 use super::Model;
 use crate::error::{Error, Result};
 use crate::numbers::Dtype;
-use crate::watch::Watch;
+use crate::progress::Watch;
 
 /// Vectors that go to the device together.
 const ROWS: usize = 1024;

@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::encoder::Sequence;
 use super::{EmbedOptions, Embeddings, Model, ModelKind, Tokenizer, Usage};
 use crate::error::{Error, Result};
-use crate::watch::Watch;
+use crate::progress::Watch;
 
 /// What becomes of a document that is longer than the model's limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

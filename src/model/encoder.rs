@@ -8,7 +8,7 @@ use super::weights::{Layer, Weights};
 use crate::backend::{Backend, Buffer, HeadRows, Kernels, Run, Segment, Tile, Weight};
 use crate::error::Result;
 use crate::numbers::Dtype;
-use crate::watch::Watch;
+use crate::progress::Watch;
 
 /// The form in which vectors leave the encoder.
 #[derive(Clone, Copy)]

@@ -31,7 +31,7 @@ use crate::backend::{AdapterInfo, Backend, Buffer, Device, Kernels};
 use crate::error::{Error, Result};
 use crate::hub::Source;
 use crate::numbers::{Dtype, MatrixFormat};
-use crate::watch::{Progress, Watch};
+use crate::progress::{Progress, Watch};
 
 /// Vectors that a batch gives, unless a single document gives more.
 const MAX_VECTORS: usize = 512;

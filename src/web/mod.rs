@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::hub::cache::{Browser, Cached};
 use crate::hub::{Repository, Retry, Web};
 use crate::model::{Data, EmbedOptions, Embeddings, LoadOptions, Model};
-use crate::watch::Watch;
+use crate::progress::Watch;
 
 thread_local! {
     static ON_PANIC: RefCell<Option<Function>> = const { RefCell::new(None) };

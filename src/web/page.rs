@@ -8,7 +8,7 @@ use web_sys::AbortSignal;
 
 use super::convert::{object, plain};
 use crate::error::Result;
-use crate::watch::{Progress, Watch};
+use crate::progress::{Progress, Watch};
 
 /// The `signal` and `onProgress` of a long call.
 pub(super) struct Page {

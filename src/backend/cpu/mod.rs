@@ -13,7 +13,7 @@ mod vectors;
 
 use crate::backend::ops::{AdapterInfo, Limits, Operation};
 use crate::error::{Error, Result};
-use crate::watch::Watch;
+use crate::progress::Watch;
 
 pub(super) use buffer::CpuBuffer;
 pub(super) use linear::{CpuWeight, MatmulStore};

@@ -1,6 +1,6 @@
 //! The table of kernel families: which operation each does, in which formats, what it needs, and where it suits.
 //!
-//! To add a family, write its shader, list it in `shaders/variants`, and add a row here. `backend/choose.rs` compiles and
+//! To add a family, write its shader, list it in `shaders/variants.txt`, and add a row here. `backend/choose.rs` compiles and
 //! checks the rows that an adapter allows, and takes the fastest of those that are right.
 
 use std::sync::{Arc, OnceLock};
@@ -95,7 +95,7 @@ pub(in crate::backend) async fn candidates(
 }
 
 fn missing(module: &str) -> Error {
-    Error::Gpu { message: format!("shader module {module} is not listed in shaders/variants") }
+    Error::Gpu { message: format!("shader module {module} is not listed in shaders/variants.txt") }
 }
 
 #[cfg(test)]

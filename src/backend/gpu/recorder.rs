@@ -15,7 +15,7 @@ use super::device::{Gpu, Submitted};
 use super::kernel::{GpuKernel, GpuKernels, Pipeline};
 use crate::backend::ops::Operation;
 use crate::error::{Error, Result};
-use crate::watch::Watch;
+use crate::progress::Watch;
 
 /// Seconds of work in one submission.
 const SUBMISSION_SECONDS: f64 = 0.05;

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 /// A WGSL module with one entry point, `main`.
 #[derive(Debug)]
 pub struct Shader {
-    /// Its name in `shaders/variants`.
+    /// Its name in `shaders/variants.txt`.
     pub name: &'static str,
     /// The WGSL.
     pub source: &'static str,
@@ -20,7 +20,7 @@ pub struct Shader {
     pub constants: &'static [(&'static str, u32)],
 }
 
-/// Every module of `shaders/variants`.
+/// Every module of `shaders/variants.txt`.
 pub const ALL: &[Shader] = include!(concat!(env!("OUT_DIR"), "/shaders.rs"));
 
 impl Shader {

@@ -2,7 +2,7 @@
 
 use super::{Probe, floats, values};
 use crate::backend::ops::{HeadRows, Heads, Segment, Tile};
-use crate::backend::{Buffer, Weight};
+use crate::backend::{Backend, Buffer, Kernels, Weight};
 use crate::error::Result;
 use crate::numbers::{Dtype, Float, MatrixFormat, rope_table, sign_bits};
 use crate::reference;
@@ -67,6 +67,29 @@ pub async fn swiglu(probe: &Probe<'_>, format: MatrixFormat, [rows, n, k]: [u32;
     run.finish().await?;
     let expected = reference::swiglu(&x, &held[0], &held[1], k as usize);
     probe.compare(&format!("swiglu {}", format.name()), &floats(&y, rows * n).await?, &expected)
+}
+
+/// One or two matrices of ordinary size, to be timed.
+///
+/// # Errors
+/// A fault of the device.
+pub(super) async fn exercise(
+    backend: &Backend,
+    kernels: &Kernels,
+    format: MatrixFormat,
+    matrices: u32,
+) -> Result<()> {
+    const ROWS: u32 = 128;
+    const SIZE: u32 = 1024;
+    let weight = backend.weight("probe", [matrices, SIZE, SIZE], format)?;
+    let room = || backend.buffer("probe", u64::from(ROWS * SIZE) * 4);
+    let (x, y) = (room()?, room()?);
+    let mut run = backend.run(kernels, &())?;
+    match matrices {
+        1 => run.matmul(&x, &weight, &y, ROWS, 0)?,
+        _ => run.swiglu(&x, &weight, &y, ROWS)?,
+    }
+    run.finish().await
 }
 
 /// Head norm and rotary embedding of `rows` tokens, in a buffer and a table that both start earlier.

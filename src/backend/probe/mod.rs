@@ -74,6 +74,8 @@ pub(super) async fn check(backend: &Backend, kernels: &Kernels, operation: Opera
 pub(super) async fn exercise(backend: &Backend, kernels: &Kernels, operation: Operation) -> Result<()> {
     match operation {
         Operation::MaxSim(format) => maxsim::exercise(backend, kernels, format).await,
+        Operation::Matmul(format) => encoder::exercise(backend, kernels, format, 1).await,
+        Operation::Swiglu(format) => encoder::exercise(backend, kernels, format, 2).await,
         other => check(backend, kernels, other, f64::INFINITY).await,
     }
 }

@@ -1,4 +1,4 @@
-//! The cache in a browser: what JavaScript does with files (`js/cache/`), as a [`FileStore`].
+//! The cache in a browser: what JavaScript does with files (`js/storage/`), as a [`FileStore`].
 
 use js_sys::{Array, Promise, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -33,7 +33,7 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn persist(this: &Host);
 
-    /// `Writing` of `js/cache/files.ts`.
+    /// `Writing` of `js/hosts/files.ts`.
     type Writing;
     #[wasm_bindgen(method, getter)]
     fn size(this: &Writing) -> f64;

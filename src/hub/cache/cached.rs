@@ -13,7 +13,7 @@ use crate::hub::repository::ModelAddress;
 use crate::hub::{
     ByteStream, FileInfo, Hasher, LocalFile, Remote, RemoteStream, Repository, Retry, StoreLock, Transport, Verified,
 };
-use crate::watch::{Progress, Watch};
+use crate::progress::{Progress, Watch};
 
 /// A model's files on a server, and what a [`FileStore`] keeps of them.
 ///
@@ -46,7 +46,7 @@ pub(super) struct MissingFile<T: Transport> {
     pub(super) key: String,
     pub(super) info: FileInfo,
     pub(super) size: u64,
-    /// CachedBytes of it that are kept.
+    /// Bytes of it that are kept.
     pub(super) have: u64,
     pub(super) lock: Arc<StoreLock>,
     /// Its stream from byte 0, if that is open already.

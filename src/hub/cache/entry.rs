@@ -9,7 +9,7 @@ use super::store::{FileStore, LockMode};
 use super::{manage, refs::blob};
 use crate::error::{Error, Result};
 use crate::hub::{LocalFile, StoreLock};
-use crate::watch::{Progress, Watch};
+use crate::progress::{Progress, Watch};
 
 /// From this size on, it is worth asking the browser to make the storage persistent.
 const LARGE: u64 = 64 << 20;

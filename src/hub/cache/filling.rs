@@ -7,9 +7,9 @@ use super::refs::{self, blob};
 use super::store::{FileStore, FileWriter};
 use crate::error::{Error, Result};
 use crate::hub::{ByteStream, Hasher, RemoteStream, StoreLock, Transport};
-use crate::watch::{Progress, Watch};
+use crate::progress::{Progress, Watch};
 
-/// CachedBytes written before they are made to outlive a crash.
+/// Bytes written before they are made to outlive a crash.
 const FLUSH: u64 = 32 << 20;
 
 /// A file's bytes as they arrive from the server. They are stored on the way, and the file appears in the cache once it

@@ -18,7 +18,7 @@ pub struct CachedRevision {
     pub revision: String,
     /// What was asked for and meant this revision when it was last loaded: branches, tags.
     pub names: Vec<String>,
-    /// CachedBytes it takes. What two revisions share is counted for each.
+    /// Bytes it takes. What two revisions share is counted for each.
     pub bytes: u64,
     /// Files it has.
     pub files: usize,

@@ -26,5 +26,5 @@ pub use manage::{CachedRevision, clear, delete, list};
 pub use source::CachedStream;
 pub use store::{FileStore, FileWriter, LockMode};
 
-/// CachedBytes read of a file at a time.
+/// Bytes read of a file at a time.
 const STEP: u64 = 4 << 20;

@@ -75,7 +75,7 @@ pub enum LockMode {
 /// A file being written at its end.
 #[expect(async_fn_in_trait, reason = "used generically inside this crate; browser futures are not Send")]
 pub trait FileWriter {
-    /// CachedBytes in the file.
+    /// Bytes in the file.
     fn size(&self) -> u64;
 
     /// Adds `bytes`.

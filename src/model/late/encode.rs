@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::model::encoder::{OutputForm, Sequence};
 use crate::numbers::{Dtype, RowBuf, RowFormat};
-use crate::watch::Watch;
+use crate::progress::Watch;
 
 /// Texts whose vectors have just been made, and are still on the device.
 #[derive(Clone)]

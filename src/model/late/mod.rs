@@ -2,13 +2,13 @@
 
 mod config;
 mod encode;
-mod pooling;
+mod clustering;
 mod sequence;
 mod tokens;
 
 pub use config::{DenseLayer, Expansion, LateConfig};
 pub use encode::EncodedBatch;
-pub use pooling::{MAX_POOLED, pool};
+pub use clustering::{MAX_POOLED, pool};
 pub use sequence::{Marked, Marking};
 pub use tokens::{EncodeOptions, MarkerPosition, Role, TokenEmbeddings, TokenRows};
 

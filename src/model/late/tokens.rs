@@ -7,7 +7,7 @@ use super::pool;
 use crate::error::{Error, Result};
 use crate::model::Usage;
 use crate::numbers::{RowBuf, RowFormat, parse_name};
-use crate::watch::Watch;
+use crate::progress::Watch;
 
 /// What a text is: the model marks queries and documents apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::hub::Source;
 use crate::meter::Meter;
 use crate::numbers::MatrixFormat;
-use crate::watch::{Progress, Watch};
+use crate::progress::{Progress, Watch};
 
 /// One layer's weights.
 pub(super) struct Layer {
