@@ -32,9 +32,9 @@ pub mod maxsim;
 mod meter;
 pub mod model;
 pub mod numbers;
+mod progress;
 pub mod reference;
 pub mod top_k;
-mod progress;
 #[cfg(target_arch = "wasm32")]
 mod web;
 

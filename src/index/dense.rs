@@ -12,8 +12,8 @@ use crate::backend::{Kernels, Operation};
 use crate::error::{Error, Result};
 use crate::maxsim::TokenVectors;
 use crate::numbers::RowFormat;
-use crate::top_k::TopK;
 use crate::progress::{Progress, Watch};
+use crate::top_k::TopK;
 
 /// Fewest items that the Hamming distance leaves to be scored: what it loses of the best ten with fewer is in
 /// `bench/results/prefilter-recall.json`.

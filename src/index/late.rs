@@ -5,8 +5,8 @@ use super::top::{HitKey, Span};
 use super::{Hit, Index, SearchOptions};
 use crate::error::{Error, Result};
 use crate::maxsim::{Match, Options, TokenVectors};
-use crate::top_k::TopK;
 use crate::progress::{Progress, Watch};
+use crate::top_k::TopK;
 
 /// Which rows of a segment are read.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -73,12 +73,7 @@ pub async fn swiglu(probe: &Probe<'_>, format: MatrixFormat, [rows, n, k]: [u32;
 ///
 /// # Errors
 /// A fault of the device.
-pub(super) async fn exercise(
-    backend: &Backend,
-    kernels: &Kernels,
-    format: MatrixFormat,
-    matrices: u32,
-) -> Result<()> {
+pub(super) async fn exercise(backend: &Backend, kernels: &Kernels, format: MatrixFormat, matrices: u32) -> Result<()> {
     const ROWS: u32 = 128;
     const SIZE: u32 = 1024;
     let weight = backend.weight("probe", [matrices, SIZE, SIZE], format)?;

@@ -1,14 +1,14 @@
 //! Late interaction: a vector for each token of a query or document, to be scored by the sum of best matches.
 
+mod clustering;
 mod config;
 mod encode;
-mod clustering;
 mod sequence;
 mod tokens;
 
+pub use clustering::{MAX_POOLED, pool};
 pub use config::{DenseLayer, Expansion, LateConfig};
 pub use encode::EncodedBatch;
-pub use clustering::{MAX_POOLED, pool};
 pub use sequence::{Marked, Marking};
 pub use tokens::{EncodeOptions, MarkerPosition, Role, TokenEmbeddings, TokenRows};
 
