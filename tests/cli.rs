@@ -150,6 +150,10 @@ fn wrong_usage_is_exit_code_2() {
     assert_eq!(run(&["embed"], b"").status.code(), Some(2));
     assert_eq!(run(&["embed", "--model", MODEL, "--dtype", "int4"], b"").status.code(), Some(2));
     assert_eq!(run(&["frobnicate"], b"").status.code(), Some(2));
+    let device = run(&["info", "--model", MODEL, "--device", "tpu"], b"");
+    assert_eq!(device.status.code(), Some(2));
+    let text = String::from_utf8(device.stderr).unwrap();
+    assert!(text.contains("--device") && text.contains("tpu") && text.contains("auto, gpu, webgpu, cpu"), "{text}");
     refused(&run(&["embed", "--model", MODEL, "--dimensions", "129"], b"a"), 2, &["dimensions", "129", "1 to 128"]);
     refused(&run(&["embed", "--model", MODEL, "--normalize"], b"a"), 2, &["normalize", "float32"]);
     refused(&run(&["embed", "--model", MODEL, "--input", "a.csv"], b""), 2, &["--input", "a.csv", ".jsonl"]);
@@ -162,7 +166,6 @@ fn a_failed_run_is_exit_code_1_and_one_line() {
     refused(&run(&["info", "--model", "tests"], b""), 1, &["config.json", "not found"]);
     refused(&run(&["embed", "--model", MODEL], b"good\nb\xffd\n"), 1, &["line 2", "UTF-8"]);
     refused(&run(&["embed", "--model", MODEL, "--input", "missing.txt"], b""), 1, &["missing.txt"]);
-    refused(&run(&["info", "--model", MODEL, "--device", "tpu"], b""), 2, &["--device", "tpu", "auto, gpu"]);
     for line in ["\"\\ud800\"", "{\"txt\": 1}", "[1]", "\"a"] {
         let input = Temporary::holding("bad.jsonl", format!("\"fine\"\n{line}\n"));
         refused(&run(&["embed", "--model", MODEL, "--input", input.path()], b""), 1, &["line 2"]);
@@ -180,11 +183,19 @@ fn errors_are_json_on_request() {
 }
 
 #[test]
-fn a_machine_without_an_adapter_is_told_so() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pplx-embed"));
-    command.args(["info", "--model", MODEL]).env("VK_ICD_FILENAMES", "none.json").env("VK_DRIVER_FILES", "none.json");
+fn a_machine_without_an_adapter_runs_on_the_processor_and_says_so() {
+    let without = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pplx-embed"));
+        command.args(arguments).env("VK_ICD_FILENAMES", "none.json").env("VK_DRIVER_FILES", "none.json");
+        run_with(&mut command, b"")
+    };
     if cfg!(target_os = "linux") {
-        refused(&run_with(&mut command, b""), 1, &["no GPU adapter", "Vulkan"]);
+        refused(&without(&["info", "--model", MODEL, "--device", "gpu"]), 1, &["no GPU adapter", "Vulkan"]);
+        let result = without(&["info", "--model", MODEL, "--json"]);
+        let notice = String::from_utf8(result.stderr).unwrap();
+        assert!(notice.contains("runs on the processor") && notice.contains("no GPU adapter"), "{notice}");
+        let info: Value = serde_json::from_slice(&result.stdout).unwrap();
+        assert_eq!(info["device"], "cpu", "{info}");
     }
 }
 
