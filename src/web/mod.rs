@@ -76,7 +76,7 @@ async fn load_model(options: &JsValue) -> Result<Model> {
     let transport = Web::new(fetch, page.signal.clone());
     let store = option(options, "store")?.map(|host| Browser::new(host.unchecked_into()));
     let source = Cached::open(&repository, transport, Retry::default(), store, &page).await?;
-    let revision = source.commit().or(revision);
+    let revision = source.commit().or(revision).or_else(|| Some("main".into()));
     let options = LoadOptions { id, revision, device, weights, memory: None };
     let model = Model::load(&source, options, &page).await?;
     source.loaded().await;

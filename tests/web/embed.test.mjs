@@ -190,7 +190,9 @@ test("progress only goes forward, and a listener's fault stops nothing", async (
       }
       return { loading, embedding };
     });
-    assert.deepEqual(loading.pop(), { stage: "compile" });
+    // Kernels are chosen before there is room for weights, so that "compile" comes before the downloads.
+    const compile = loading.findIndex((p) => p.stage === "compile");
+    assert.deepEqual(loading.splice(compile, 1), [{ stage: "compile" }]);
     // The host gives no digests, so that nothing is cached, which is said once.
     assert.equal(loading.shift().stage, "notice");
     const files = new Set(loading.map((p) => p.file));
