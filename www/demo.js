@@ -27,13 +27,18 @@ function showFacts(rows) {
   $("info").replaceChildren(...pairs);
 }
 
+function runsOn({ device, adapter }) {
+  if (device === "cpu") return "the processor, because no GPU was found: slower";
+  return adapter.software ? "software: right, but slow" : "hardware";
+}
+
 async function main() {
   const started = performance.now();
   const model = await load("mini", { onProgress: showProgress });
   const { info } = model;
   showFacts({
     "Model": `${info.id}: ${info.layers} layers, ${info.dimensions} dimensions, up to ${info.maxTokens} tokens`,
-    "Adapter": `${info.adapter.name || "unnamed"} (${info.adapter.software ? "software: right, but slow" : "hardware"})`,
+    "Adapter": `${info.adapter.name || "unnamed"} (${runsOn(info)})`,
     "Weights": `${info.weights}, ${bytes(info.bytes.device)} on the GPU and ${bytes(info.bytes.host)} in memory`,
     "Kernels, each checked on this adapter": info.kernels.join(", "),
     "Model loaded in": duration(performance.now() - started),

@@ -129,8 +129,16 @@ test("lines that mean the same are alike without sharing words, and a search fin
 test("a browser without WebGPU runs on the processor and is told so", async () => {
   await browser.visit("/blank.html", async (page) => {
     await page.addInitScript(() => Object.defineProperty(Navigator.prototype, "gpu", { get: () => undefined }));
+    // A worker has a navigator of its own.
+    await page.route("**/worker.js", async (route) => {
+      const response = await route.fetch();
+      const hide = "Object.defineProperty(WorkerNavigator.prototype, 'gpu', { get: () => undefined });";
+      await route.fulfill({ response, body: `${hide}\n${await response.text()}` });
+    });
     await page.goto(browser.server.url);
     await until(() => page.isVisible("#info"), "the model is loaded", MINUTE);
-    assert.match(await page.innerText("#info"), /attention\.plain/);
+    const info = await page.innerText("#info");
+    assert.match(info, /the processor, because no GPU was found/);
+    assert.match(info, /attention\.plain/);
   });
 });
