@@ -11,7 +11,7 @@ function showProgress({ stage, allLoaded, allTotal }) {
     $("status").textContent = `Loading the model: ${bytes(allLoaded)} of ${bytes(allTotal)}`;
     Object.assign($("progress"), { value: allLoaded, max: allTotal });
   } else if (stage === "compile") {
-    $("status").textContent = "Compiling the kernels, and checking each on your GPU";
+    $("status").textContent = "Choosing the kernels, and checking each";
     $("progress").removeAttribute("value");
   }
 }
@@ -39,8 +39,8 @@ async function main() {
   showFacts({
     "Model": `${info.id}: ${info.layers} layers, ${info.dimensions} dimensions, up to ${info.maxTokens} tokens`,
     "Adapter": `${info.adapter.name || "unnamed"} (${runsOn(info)})`,
-    "Weights": `${info.weights}, ${bytes(info.bytes.device)} on the GPU and ${bytes(info.bytes.host)} in memory`,
-    "Kernels, each checked on this adapter": info.kernels.join(", "),
+    "Weights": `${info.weights}, ${bytes(info.bytes.device)} on the ${info.device === "cpu" ? "processor" : "GPU"} and ${bytes(info.bytes.host)} in memory`,
+    [info.device === "cpu" ? "Kernels" : "Kernels, each checked on this adapter"]: info.kernels.join(", "),
     "Model loaded in": duration(performance.now() - started),
   });
   $("loading").hidden = true;

@@ -22,7 +22,7 @@ export class LocalIndexes {
 
   /** The calls of indexes. */
   readonly handlers: IndexHandlers = {
-    createIndex: (request) => this.#create(request),
+    createIndex: (request, hooks) => this.#create(request, hooks),
     openIndex: (request, hooks) => this.#open(request, hooks),
     addItems: ({ index, ...items }, hooks) => this.#run(index, (web) => web.add({ ...items, ...outside(hooks) })),
     removeItems: ({ index, ids }) => this.#run(index, async (web) => (await web.remove(ids)).bytes),
@@ -44,9 +44,9 @@ export class LocalIndexes {
     for (const number of [...this.#all.keys()]) this.#free(number);
   }
 
-  async #create({ index: number, wasmUrl, ...options }: CreateIndexRequest): Promise<OpenedIndex> {
+  async #create({ index: number, wasmUrl, ...options }: CreateIndexRequest, hooks: Hooks): Promise<OpenedIndex> {
     const wasm = await module(this.#host, wasmUrl);
-    const index = await guarded(() => (this.#model() ?? wasm).createIndex(options));
+    const index = await guarded(() => (this.#model() ?? wasm).createIndex({ ...options, ...outside(hooks) }));
     return { info: await this.#keep(number, index), ids: [], data: [] };
   }
 

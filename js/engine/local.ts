@@ -35,9 +35,9 @@ export class LocalEngine implements Engine {
       encode: ({ role, texts, ...request }, hooks) =>
         this.#run((model) => model.encode(role, texts as string[], { ...request, ...outside(hooks) })),
       splitText: ({ text, ...request }) => this.#run(async (model) => model.splitText(text, request)),
-      maxsim: (request, hooks) => this.#score(request, (scorer, given) => scorer.score({ ...given, ...outside(hooks) })),
+      maxsim: (request, hooks) => this.#score(request, hooks, (scorer, given) => scorer.score(given)),
       explainMaxsim: (request, hooks) =>
-        this.#score(request, (scorer, given) => scorer.explain({ ...given, ...outside(hooks) })),
+        this.#score(request, hooks, (scorer, given) => scorer.explain(given)),
     };
   }
 
@@ -90,12 +90,13 @@ export class LocalEngine implements Engine {
 
   async #score<T>(
     { wasmUrl, ...given }: MaxsimRequest,
-    call: (scorer: WebScorer, given: Omit<MaxsimRequest, "wasmUrl">) => Promise<T>,
+    hooks: Hooks,
+    call: (scorer: WebScorer, given: object) => Promise<T>,
   ): Promise<T> {
     const wasm = await module(this.#host, wasmUrl);
-    this.#scorer ??= guarded(() => wasm.scorer());
+    this.#scorer ??= guarded(() => wasm.scorer(outside(hooks)));
     const scorer = await this.#scorer;
     if (this.#closed) throw new PplxEmbedError("disposed", "the scorer was disposed of");
-    return guarded(() => call(scorer, given));
+    return guarded(() => call(scorer, { ...given, ...outside(hooks) }));
   }
 }

@@ -24,7 +24,7 @@ export interface ExplainMaxsimOptions {
 export interface MaxsimOptions extends ExplainMaxsimOptions {
   /** Scores only these pairs, each `[query, document]` by index. */
   pairs?: readonly (readonly [query: number, document: number])[] | undefined;
-  /** Called from time to time with how far the call is. */
+  /** Called from time to time with how far the call is, and with a notice if there is no GPU. */
   onProgress?: OnProgress | undefined;
 }
 

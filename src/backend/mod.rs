@@ -25,7 +25,7 @@ pub use run::{Kernels, Run};
 
 use crate::error::{Error, Result};
 use crate::numbers::{MatrixFormat, RowFormat, parse_name};
-use crate::progress::Watch;
+use crate::progress::{Progress, Watch};
 
 /// Which engine is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,27 +62,22 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// The engine that is wanted.
+    /// The engine that is wanted. Where [`Device::Auto`] would rather have had a GPU, `watch` is told why it is the
+    /// processor.
     ///
     /// # Errors
     /// As [`Backend::gpu`], but that [`Device::Auto`] does not need an adapter.
-    pub async fn open(device: Device) -> Result<Self> {
-        Self::open_with_reason(device).await.map(|(backend, _)| backend)
-    }
-
-    /// The same, and why it is the processor where [`Device::Auto`] would rather have had a GPU.
-    ///
-    /// # Errors
-    /// As [`Backend::open`].
-    pub async fn open_with_reason(device: Device) -> Result<(Self, Option<String>)> {
+    pub async fn open(device: Device, watch: &dyn Watch) -> Result<Self> {
         match device {
-            Device::Cpu => Ok((Self::cpu(), None)),
-            Device::Gpu => Ok((Self::gpu().await?, None)),
+            Device::Cpu => Ok(Self::cpu()),
+            Device::Gpu => Self::gpu().await,
             Device::Auto => match Self::gpu().await {
                 Err(error @ Error::NoAdapter { .. }) => {
-                    Ok((Self::cpu(), Some(format!("runs on the processor, which is slower: {error}"))))
+                    let message = format!("runs on the processor, which is slower: {error}");
+                    watch.progress(Progress::Notice { message });
+                    Ok(Self::cpu())
                 }
-                other => Ok((other?, None)),
+                other => other,
             },
         }
     }

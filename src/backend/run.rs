@@ -9,8 +9,8 @@ use super::ops::{HeadRows, Heads, MaxSimShard, MaximaSum, Segment, Tile};
 use crate::error::Result;
 use crate::numbers::{Dtype, RowFormat};
 
-/// The kernels that a model, an index or a scorer uses: for each operation one that was compared with the reference on
-/// this device. Clones share them.
+/// The kernels that a model, an index or a scorer uses: on a GPU, for each operation one that was compared with the
+/// reference on this device; the processor's loops are the same everywhere, and compared in tests. Clones share them.
 #[derive(Clone, Debug)]
 pub enum Kernels {
     /// Compiled for a GPU.

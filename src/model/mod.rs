@@ -126,10 +126,7 @@ impl Model {
     pub async fn load(source: &impl Source, options: LoadOptions, watch: &dyn Watch) -> Result<Self> {
         let config = Config::load(source).await?;
         let tokenizer = Tokenizer::load(source, &config).await?;
-        let (backend, why) = Backend::open_with_reason(options.device).await?;
-        if let Some(message) = why {
-            watch.progress(Progress::Notice { message });
-        }
+        let backend = Backend::open(options.device, watch).await?;
         let memory = options.memory.or_else(|| backend.memory_for_weights());
         let request = WeightRequest { choice: options.weights, memory };
         let (weights, kernels) = Weights::load(source, &config, &backend, request, watch).await?;

@@ -24,10 +24,11 @@ struct ScoringDevice {
     scorer: Scorer,
 }
 
-/// Opens the GPU, or the processor if there is none.
+/// Opens the GPU, or the processor if there is none, which `options.onProgress` is told.
 #[wasm_bindgen]
-pub async fn scorer() -> Result<WebScorer, JsValue> {
-    let backend = Backend::open(Device::Auto).await.map_err(thrown)?;
+pub async fn scorer(options: JsValue) -> Result<WebScorer, JsValue> {
+    let page = Page::of(&options).map_err(thrown)?;
+    let backend = Backend::open(Device::Auto, &page).await.map_err(thrown)?;
     Ok(WebScorer(Rc::new(ScoringDevice { backend, scorer: Scorer::new() })))
 }
 

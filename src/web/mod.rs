@@ -63,21 +63,19 @@ pub async fn load(options: JsValue) -> Result<WebModel, JsValue> {
 async fn load_model(options: &JsValue) -> Result<Model> {
     let page = Page::of(options)?;
     let id = string(options, "id")?.ok_or_else(|| Error::argument("id", "is missing"))?;
-    let revision = string(options, "revision")?;
     let device = string(options, "device")?.map(|name| name.parse()).transpose()?.unwrap_or_default();
     let weights = string(options, "weights")?.map(|name| name.parse()).transpose()?.unwrap_or_default();
     let repository = Repository {
         endpoint: string(options, "endpoint")?,
         id: id.clone(),
-        revision: revision.clone(),
+        revision: string(options, "revision")?,
         token: string(options, "token")?,
     };
     let fetch = object(options, "fetch", "a function")?;
     let transport = Web::new(fetch, page.signal.clone());
     let store = option(options, "store")?.map(|host| Browser::new(host.unchecked_into()));
     let source = Cached::open(&repository, transport, Retry::default(), store, &page).await?;
-    let revision = source.commit().or(revision).or_else(|| Some("main".into()));
-    let options = LoadOptions { id, revision, device, weights, memory: None };
+    let options = LoadOptions { id, revision: source.revision(), device, weights, memory: None };
     let model = Model::load(&source, options, &page).await?;
     source.loaded().await;
     if page.cancelled() { Err(Error::Aborted) } else { Ok(model) }

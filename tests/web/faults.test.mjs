@@ -271,7 +271,7 @@ test("every GPU device is destroyed, and the module's memory does not grow", asy
 test("without WebGPU or an adapter, \"webgpu\" is refused and \"auto\" takes the processor and says so", async () => {
   await browser.visit("/blank.html", async (page) => {
     const got = await page.evaluate(async () => {
-      const { load, failure } = await import("/page.js");
+      const { createIndex, failure, load, maxsim } = await import("/page.js");
       const options = { endpoint: "/fixtures", worker: false, device: "webgpu" };
       GPU.prototype.requestAdapter = async () => null;
       const noAdapter = await failure(load("f32-odd", options));
@@ -279,14 +279,22 @@ test("without WebGPU or an adapter, \"webgpu\" is refused and \"auto\" takes the
       const noWebGpu = await failure(load("f32-odd", options));
       const inWorker = await failure(load("f32-odd", { endpoint: "/fixtures", device: "webgpu" }));
       const notices = [];
-      const onProgress = (p) => p.stage === "notice" && notices.push(p.message);
-      const model = await load("f32-odd", { ...options, device: undefined, onProgress });
+      const hear = (who) => (p) => p.stage === "notice" && notices.push(`${who}: ${p.message}`);
+      const model = await load("f32-odd", { ...options, device: undefined, onProgress: hear("load") });
       const { device } = model.info;
       await model.dispose();
-      return { failed: { noAdapter, noWebGpu, inWorker }, device, notices };
+      // What needs no model says it as well.
+      await (await createIndex({ dimensions: 2, worker: false, onProgress: hear("index") })).dispose();
+      const one = { data: new Float32Array([1, 2]), dim: 2 };
+      const scores = [...(await maxsim(one, one, { worker: false, onProgress: hear("maxsim") }))];
+      return { failed: { noAdapter, noWebGpu, inWorker }, device, notices, scores };
     });
     assert.equal(got.device, "cpu");
-    assert.match(got.notices.join(), /processor.*no GPU adapter/);
+    for (const who of ["load", "index", "maxsim"]) {
+      const told = new RegExp(`^${who}: runs on the processor.*no GPU adapter`);
+      assert.ok(got.notices.some((notice) => told.test(notice)), `${who} in ${got.notices.join("; ")}`);
+    }
+    assert.deepEqual(got.scores, [5]);
     for (const failed of Object.values(got.failed)) assertFails(failed, "no-adapter", /^no GPU adapter: /);
   });
 });

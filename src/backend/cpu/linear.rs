@@ -38,7 +38,7 @@ pub enum MatmulStore {
 impl CpuWeight {
     /// See [`crate::backend::Backend::weight`].
     pub fn zeros(label: &str, [matrices, n, k]: [u32; 3], format: MatrixFormat) -> Result<Self> {
-        let whole = format.group() != Some(0) && (k * format.bits()).is_multiple_of(32);
+        let whole = format.group() != Some(0) && k.is_multiple_of(32 / format.bits());
         if !whole {
             let what = format!("{label} with K = {k} as {}", format.name());
             return Err(Error::unsupported(what, "rows are whole words, in groups of one or more"));

@@ -77,7 +77,10 @@ impl CpuRun<'_> {
         for (query, out) in queries.zip(similarities.chunks_exact_mut(rows.len().max(1))) {
             for (row, out) in rows_of.chunks_exact(words).zip(out) {
                 *out = match format {
-                    RowFormat::Float32 | RowFormat::Float16 => dot(floats(query), floats(row)).to_bits(),
+                    RowFormat::Float32 => dot(floats(query), floats(row)).to_bits(),
+                    RowFormat::Float16 => {
+                        return Err(Error::Gpu { message: "no kernel does dense for float16".into() });
+                    }
                     RowFormat::Int8 => {
                         let (query, row): (&[i8], &[i8]) = (bytemuck::cast_slice(query), bytemuck::cast_slice(row));
                         query.iter().zip(row).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum::<i32>() as u32

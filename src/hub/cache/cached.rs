@@ -122,6 +122,14 @@ impl<'a, T: Transport, S: FileStore> Cached<'a, T, S> {
         }
     }
 
+    /// What is being read: the commit, or the revision as it was asked for where the server has no commits.
+    pub fn revision(&self) -> Option<String> {
+        match &self.remote {
+            Server::Online(remote) => Some(remote.commit().unwrap_or(remote.revision()).into()),
+            Server::Offline(_) => self.commit(),
+        }
+    }
+
     /// To be called when the model was loaded to the end: from then on it can be loaded without a network, and what the
     /// same branch meant before is removed. What goes wrong is told as a notice.
     pub async fn loaded(&self) {

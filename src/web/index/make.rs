@@ -67,7 +67,7 @@ async fn create(model: Option<Rc<Model>>, options: &JsValue) -> Result<WebIndex>
         first_pass: boolean(options, "firstPass")?.unwrap_or(default.first_pass),
         ..default
     };
-    let backend = backend(model.as_deref()).await?;
+    let backend = backend(model.as_deref(), &Page::of(options)?).await?;
     Ok(WebIndex::of(model, &backend, Index::new(backend.clone(), index)?))
 }
 
@@ -77,14 +77,14 @@ async fn open(model: Option<Rc<Model>>, file: JsValue, options: &JsValue) -> Res
     let default = OpenOptions::default();
     let recover = boolean(options, "recover")?.unwrap_or(default.recover);
     let open = OpenOptions { memory: memory(options)?, recover, ..default };
-    let backend = backend(model.as_deref()).await?;
+    let backend = backend(model.as_deref(), &page).await?;
     Ok(WebIndex::of(model, &backend, Index::open(backend.clone(), &file, open, &page).await?))
 }
 
-async fn backend(model: Option<&Model>) -> Result<Backend> {
+async fn backend(model: Option<&Model>, page: &Page) -> Result<Backend> {
     match model {
         Some(model) => Ok(model.backend().clone()),
-        None => Backend::open(Device::Auto).await,
+        None => Backend::open(Device::Auto, page).await,
     }
 }
 

@@ -1,7 +1,6 @@
 //! `pplx-embed embed`
 
 use pplx_embed::Result;
-use pplx_embed::model::EmbedOptions;
 
 use super::arguments::Embed;
 use super::progress::Console;
@@ -16,11 +15,7 @@ pub(crate) fn run(command: &Embed) -> Result<()> {
     let texts = input::texts(&command.input)?;
     let console = Console::new(command.common.origin.quiet);
     let model = command.common.load(&console)?;
-    let options = EmbedOptions {
-        dtype: command.dtype,
-        dimensions: command.dimensions,
-        normalize: command.normalize.then_some(true),
-    };
+    let options = command.vectors.embed_options();
     let slices: Vec<&str> = texts.iter().map(String::as_str).collect();
     let embeddings = pollster::block_on(model.embed(&slices, options, &console))?;
     console.done();

@@ -113,7 +113,7 @@ impl ModelOptions {
         }
         pollster::block_on(async {
             let source = self.origin.open(console).await?;
-            options.revision = source.commit().or(Some(self.origin.revision.clone()));
+            options.revision = source.revision();
             // The same commit, fetched before by another tool.
             if let Some(folder) = source.commit().and_then(|commit| hub::local_copy(&self.origin.model, Some(&commit)))
             {

@@ -6,10 +6,31 @@ use std::str::FromStr;
 use clap::Args;
 use pplx_embed::backend::Device;
 use pplx_embed::index::IndexKind;
+use pplx_embed::model::EmbedOptions;
 use pplx_embed::model::late::Role;
 use pplx_embed::numbers::{Dtype, RowFormat};
 
 use super::model::ModelOptions;
+
+/// How the vectors of texts or chunks are made.
+#[derive(Args)]
+pub(crate) struct VectorOptions {
+    /// int8, float32, binary or ubinary; the model's own by default.
+    #[arg(long, value_parser = Dtype::from_str)]
+    dtype: Option<Dtype>,
+    /// Keep this many of the leading dimensions.
+    #[arg(long)]
+    dimensions: Option<u32>,
+    /// Scale float32 vectors to unit length.
+    #[arg(long)]
+    normalize: bool,
+}
+
+impl VectorOptions {
+    pub(crate) fn embed_options(&self) -> EmbedOptions {
+        EmbedOptions { dtype: self.dtype, dimensions: self.dimensions, normalize: self.normalize.then_some(true) }
+    }
+}
 
 #[derive(Args)]
 pub(crate) struct Embed {
@@ -21,15 +42,8 @@ pub(crate) struct Embed {
     /// A .npy file for the vectors, [n, D]. Without it, one line of JSON per text goes to standard output.
     #[arg(long)]
     pub(crate) output: Option<PathBuf>,
-    /// int8, float32, binary or ubinary; the model's own by default.
-    #[arg(long, value_parser = Dtype::from_str)]
-    pub(crate) dtype: Option<Dtype>,
-    /// Keep this many of the leading dimensions.
-    #[arg(long)]
-    pub(crate) dimensions: Option<u32>,
-    /// Scale float32 vectors to unit length.
-    #[arg(long)]
-    pub(crate) normalize: bool,
+    #[command(flatten)]
+    pub(crate) vectors: VectorOptions,
 }
 
 #[derive(Args)]
@@ -43,15 +57,8 @@ pub(crate) struct EmbedContext {
     /// end. Without it, one line of JSON per document goes to standard output.
     #[arg(long)]
     pub(crate) output: Option<PathBuf>,
-    /// int8, float32, binary or ubinary; the model's own by default.
-    #[arg(long, value_parser = Dtype::from_str)]
-    pub(crate) dtype: Option<Dtype>,
-    /// Keep this many of the leading dimensions.
-    #[arg(long)]
-    pub(crate) dimensions: Option<u32>,
-    /// Scale float32 vectors to unit length.
-    #[arg(long)]
-    pub(crate) normalize: bool,
+    #[command(flatten)]
+    pub(crate) vectors: VectorOptions,
     /// Put documents that are longer than the model's limit through in overlapping windows, instead of refusing them.
     #[arg(long)]
     pub(crate) windows: bool,
