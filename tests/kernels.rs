@@ -144,10 +144,10 @@ fn a_format_without_kernels_and_a_pair_in_the_place_of_a_matrix_fail() {
         let plain = backend.weight("w", [1, 8, 8], MatrixFormat::F32).unwrap();
         let mut run = backend.run(&kernels, &()).unwrap();
         for (wrong, why) in [(&pair, "reads 1 matrices"), (&plain, "no kernel for matmul f32")] {
-            let error = run.matmul(&x, wrong, &y, 1, 0).err().unwrap();
+            let error = run.matmul(&x, wrong, &y, 1, 0).await.err().unwrap();
             assert!(error.code() == "gpu" && error.to_string().contains(why), "{error}");
         }
-        run.swiglu(&x, &pair, &y, 1).unwrap();
+        run.swiglu(&x, &pair, &y, 1).await.unwrap();
         run.finish().await.unwrap();
     });
 }

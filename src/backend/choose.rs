@@ -8,7 +8,7 @@ use web_time::Instant;
 use super::gpu::{GpuKernel, GpuKernels, KnownKernel, candidates};
 use super::ops::Operation;
 use super::run::Kernels;
-use super::{Backend, cpu, probe};
+use super::{Backend, probe};
 use crate::error::{Error, Result};
 
 /// Runs that are timed, of which the shortest counts.
@@ -35,7 +35,7 @@ impl Backend {
     async fn kernels_in(&self, family: Option<&str>, operations: &[Operation]) -> Result<Kernels> {
         let gpu = match self {
             Self::Gpu(gpu) => gpu,
-            Self::Cpu(_) => return Ok(Kernels::Cpu(operations.iter().map(|&o| cpu::kernel_name(o)).collect())),
+            Self::Cpu(cpu) => return Ok(Kernels::Cpu(operations.iter().map(|&o| cpu.kernel_name(o)).collect())),
         };
         let mut known = gpu.known_kernels().await;
         let mut chosen = Vec::with_capacity(operations.len());

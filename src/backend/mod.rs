@@ -14,11 +14,12 @@ mod ops;
 pub mod probe;
 mod run;
 
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
 pub use buffer::{Buffer, Weight};
-pub use cpu::Cpu;
+pub use cpu::{Answer, Cpu, Helper, Link};
 pub use gpu::{Gpu, shaders};
 pub use ops::{AdapterInfo, HeadRows, Heads, Limits, MaxSimJob, MaxSimShard, MaximaSum, Operation, Segment, Tile};
 pub use run::{Kernels, Run};
@@ -27,10 +28,13 @@ use crate::error::{Error, Result};
 use crate::numbers::{MatrixFormat, RowFormat, parse_name};
 use crate::progress::{Progress, Watch};
 
+/// Most threads that may be asked for.
+pub const MAX_THREADS: u32 = 256;
+
 /// Which engine is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Device {
-    /// The GPU that the platform prefers, or the processor where there is none.
+    /// The GPU that the platform prefers, or the processor where there is none, or only one in software.
     #[default]
     Auto,
     /// The GPU that the platform prefers.
@@ -62,22 +66,31 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// The engine that is wanted. Where [`Device::Auto`] would rather have had a GPU, `watch` is told why it is the
-    /// processor.
+    /// The engine that is wanted, and why it is this one. [`Device::Auto`] takes a GPU, unless there is none, or only one that
+    /// is emulated in software, which is slower than the processor itself. `threads` is how many the processor uses, by
+    /// default one for each core. Where there is no adapter at all, `watch` hears why.
     ///
     /// # Errors
-    /// As [`Backend::gpu`], but that [`Device::Auto`] does not need an adapter.
-    pub async fn open(device: Device, watch: &dyn Watch) -> Result<Self> {
+    /// [`Error::InvalidArgument`] for `threads` beyond [`MAX_THREADS`]; as [`Backend::gpu`], but that [`Device::Auto`] does not
+    /// need an adapter.
+    pub async fn open(device: Device, threads: Option<u32>, watch: &dyn Watch) -> Result<(Self, String)> {
+        if let Some(threads) = threads.filter(|n| !(1..=MAX_THREADS).contains(n)) {
+            return Err(Error::argument("threads", format!("is {threads}, allowed are 1 to {MAX_THREADS}")));
+        }
+        let cpu = || Self::Cpu(Arc::new(Cpu::new(threads.map(|n| n as usize))));
         match device {
-            Device::Cpu => Ok(Self::cpu()),
-            Device::Gpu => Self::gpu().await,
+            Device::Cpu => Ok((cpu(), "asked for".into())),
+            Device::Gpu => Ok((Self::gpu().await?, "asked for".into())),
             Device::Auto => match Self::gpu().await {
-                Err(error @ Error::NoAdapter { .. }) => {
-                    let message = format!("runs on the processor, which is slower: {error}");
-                    watch.progress(Progress::Notice { message });
-                    Ok(Self::cpu())
+                Ok(gpu) if gpu.adapter().software => {
+                    Ok((cpu(), format!("the only GPU is software, {}", gpu.adapter().name)))
                 }
-                other => other,
+                Ok(gpu) => Ok((gpu, "there is a GPU".into())),
+                Err(error @ Error::NoAdapter { .. }) => {
+                    watch.progress(Progress::Notice { message: format!("runs on the processor: {error}") });
+                    Ok((cpu(), error.to_string()))
+                }
+                Err(error) => Err(error),
             },
         }
     }
@@ -91,16 +104,21 @@ impl Backend {
         Ok(Self::Gpu(Gpu::open().await?))
     }
 
-    /// The processor.
+    /// The processor, with a thread for each core.
     pub fn cpu() -> Self {
-        Self::Cpu(Arc::default())
+        Self::Cpu(Arc::new(Cpu::new(None)))
+    }
+
+    /// The processor, with helpers that each have a share of every weight.
+    pub fn cpu_with_helpers(links: Vec<Box<dyn Link>>) -> Self {
+        Self::Cpu(Arc::new(Cpu::with_helpers(links)))
     }
 
     /// Whether both are the same device, so that the buffers of one serve the other.
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Gpu(a), Self::Gpu(b)) => Arc::ptr_eq(a, b),
-            (Self::Cpu(_), Self::Cpu(_)) => true,
+            (Self::Cpu(a), Self::Cpu(b)) => Arc::ptr_eq(a, b) || a.has_no_helpers() && b.has_no_helpers(),
             (Self::Gpu(_) | Self::Cpu(_), _) => false,
         }
     }
@@ -126,6 +144,14 @@ impl Backend {
         match self {
             Self::Gpu(gpu) => gpu.limits(),
             Self::Cpu(cpu) => cpu.limits(),
+        }
+    }
+
+    /// Threads of the processor that work, or 0 where a GPU does.
+    pub fn threads(&self) -> u32 {
+        match self {
+            Self::Gpu(_) => 0,
+            Self::Cpu(cpu) => cpu.threads() as u32,
         }
     }
 
@@ -194,8 +220,17 @@ impl Backend {
     ) -> Result<Weight> {
         Ok(match self {
             Self::Gpu(gpu) => Weight::Gpu(gpu::GpuWeight::zeros(gpu, label, shape, format, max_bytes)?),
-            Self::Cpu(_) => Weight::Cpu(cpu::CpuWeight::zeros(label, shape, format)?),
+            Self::Cpu(cpu) => Weight::Cpu(cpu::CpuWeight::zeros(cpu, label, shape, format)?),
         })
+    }
+
+    /// The blocks of a row of K activations that are rounded to 16 bits with one scale each, where they meet weights of this
+    /// format; `None` where they stay f32.
+    pub fn rounded_blocks(&self, format: MatrixFormat, k: u32) -> Option<Vec<Range<usize>>> {
+        match self {
+            Self::Gpu(_) => None,
+            Self::Cpu(_) => cpu::rounded_blocks(format, k),
+        }
     }
 
     /// What `make` makes of buffers, once the device has said that there was room for all of them. If there was not,
@@ -206,7 +241,10 @@ impl Backend {
     pub async fn allocate<T>(&self, make: impl FnOnce() -> Result<T>) -> Result<T> {
         match self {
             Self::Gpu(gpu) => gpu.allocate(make).await,
-            Self::Cpu(_) => make(),
+            Self::Cpu(cpu) => {
+                let made = make()?;
+                cpu.sync().await.map(|()| made)
+            }
         }
     }
 
@@ -217,7 +255,7 @@ impl Backend {
     pub async fn flush_writes(&self) -> Result<()> {
         match self {
             Self::Gpu(gpu) => gpu.flush_writes().await,
-            Self::Cpu(_) => Ok(()),
+            Self::Cpu(cpu) => cpu.sync().await,
         }
     }
 
@@ -228,7 +266,7 @@ impl Backend {
     pub fn run<'a>(&self, kernels: &Kernels, watch: &'a dyn Watch) -> Result<Run<'a>> {
         Ok(match self {
             Self::Gpu(gpu) => Run::Gpu(Box::new(gpu::Recorder::new(gpu, kernels.gpu()?, watch))),
-            Self::Cpu(_) => Run::Cpu(cpu::CpuRun::new(watch)),
+            Self::Cpu(cpu) => Run::Cpu(cpu::CpuRun::new(cpu, watch)),
         })
     }
 }

@@ -65,10 +65,10 @@ impl Run<'_> {
     ///
     /// # Errors
     /// As [`Run`] says.
-    pub fn matmul(&mut self, x: &Buffer, w: &Weight, y: &Buffer, rows: u32, y_row: u32) -> Result<()> {
+    pub async fn matmul(&mut self, x: &Buffer, w: &Weight, y: &Buffer, rows: u32, y_row: u32) -> Result<()> {
         match self {
             Self::Gpu(run) => run.matmul(x.gpu()?, w.gpu()?, y.gpu()?, rows, y_row, false),
-            Self::Cpu(run) => run.matmul(x.cpu()?, w.cpu()?, y.cpu()?, rows, MatmulStore::At(y_row)),
+            Self::Cpu(run) => run.matmul(x.cpu()?, w.cpu()?, y.cpu()?, rows, MatmulStore::At(y_row)).await,
         }
     }
 
@@ -76,10 +76,10 @@ impl Run<'_> {
     ///
     /// # Errors
     /// As [`Run`] says.
-    pub fn matmul_add(&mut self, x: &Buffer, w: &Weight, y: &Buffer, rows: u32) -> Result<()> {
+    pub async fn matmul_add(&mut self, x: &Buffer, w: &Weight, y: &Buffer, rows: u32) -> Result<()> {
         match self {
             Self::Gpu(run) => run.matmul(x.gpu()?, w.gpu()?, y.gpu()?, rows, 0, true),
-            Self::Cpu(run) => run.matmul(x.cpu()?, w.cpu()?, y.cpu()?, rows, MatmulStore::Add),
+            Self::Cpu(run) => run.matmul(x.cpu()?, w.cpu()?, y.cpu()?, rows, MatmulStore::Add).await,
         }
     }
 
@@ -88,10 +88,10 @@ impl Run<'_> {
     ///
     /// # Errors
     /// As [`Run`] says.
-    pub fn swiglu(&mut self, x: &Buffer, gate_up: &Weight, y: &Buffer, rows: u32) -> Result<()> {
+    pub async fn swiglu(&mut self, x: &Buffer, gate_up: &Weight, y: &Buffer, rows: u32) -> Result<()> {
         match self {
             Self::Gpu(run) => run.swiglu(x.gpu()?, gate_up.gpu()?, y.gpu()?, rows),
-            Self::Cpu(run) => run.matmul(x.cpu()?, gate_up.cpu()?, y.cpu()?, rows, MatmulStore::Swiglu),
+            Self::Cpu(run) => run.matmul(x.cpu()?, gate_up.cpu()?, y.cpu()?, rows, MatmulStore::Swiglu).await,
         }
     }
 
@@ -118,7 +118,7 @@ impl Run<'_> {
     ///
     /// # Errors
     /// As [`Run`] says.
-    pub fn attention(
+    pub async fn attention(
         &mut self,
         tiles: &[Tile],
         table: &Buffer,
@@ -131,7 +131,7 @@ impl Run<'_> {
                 let buffers = [table.gpu()?, q.gpu()?, k.gpu()?, v.gpu()?, y.gpu()?, state.gpu()?];
                 run.attention(tiles, buffers, heads)
             }
-            Self::Cpu(run) => run.attention(tiles, [q.cpu()?, k.cpu()?, v.cpu()?, y.cpu()?], heads),
+            Self::Cpu(run) => run.attention(tiles, [q.cpu()?, k.cpu()?, v.cpu()?, y.cpu()?], heads).await,
         }
     }
 

@@ -70,7 +70,7 @@ impl Encoder<'_> {
         let full = self.config.dimensions();
         let mut run = self.backend.run(self.kernels, watch)?;
         for (i, layer) in self.weights.layers.iter().enumerate() {
-            self.layer(&mut run, arena, &blocks, layer)?;
+            self.layer(&mut run, arena, &blocks, layer).await?;
             run.pump().await?;
             passed(i as u32 + 1);
         }
@@ -79,7 +79,7 @@ impl Encoder<'_> {
             self.norm(&mut run, arena, buffers, &self.weights.norm, block.rows)?;
             let mut rows = &arena.h;
             if let Some(projection) = self.projection {
-                run.matmul(&arena.h, projection, &arena.p, block.rows, 0)?;
+                run.matmul(&arena.h, projection, &arena.p, block.rows, 0).await?;
                 rows = &arena.p;
             }
             run.pool(&block.segments, &buffers.segments, rows, &arena.sums, full)?;
@@ -100,7 +100,7 @@ impl Encoder<'_> {
         let mut states = Vec::new();
         let mut run = self.backend.run(self.kernels, &())?;
         for layer in self.weights.layers.iter().take(layers) {
-            self.layer(&mut run, arena, &blocks, layer)?;
+            self.layer(&mut run, arena, &blocks, layer).await?;
         }
         run.finish().await?;
         for (block, buffers) in blocks.iter().zip(&arena.blocks) {
@@ -174,7 +174,7 @@ impl Encoder<'_> {
         run.rms_norm(&buffers.x, weight, &arena.h, rows, self.config.hidden, self.config.norm_eps)
     }
 
-    fn layer(&self, run: &mut Run<'_>, arena: &Arena, blocks: &[TokenBlock], layer: &Layer) -> Result<()> {
+    async fn layer(&self, run: &mut Run<'_>, arena: &Arena, blocks: &[TokenBlock], layer: &Layer) -> Result<()> {
         let c = self.config;
         let rope = [&arena.rope, &arena.positions];
         let rows_of = |block: &TokenBlock, heads: u32, x_row: u32| HeadRows {
@@ -188,23 +188,23 @@ impl Encoder<'_> {
         // Attention reads the keys and values of the whole batch, so they come first, for every block.
         for (block, buffers) in blocks.iter().zip(&arena.blocks) {
             self.norm(run, arena, buffers, &layer.input_norm, block.rows)?;
-            run.matmul(&arena.h, &layer.k, &arena.k, block.rows, block.first)?;
-            run.matmul(&arena.h, &layer.v, &arena.v, block.rows, block.first)?;
+            run.matmul(&arena.h, &layer.k, &arena.k, block.rows, block.first).await?;
+            run.matmul(&arena.h, &layer.v, &arena.v, block.rows, block.first).await?;
             run.head_norm_rope(&arena.k, &layer.k_norm, rope, rows_of(block, c.key_heads, block.first))?;
         }
         for (block, buffers) in blocks.iter().zip(&arena.blocks) {
             if blocks.len() > 1 {
                 self.norm(run, arena, buffers, &layer.input_norm, block.rows)?;
             }
-            run.matmul(&arena.h, &layer.q, &arena.q, block.rows, 0)?;
+            run.matmul(&arena.h, &layer.q, &arena.q, block.rows, 0).await?;
             run.head_norm_rope(&arena.q, &layer.q_norm, rope, rows_of(block, c.query_heads, 0))?;
             let attended = [&arena.q, &arena.k, &arena.v, &arena.a];
-            run.attention(&block.tiles, &buffers.tiles, attended, &arena.softmax, c.heads())?;
-            run.matmul_add(&arena.a, &layer.o, &buffers.x, block.rows)?;
+            run.attention(&block.tiles, &buffers.tiles, attended, &arena.softmax, c.heads()).await?;
+            run.matmul_add(&arena.a, &layer.o, &buffers.x, block.rows).await?;
 
             self.norm(run, arena, buffers, &layer.mlp_norm, block.rows)?;
-            run.swiglu(&arena.h, &layer.mlp, &arena.m, block.rows)?;
-            run.matmul_add(&arena.m, &layer.down, &buffers.x, block.rows)?;
+            run.swiglu(&arena.h, &layer.mlp, &arena.m, block.rows).await?;
+            run.matmul_add(&arena.m, &layer.down, &buffers.x, block.rows).await?;
         }
         Ok(())
     }

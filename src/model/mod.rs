@@ -45,6 +45,8 @@ pub struct LoadOptions {
     pub revision: Option<String>,
     /// What the model runs on.
     pub device: Device,
+    /// Threads of the processor, 1 to [`crate::backend::MAX_THREADS`]; by default one for each core.
+    pub threads: Option<u32>,
     /// How weights are held.
     pub weights: WeightChoice,
     /// Bytes that weights may take on the device, for [`WeightChoice::Auto`]; by default an estimate from what is known of the
@@ -82,6 +84,10 @@ pub struct ModelInfo {
     pub default_normalize: bool,
     /// `gpu` or `cpu`.
     pub device: &'static str,
+    /// Why it is that device.
+    pub why: String,
+    /// Threads of the processor that work; 0 on a GPU.
+    pub threads: u32,
     /// What it runs on.
     pub adapter: AdapterInfo,
     /// How linear weights are held; where there are several ways, the one with most bytes.
@@ -116,6 +122,8 @@ pub struct Model {
     /// Locked by the call that is running; others wait their turn.
     arena: Mutex<Arena>,
     options: LoadOptions,
+    /// Why it runs on this device.
+    why: String,
 }
 
 impl Model {
@@ -126,7 +134,7 @@ impl Model {
     pub async fn load(source: &impl Source, options: LoadOptions, watch: &dyn Watch) -> Result<Self> {
         let config = Config::load(source).await?;
         let tokenizer = Tokenizer::load(source, &config).await?;
-        let backend = Backend::open(options.device, watch).await?;
+        let (backend, why) = Backend::open(options.device, options.threads, watch).await?;
         let memory = options.memory.or_else(|| backend.memory_for_weights());
         let request = WeightRequest { choice: options.weights, memory };
         let (weights, kernels) = Weights::load(source, &config, &backend, request, watch).await?;
@@ -135,7 +143,7 @@ impl Model {
             None => None,
         };
         let arena = Mutex::new(Arena::new(&backend, &config)?);
-        Ok(Self { backend, kernels, config, tokenizer, weights, late, arena, options })
+        Ok(Self { backend, kernels, config, tokenizer, weights, late, arena, options, why })
     }
 
     /// What is known of the model.
@@ -155,6 +163,8 @@ impl Model {
             default_dtype: self.default_dtype(),
             default_normalize: self.config.normalize,
             device: self.backend.name(),
+            why: self.why.clone(),
+            threads: self.backend.threads(),
             adapter: self.backend.adapter().clone(),
             weights: self.weights.main_format(),
             weights_note: self.weights.note.clone(),

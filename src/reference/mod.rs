@@ -13,6 +13,7 @@ mod maxsim;
 mod pool;
 mod quantize;
 mod rms_norm;
+mod round_activations;
 mod swiglu;
 
 pub use attention::attention;
@@ -24,4 +25,5 @@ pub use maxsim::maxsim;
 pub use pool::mean;
 pub use quantize::{binary, int8, normalize};
 pub use rms_norm::rms_norm;
+pub use round_activations::round_activations;
 pub use swiglu::swiglu;

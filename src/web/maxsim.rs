@@ -28,7 +28,7 @@ struct ScoringDevice {
 #[wasm_bindgen]
 pub async fn scorer(options: JsValue) -> Result<WebScorer, JsValue> {
     let page = Page::of(&options).map_err(thrown)?;
-    let backend = Backend::open(Device::Auto, &page).await.map_err(thrown)?;
+    let (backend, _) = Backend::open(Device::Auto, None, &page).await.map_err(thrown)?;
     Ok(WebScorer(Rc::new(ScoringDevice { backend, scorer: Scorer::new() })))
 }
 

@@ -64,6 +64,7 @@ async fn load_model(options: &JsValue) -> Result<Model> {
     let page = Page::of(options)?;
     let id = string(options, "id")?.ok_or_else(|| Error::argument("id", "is missing"))?;
     let device = string(options, "device")?.map(|name| name.parse()).transpose()?.unwrap_or_default();
+    let threads = whole(options, "threads")?;
     let weights = string(options, "weights")?.map(|name| name.parse()).transpose()?.unwrap_or_default();
     let repository = Repository {
         endpoint: string(options, "endpoint")?,
@@ -75,7 +76,7 @@ async fn load_model(options: &JsValue) -> Result<Model> {
     let transport = Web::new(fetch, page.signal.clone());
     let store = option(options, "store")?.map(|host| Browser::new(host.unchecked_into()));
     let source = Cached::open(&repository, transport, Retry::default(), store, &page).await?;
-    let options = LoadOptions { id, revision: source.revision(), device, weights, memory: None };
+    let options = LoadOptions { id, revision: source.revision(), device, threads, weights, memory: None };
     let model = Model::load(&source, options, &page).await?;
     source.loaded().await;
     if page.cancelled() { Err(Error::Aborted) } else { Ok(model) }

@@ -1,22 +1,29 @@
-//! The processor as an engine: plain loops that compilers vectorise, over buffers in host memory.
+//! The processor as an engine: vector instructions and threads, over buffers in host memory.
 //!
-//! Every sum has one order that depends on its own length alone, so results have the same bits in any batch. Operations
-//! are done when they are called. This is the engine for machines without a GPU; it is written for clarity, and explicit
-//! SIMD, packed weights and threads are to come behind the same door.
+//! Every sum has one order that depends on its own length alone, so results have the same bits in any batch and on any
+//! number of threads. Operations are done when they are called.
 
 mod attention;
 mod buffer;
-mod dot;
+mod helpers;
 mod linear;
 mod rows;
+mod simd;
+mod threads;
 mod vectors;
+
+use std::sync::Arc;
 
 use crate::backend::ops::{AdapterInfo, Limits, Operation};
 use crate::error::{Error, Result};
 use crate::progress::Watch;
+use helpers::Helpers;
+use simd::{Codes, Simd};
+use threads::Threads;
 
 pub(super) use buffer::CpuBuffer;
-pub(super) use linear::{CpuWeight, MatmulStore};
+pub use helpers::{Answer, Helper, Link};
+pub(super) use linear::{CpuWeight, MatmulStore, rounded_blocks};
 
 /// The largest buffer: what a 32-bit host can address in one piece, with room for others.
 const MAX_BUFFER: u64 = 1 << 30;
@@ -26,15 +33,40 @@ const TOKEN_BLOCK: u32 = 128;
 /// The processor.
 pub struct Cpu {
     adapter: AdapterInfo,
-}
-
-impl Default for Cpu {
-    fn default() -> Self {
-        Self { adapter: AdapterInfo { name: std::env::consts::ARCH.into(), backend: "cpu".into(), software: false } }
-    }
+    simd: Simd,
+    threads: Threads,
+    helpers: Helpers,
 }
 
 impl Cpu {
+    /// The processor with `threads` threads; `None` for one for each core.
+    pub(super) fn new(threads: Option<usize>) -> Self {
+        let adapter = AdapterInfo { name: std::env::consts::ARCH.into(), backend: "cpu".into(), software: false };
+        Self { adapter, simd: Simd::detect(), threads: Threads::new(threads), helpers: Helpers::default() }
+    }
+
+    /// One thread here, and helpers.
+    pub(super) fn with_helpers(links: Vec<Box<dyn Link>>) -> Self {
+        Self { helpers: Helpers::new(links), ..Self::new(Some(1)) }
+    }
+
+    /// Waits until helpers have done what they were told.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] with what went wrong there.
+    pub(super) async fn sync(&self) -> Result<()> {
+        self.helpers.sync().await
+    }
+
+    /// Buffers and weights of engines without helpers serve each other.
+    pub(super) fn has_no_helpers(&self) -> bool {
+        self.helpers.count() == 0
+    }
+
+    pub(super) fn threads(&self) -> usize {
+        self.threads.count() + self.helpers.count()
+    }
+
     pub(super) fn adapter(&self) -> &AdapterInfo {
         &self.adapter
     }
@@ -48,20 +80,26 @@ impl Cpu {
     }
 }
 
-/// `<operation>.plain.<format>`.
-pub(super) fn kernel_name(operation: Operation) -> String {
-    let (name, format) = operation.name();
-    format!("{name}.plain{}{format}", if format.is_empty() { "" } else { "." })
+impl Cpu {
+    /// `<operation>.<instructions>.<format>`.
+    pub(super) fn kernel_name(&self, operation: Operation) -> String {
+        let (name, format) = operation.name();
+        format!("{name}.{}{}{format}", self.simd.name(), if format.is_empty() { "" } else { "." })
+    }
 }
 
 /// Operations of one call.
 pub struct CpuRun<'a> {
+    cpu: Arc<Cpu>,
     watch: &'a dyn Watch,
+    /// Rounded activations, and products before they are put in their places; kept from one operation to the next.
+    codes: Codes,
+    products: Vec<f32>,
 }
 
 impl<'a> CpuRun<'a> {
-    pub(super) fn new(watch: &'a dyn Watch) -> Self {
-        Self { watch }
+    pub(super) fn new(cpu: &Arc<Cpu>, watch: &'a dyn Watch) -> Self {
+        Self { cpu: Arc::clone(cpu), watch, codes: Codes::default(), products: Vec::new() }
     }
 
     /// # Errors

@@ -2,7 +2,6 @@
 
 use super::CpuRun;
 use super::buffer::{CpuBuffer, floats, floats_mut};
-use super::dot::dot;
 use crate::backend::ops::Segment;
 use crate::error::Result;
 use crate::numbers::{Dtype, sign_bits};
@@ -15,11 +14,17 @@ impl CpuRun<'_> {
     pub fn rms_norm(&mut self, [x, w, y]: [&CpuBuffer; 3], rows: u32, h: u32, eps: f32) -> Result<()> {
         let (x, w, mut y) = (x.words(), w.words(), y.words_mut());
         let h = h as usize;
-        let rows = floats(&x).chunks_exact(h).zip(floats_mut(&mut y).chunks_exact_mut(h)).take(rows as usize);
-        for (x, y) in rows {
-            let scale = 1.0 / (dot(x, x) / h as f32 + eps).sqrt();
-            y.iter_mut().zip(x.iter().zip(floats(&w))).for_each(|(y, (x, w))| *y = x * scale * w);
-        }
+        let (x, w, y) = (floats(&x), &floats(&w)[..h], &mut floats_mut(&mut y)[..rows as usize * h]);
+        let simd = self.cpu.simd;
+        self.cpu.threads.each(
+            y,
+            h,
+            || (),
+            |(), row, y| {
+                let x = &x[row * h..][..h];
+                simd.scale_by(x, 1.0 / (simd.dot(x, x) / h as f32 + eps).sqrt(), w, y);
+            },
+        );
         Ok(())
     }
 
@@ -63,7 +68,7 @@ impl CpuRun<'_> {
             let mean = |[block, before]: &[f32; 2]| if count == 0 { 0.0 } else { (block + before) / count as f32 };
             let mut vector: Vec<f32> = means.map(mean).collect();
             if normalize {
-                let length = dot(&vector, &vector).sqrt().max(1e-12);
+                let length = self.cpu.simd.dot(&vector, &vector).sqrt().max(1e-12);
                 vector.iter_mut().for_each(|v| *v /= length);
             }
             let mut bytes: Vec<u8> = match dtype {

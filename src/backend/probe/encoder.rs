@@ -15,6 +15,14 @@ impl Probe<'_> {
     fn buffer<T: bytemuck::NoUninit>(&self, data: &[T]) -> Result<Buffer> {
         self.backend.buffer_of("probe", data)
     }
+
+    /// Activations as a weight of this format meets them.
+    fn rounded(&self, x: &[f32], format: MatrixFormat, k: u32) -> Vec<f32> {
+        match self.backend.rounded_blocks(format, k) {
+            Some(blocks) => reference::round_activations(x, k as usize, &blocks),
+            None => x.to_vec(),
+        }
+    }
 }
 
 /// RMSNorm of `rows` rows of `h`.
@@ -42,10 +50,10 @@ pub async fn matmul(probe: &Probe<'_>, format: MatrixFormat, [rows, n, k]: [u32;
     let before = values(5, (rows * n) as usize);
     let (x_buffer, y, sum) = (probe.buffer(&x)?, probe.room((rows + 1) * n)?, probe.buffer(&before)?);
     let mut run = probe.backend.run(probe.kernels, &())?;
-    run.matmul(&x_buffer, &w, &y, rows, 1)?;
-    run.matmul_add(&x_buffer, &w, &sum, rows)?;
+    run.matmul(&x_buffer, &w, &y, rows, 1).await?;
+    run.matmul_add(&x_buffer, &w, &sum, rows).await?;
     run.finish().await?;
-    let product = reference::matmul(&x, &w_values, k as usize);
+    let product = reference::matmul(&probe.rounded(&x, format, k), &w_values, k as usize);
     let mut expected = vec![0.0; n as usize];
     expected.extend(&product);
     let kernel = format!("matmul {}", format.name());
@@ -63,9 +71,9 @@ pub async fn swiglu(probe: &Probe<'_>, format: MatrixFormat, [rows, n, k]: [u32;
     let (pair, held) = filled_weight(probe, format, [2, n, k], 7, max_bytes)?;
     let y = probe.room(rows * n)?;
     let mut run = probe.backend.run(probe.kernels, &())?;
-    run.swiglu(&probe.buffer(&x)?, &pair, &y, rows)?;
+    run.swiglu(&probe.buffer(&x)?, &pair, &y, rows).await?;
     run.finish().await?;
-    let expected = reference::swiglu(&x, &held[0], &held[1], k as usize);
+    let expected = reference::swiglu(&probe.rounded(&x, format, k), &held[0], &held[1], k as usize);
     probe.compare(&format!("swiglu {}", format.name()), &floats(&y, rows * n).await?, &expected)
 }
 
@@ -81,8 +89,8 @@ pub(super) async fn exercise(backend: &Backend, kernels: &Kernels, format: Matri
     let (x, y) = (room()?, room()?);
     let mut run = backend.run(kernels, &())?;
     match matrices {
-        1 => run.matmul(&x, &weight, &y, ROWS, 0)?,
-        _ => run.swiglu(&x, &weight, &y, ROWS)?,
+        1 => run.matmul(&x, &weight, &y, ROWS, 0).await?,
+        _ => run.swiglu(&x, &weight, &y, ROWS).await?,
     }
     run.finish().await
 }
@@ -130,7 +138,7 @@ pub async fn attention(probe: &Probe<'_>, lengths: &[usize], heads: Heads) -> Re
     let (table, y) = (probe.buffer(&tiles)?, probe.room(q.len() as u32)?);
     let (q_buffer, k_buffer, v_buffer) = (probe.buffer(&q)?, probe.buffer(&k)?, probe.buffer(&v)?);
     let mut run = probe.backend.run(probe.kernels, &())?;
-    run.attention(&tiles, &table, [&q_buffer, &k_buffer, &v_buffer, &y], &state, heads)?;
+    run.attention(&tiles, &table, [&q_buffer, &k_buffer, &v_buffer, &y], &state, heads).await?;
     run.finish().await?;
     let expected = reference::attention(&q, &k, &v, lengths, [hq, hkv], heads.causal);
     probe.compare("attention", &floats(&y, q.len() as u32).await?, &expected)

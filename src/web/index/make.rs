@@ -84,7 +84,7 @@ async fn open(model: Option<Rc<Model>>, file: JsValue, options: &JsValue) -> Res
 async fn backend(model: Option<&Model>, page: &Page) -> Result<Backend> {
     match model {
         Some(model) => Ok(model.backend().clone()),
-        None => Backend::open(Device::Auto, page).await,
+        None => Backend::open(Device::Auto, None, page).await.map(|(backend, _)| backend),
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) fn run(command: &Info) -> Result<()> {
         return print(&json);
     }
     let software = if info.adapter.software { ", software" } else { "" };
+    let threads = if info.threads > 0 { format!(", {} threads", info.threads) } else { String::new() };
     let normalized = if info.default_normalize { ", unit length" } else { "" };
     let kind = match info.kind {
         ModelKind::Embed => "a vector a text",
@@ -30,7 +31,7 @@ pub(crate) fn run(command: &Info) -> Result<()> {
          vectors     {} dimensions, {:?} by default{normalized}, {:?} pooling\n\
          texts       up to {} tokens\n\
          layers      {}\n\
-         adapter     {} ({}{software})\n\
+         runs on     {} ({}{software}{threads}): {}\n\
          weights     {}, {} bytes on the device, {} in host memory\n\
          kernels     {}; each checked on this adapter",
         info.id,
@@ -42,6 +43,7 @@ pub(crate) fn run(command: &Info) -> Result<()> {
         info.layers,
         info.adapter.name,
         info.adapter.backend,
+        info.why,
         info.weights.name(),
         info.bytes.device,
         info.bytes.host,

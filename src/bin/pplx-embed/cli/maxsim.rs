@@ -26,7 +26,7 @@ pub(crate) fn run(command: &Maxsim) -> Result<()> {
     let known = [&queries, &documents].into_iter().find(|v| !v.is_bits()).map(|v| v.dim);
     let [queries, documents] = [&queries, &documents].map(|v| v.tokens(known));
     let console = Console::new(command.quiet);
-    let backend = pollster::block_on(Backend::open(command.device, &console))?;
+    let (backend, _) = pollster::block_on(Backend::open(command.device, command.threads, &console))?;
     let scorer = Scorer::new();
     if let [query, document] = command.explain[..] {
         let (both, pair) = ([queries, documents], (query, document));

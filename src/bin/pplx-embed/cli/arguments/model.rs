@@ -60,9 +60,12 @@ pub(crate) struct ModelLocation {
 pub(crate) struct ModelOptions {
     #[command(flatten)]
     pub(crate) origin: ModelLocation,
-    /// What to run on: gpu, cpu, or auto, which is the GPU if there is one.
+    /// What to run on: gpu, cpu, or auto, which is the GPU if there is a real one.
     #[arg(long, value_parser = Device::from_str, default_value = "auto")]
     device: Device,
+    /// Threads of the processor; by default one for each core.
+    #[arg(long)]
+    threads: Option<u32>,
     /// How weights are held: auto (as they are stored, if there is memory for it), f32, f16, q8 or q4. By default auto,
     /// and f32 to verify.
     #[arg(long)]
@@ -106,8 +109,8 @@ impl ModelOptions {
     /// Loads the model, with weights in the form `usual` unless another is asked for.
     pub(crate) fn load_as(&self, usual: &str, console: &Console) -> Result<Model> {
         let weights = WeightChoice::from_str(self.weights.as_deref().unwrap_or(usual))?;
-        let mut options =
-            LoadOptions { id: self.origin.model.clone(), device: self.device, weights, ..LoadOptions::default() };
+        let (id, device, threads) = (self.origin.model.clone(), self.device, self.threads);
+        let mut options = LoadOptions { id, device, threads, weights, ..LoadOptions::default() };
         if let Some(folder) = self.origin.folder() {
             return pollster::block_on(Model::load(&folder, options, console));
         }

@@ -151,6 +151,9 @@ pub(crate) struct Maxsim {
     /// What to run on: gpu, cpu, or auto, which is the GPU if there is one.
     #[arg(long, value_parser = Device::from_str, default_value = "auto")]
     pub(crate) device: Device,
+    /// Threads of the processor; by default one for each core.
+    #[arg(long)]
+    pub(crate) threads: Option<u32>,
     /// No progress on standard error.
     #[arg(long)]
     pub(crate) quiet: bool,

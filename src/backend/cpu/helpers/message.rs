@@ -1,0 +1,119 @@
+//! What a helper is told, as bytes: eight words, then the data.
+
+use crate::error::{Error, Result};
+use crate::numbers::MatrixFormat;
+
+/// Words before the data.
+const HEADER: usize = 8;
+
+/// A message to a helper. Weights go by number.
+#[derive(Debug, PartialEq)]
+pub(in crate::backend::cpu) enum Message<'a> {
+    /// Take room for its share of a weight: matrices, outputs, inputs.
+    Weight { id: u32, shape: [u32; 3], format: MatrixFormat },
+    /// Keep rows of it.
+    Rows { id: u32, matrix: u32, row: u32, values: &'a [u8] },
+    /// Keep scales and biases of it.
+    Groups { id: u32, matrix: u32, row: u32, groups: &'a [u8] },
+    /// Answer with the products of `rows` rows `x` of float32, of a pair after SwiGLU.
+    Product { id: u32, rows: u32, x: &'a [u8] },
+    /// Answer with attention: `rows` query rows, `keys` key rows; query heads, key heads, dimensions and whether it is
+    /// causal; then the bytes of `tiles` tiles, of q, k and v.
+    Attention { tiles: u32, rows: u32, keys: u32, heads: [u32; 3], causal: bool, data: &'a [u8] },
+    /// Give a weight back.
+    Free { id: u32 },
+    /// Answer when all before is done.
+    Sync,
+}
+
+impl<'a> Message<'a> {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let (words, data): ([u32; HEADER], &[u8]) = match *self {
+            Self::Weight { id, shape: [matrices, n, k], format } => {
+                let group = format.group().unwrap_or(0);
+                ([0, id, matrices, n, k, code(format), group, 0], &[])
+            }
+            Self::Rows { id, matrix, row, values } => ([1, id, matrix, row, 0, 0, 0, 0], values),
+            Self::Groups { id, matrix, row, groups } => ([2, id, matrix, row, 0, 0, 0, 0], groups),
+            Self::Product { id, rows, x } => ([3, id, rows, 0, 0, 0, 0, 0], x),
+            Self::Attention { tiles, rows, keys, heads: [hq, hkv, dim], causal, data } => {
+                ([4, tiles, rows, keys, hq, hkv, dim, causal.into()], data)
+            }
+            Self::Free { id } => ([5, id, 0, 0, 0, 0, 0, 0], &[]),
+            Self::Sync => ([6, 0, 0, 0, 0, 0, 0, 0], &[]),
+        };
+        let mut bytes = Vec::with_capacity(size_of_val(&words) + data.len());
+        bytes.extend_from_slice(bytemuck::bytes_of(&words));
+        bytes.extend_from_slice(data);
+        bytes
+    }
+
+    /// # Errors
+    /// [`Error::Gpu`] for what [`Message::encode`] does not write.
+    pub(super) fn decode(bytes: &'a [u8]) -> Result<Self> {
+        let unknown = || Error::Gpu { message: "a helper does not understand a message".into() };
+        let (header, data) = bytes.split_at_checked(4 * HEADER).ok_or_else(unknown)?;
+        let words: [u32; HEADER] = bytemuck::pod_read_unaligned(header);
+        Ok(match words {
+            [0, id, matrices, n, k, name, group, _] => {
+                Self::Weight { id, shape: [matrices, n, k], format: format(name, group).ok_or_else(unknown)? }
+            }
+            [1, id, matrix, row, ..] => Self::Rows { id, matrix, row, values: data },
+            [2, id, matrix, row, ..] => Self::Groups { id, matrix, row, groups: data },
+            [3, id, rows, ..] => Self::Product { id, rows, x: data },
+            [4, tiles, rows, keys, hq, hkv, dim, causal] => {
+                Self::Attention { tiles, rows, keys, heads: [hq, hkv, dim], causal: causal == 1, data }
+            }
+            [5, id, ..] => Self::Free { id },
+            [6, ..] => Self::Sync,
+            _ => return Err(unknown()),
+        })
+    }
+}
+
+fn code(format: MatrixFormat) -> u32 {
+    match format {
+        MatrixFormat::F32 => 0,
+        MatrixFormat::F16 => 1,
+        MatrixFormat::Bf16 => 2,
+        MatrixFormat::Q8 { .. } => 3,
+        MatrixFormat::Q4 { .. } => 4,
+    }
+}
+
+fn format(code: u32, group: u32) -> Option<MatrixFormat> {
+    Some(match code {
+        0 => MatrixFormat::F32,
+        1 => MatrixFormat::F16,
+        2 => MatrixFormat::Bf16,
+        3 => MatrixFormat::Q8 { group },
+        4 => MatrixFormat::Q4 { group },
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Message;
+    use crate::numbers::MatrixFormat;
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        let format = MatrixFormat::Q4 { group: 64 };
+        for message in [
+            Message::Weight { id: 7, shape: [2, 3, 4], format },
+            Message::Weight { id: 7, shape: [2, 3, 4], format: MatrixFormat::Bf16 },
+            Message::Rows { id: 7, matrix: 1, row: 5, values: &[1, 2, 3] },
+            Message::Groups { id: 7, matrix: 1, row: 5, groups: &[1, 2, 3] },
+            Message::Product { id: 7, rows: 9, x: &[4; 12] },
+            Message::Attention { tiles: 1, rows: 2, keys: 3, heads: [4, 2, 8], causal: true, data: &[5; 9] },
+            Message::Free { id: 7 },
+            Message::Sync,
+        ] {
+            assert_eq!(Message::decode(&message.encode()).unwrap(), message);
+        }
+        for wrong in [&[0u8; 31][..], &[9; 40]] {
+            assert_eq!(Message::decode(wrong).unwrap_err().code(), "gpu");
+        }
+    }
+}

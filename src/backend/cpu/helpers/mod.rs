@@ -1,0 +1,112 @@
+//! Threads with memories of their own, as web workers have without cross-origin isolation: each keeps its share of the
+//! outputs of every weight, is sent the activations, and answers with its outputs. No sum is split, so that bits do not
+//! depend on how many helpers there are.
+
+mod helper;
+mod message;
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::error::{Error, Result};
+pub use helper::Helper;
+pub(super) use message::Message;
+
+/// A future that belongs to one thread in a browser.
+#[cfg(target_arch = "wasm32")]
+pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>>> + 'a>>;
+/// A future.
+#[cfg(not(target_arch = "wasm32"))]
+pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>>> + Send + 'a>>;
+
+/// The way to a helper. What is sent arrives in order, and is answered in order.
+#[cfg(target_arch = "wasm32")]
+pub trait Link {
+    /// Sends a message.
+    fn send(&self, message: Vec<u8>);
+    /// The next answer.
+    fn receive(&self) -> Answer<'_>;
+}
+
+/// The way to a helper. What is sent arrives in order, and is answered in order.
+#[cfg(not(target_arch = "wasm32"))]
+pub trait Link: Send + Sync {
+    /// Sends a message.
+    fn send(&self, message: Vec<u8>);
+    /// The next answer.
+    fn receive(&self) -> Answer<'_>;
+}
+
+/// All helpers of an engine.
+#[derive(Default)]
+pub(super) struct Helpers {
+    links: Vec<Box<dyn Link>>,
+    weights: AtomicU32,
+}
+
+impl Helpers {
+    pub(super) fn new(links: Vec<Box<dyn Link>>) -> Self {
+        Self { links, weights: AtomicU32::new(0) }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.links.len()
+    }
+
+    /// A number for a new weight.
+    pub(super) fn weight(&self) -> u32 {
+        self.weights.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn send(&self, helper: usize, message: &Message<'_>) {
+        if let Some(link) = self.links.get(helper) {
+            link.send(message.encode());
+        }
+    }
+
+    /// The next answer of a helper as floats.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] with what the helper says, or that it is gone.
+    pub(super) async fn receive(&self, helper: usize) -> Result<Vec<f32>> {
+        let link = self.links.get(helper).ok_or_else(|| Error::Gpu { message: "there is no such helper".into() })?;
+        let answer = link.receive().await?;
+        match answer.split_at_checked(4) {
+            Some(([0, 0, 0, 0], floats)) => Ok(bytemuck::pod_collect_to_vec(floats)),
+            Some((_, why)) => Err(Error::Gpu { message: format!("a helper: {}", String::from_utf8_lossy(why)) }),
+            None => Err(Error::Gpu { message: "a helper gave an empty answer".into() }),
+        }
+    }
+
+    /// Waits until every helper has done what it was told.
+    ///
+    /// # Errors
+    /// As [`Helpers::receive`].
+    pub(super) async fn sync(&self) -> Result<()> {
+        (0..self.count()).for_each(|helper| self.send(helper, &Message::Sync));
+        for helper in 0..self.count() {
+            self.receive(helper).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The outputs of `n` that each of `workers` has, in whole panels of `width`: the leader's first.
+pub(super) fn shares(n: usize, width: usize, workers: usize) -> Vec<std::ops::Range<usize>> {
+    let panels = n.div_ceil(width);
+    let bound = |i: usize| ((panels * i).div_ceil(workers) * width).min(n);
+    (0..workers).map(|i| bound(i)..bound(i + 1)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shares;
+
+    #[test]
+    fn shares_are_whole_panels_that_cover_all_outputs() {
+        assert_eq!(shares(20, 8, 2), [0..16, 16..20]);
+        assert_eq!(shares(20, 8, 1), [0..20]);
+        assert_eq!(shares(4, 8, 3), [0..4, 4..4, 4..4]);
+        assert_eq!(shares(64, 8, 3), [0..24, 24..48, 48..64]);
+    }
+}

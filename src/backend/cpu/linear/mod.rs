@@ -1,0 +1,333 @@
+//! Linear layers: `matmul` and `swiglu`.
+//!
+//! Weights that are codes meet activations rounded to 16 bits, with a scale for each token and block of inputs, in exact
+//! sums of integers (see docs/cpu.md); plain weights meet them in f32.
+
+mod panels;
+
+use std::ops::Range;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::buffer::{CpuBuffer, floats, floats_mut};
+use super::helpers::{Message, shares};
+use super::simd::{CodePanel, Codes, ROWS, Simd};
+use super::threads::Threads;
+use super::{Cpu, CpuRun};
+use crate::error::{Error, Result};
+use crate::numbers::{Float, MatrixFormat};
+use panels::{Layout, room};
+
+/// One weight matrix `[N, K]` or two alike, in panels. Helpers have some of its outputs.
+pub struct CpuWeight {
+    cpu: Arc<Cpu>,
+    matrices: usize,
+    n: usize,
+    /// Of the outputs that are here, the first.
+    layout: Layout,
+    panels: RwLock<Panels>,
+    /// Its number with the helpers, and the outputs that each has.
+    id: u32,
+    shares: Vec<Range<usize>>,
+}
+
+struct Panels {
+    /// `[matrices, panels]` of [`Layout::words`].
+    values: Vec<u32>,
+    /// `[matrices, panels]` of [`Layout::group_floats`].
+    groups: Vec<f32>,
+}
+
+/// What becomes of the products of a token with the rows of a weight.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum MatmulStore {
+    /// Stored from this row of `y` on.
+    At(u32),
+    /// Added to `y`.
+    Add,
+    /// Of a pair: `silu(first) * second`.
+    Swiglu,
+}
+
+/// Memory of a thread that multiplies.
+#[derive(Default)]
+struct Scratch {
+    codes: Vec<i16>,
+    floats: Vec<f32>,
+    second: Vec<f32>,
+}
+
+impl CpuWeight {
+    /// See [`crate::backend::Backend::weight`].
+    pub(in crate::backend) fn zeros(
+        cpu: &Arc<Cpu>,
+        label: &str,
+        [matrices, n, k]: [u32; 3],
+        format: MatrixFormat,
+    ) -> Result<Self> {
+        let whole = format.group() != Some(0) && k.is_multiple_of(32 / format.bits());
+        if !whole {
+            let what = format!("{label} with K = {k} as {}", format.name());
+            return Err(Error::unsupported(what, "rows are whole words, in groups of one or more"));
+        }
+        let (id, width) = (cpu.helpers.weight(), cpu.simd.width());
+        let mut shares = shares(n as usize, width, cpu.helpers.count() + 1);
+        let own = shares.remove(0).end;
+        for (helper, share) in shares.iter().enumerate().filter(|(_, share)| !share.is_empty()) {
+            let shape = [matrices, share.len() as u32, k];
+            cpu.helpers.send(helper, &Message::Weight { id, shape, format });
+        }
+        let layout = Layout::new(width, own, k as usize, format);
+        let panels = u64::from(matrices) * layout.panels() as u64;
+        let values = room(label, panels * layout.words() as u64)?;
+        let groups = room(label, panels * layout.group_floats() as u64)?;
+        let panels = RwLock::new(Panels { values, groups });
+        let (matrices, n) = (matrices as usize, n as usize);
+        Ok(Self { cpu: Arc::clone(cpu), matrices, n, layout, panels, id, shares })
+    }
+
+    /// Matrices, N and K.
+    pub(super) fn shape(&self) -> [usize; 3] {
+        [self.matrices, self.n, self.layout.k]
+    }
+
+    /// Calls `send` with each helper that has some of the outputs `rows`, the first of them there, and where among `rows`
+    /// they are.
+    fn share_out(&self, rows: Range<usize>, send: impl Fn(usize, u32, Range<usize>)) {
+        for (helper, share) in self.shares.iter().enumerate() {
+            let (from, to) = (rows.start.max(share.start), rows.end.min(share.end));
+            if from < to {
+                send(helper, (from - share.start) as u32, from - rows.start..to - rows.start);
+            }
+        }
+    }
+
+    /// How the weights are held.
+    pub fn format(&self) -> MatrixFormat {
+        self.layout.format
+    }
+
+    /// Bytes it takes, without what pads panels.
+    pub fn bytes(&self) -> u64 {
+        (self.matrices * self.n) as u64 * self.format().row_bytes(self.layout.k as u64)
+    }
+
+    /// See [`crate::backend::Weight::write`].
+    pub fn write(&self, matrix: usize, row: u32, values: &[u8]) {
+        let (layout, row) = (&self.layout, row as usize);
+        let bytes = (self.format().value_bytes(layout.k as u64) as usize).max(1);
+        let rows = row..row + values.len() / bytes;
+        self.share_out(rows.clone(), |helper, row, part| {
+            let (values, matrix) = (&values[part.start * bytes..part.end * bytes], matrix as u32);
+            self.cpu.helpers.send(helper, &Message::Rows { id: self.id, matrix, row, values });
+        });
+        let count = rows.len().min(layout.n.saturating_sub(row));
+        if count == 0 {
+            return;
+        }
+        let mut held = self.panels.write().unwrap_or_else(PoisonError::into_inner);
+        let first = row / layout.width;
+        let panels = &mut held.values[(matrix * layout.panels() + first) * layout.words()..];
+        let end = (row + count).div_ceil(layout.width) - first;
+        self.cpu.threads.each(
+            &mut panels[..end * layout.words()],
+            layout.words(),
+            || (),
+            |(), i, panel| {
+                let (start, end) = ((first + i) * layout.width, (first + i + 1) * layout.width);
+                let (from, to) = (start.max(row), end.min(row + count));
+                layout.write(panel, from - start, &values[(from - row) * bytes..(to - row) * bytes]);
+            },
+        );
+    }
+
+    /// See [`crate::backend::Weight::write_groups`].
+    pub fn write_groups(&self, matrix: usize, row: u32, groups: &[[f32; 2]]) {
+        let layout = &self.layout;
+        let width = (layout.format.row_groups(layout.k as u64) as usize).max(1);
+        self.share_out(row as usize..row as usize + groups.len() / width, |helper, row, part| {
+            let groups = bytemuck::cast_slice(&groups[part.start * width..part.end * width]);
+            self.cpu.helpers.send(helper, &Message::Groups { id: self.id, matrix: matrix as u32, row, groups });
+        });
+        let mut held = self.panels.write().unwrap_or_else(PoisonError::into_inner);
+        for (row, groups) in (row as usize..layout.n).zip(groups.chunks_exact(width)) {
+            let panel = matrix * layout.panels() + row / layout.width;
+            let floats = &mut held.groups[panel * layout.group_floats()..][..layout.group_floats()];
+            layout.write_groups(floats, row % layout.width, groups);
+        }
+    }
+
+    /// The products of all rows with a panel.
+    fn products(&self, panels: &Panels, panel: usize, input: &Input<'_>, scratch: &mut Scratch, out: &mut [f32]) {
+        let layout = &self.layout;
+        let values = &panels.values[panel * layout.words()..][..layout.words()];
+        let simd = self.cpu.simd;
+        match input {
+            Input::Codes(x) => {
+                let groups = &panels.groups[panel * layout.group_floats()..][..layout.group_floats()];
+                let four_bits = matches!(layout.format, MatrixFormat::Q4 { .. });
+                let codes = layout.codes();
+                let panel = CodePanel { values: bytemuck::cast_slice(values), four_bits, codes, groups };
+                // Codes of four bits come by the 32.
+                scratch.codes.resize(codes.next_multiple_of(32), 0);
+                simd.products_of_codes(&panel, x, &mut scratch.codes, out);
+            }
+            Input::Floats(x) => match layout.format.float() {
+                Some(float @ (Float::F16 | Float::Bf16)) => {
+                    scratch.floats.clear();
+                    float.widen(bytemuck::cast_slice(values), &mut scratch.floats);
+                    simd.products_of_floats(&scratch.floats, x, out);
+                }
+                Some(Float::F32) | None => simd.products_of_floats(bytemuck::cast_slice(values), x, out),
+            },
+        }
+    }
+}
+
+/// See [`crate::backend::Backend::rounded_blocks`].
+pub(in crate::backend) fn rounded_blocks(format: MatrixFormat, k: u32) -> Option<Vec<Range<usize>>> {
+    format.group()?;
+    let blocks = panels::blocks(k as usize, format);
+    Some(blocks.iter().map(|block| block.start..block.start + block.count).collect())
+}
+
+/// Rows of activations as a weight wants them.
+enum Input<'a> {
+    Codes(&'a Codes),
+    Floats(&'a [f32]),
+}
+
+/// Rounds `rows` rows of `x` to 16 bits, in the blocks of a weight.
+fn round(into: &mut Codes, simd: Simd, threads: &Threads, x: &[f32], layout: &Layout) {
+    let tiles = (x.len() / layout.k).div_ceil(ROWS);
+    let pairs = layout.blocks.len() * layout.block / 2;
+    into.tiles.resize_with(tiles, Default::default);
+    threads.each(
+        &mut into.tiles,
+        1,
+        || (),
+        |(), tile, into| {
+            let into = &mut into[0];
+            into.pairs.clear();
+            into.pairs.resize(pairs, [0; ROWS]);
+            into.scales.clear();
+            into.scales.resize(layout.blocks.len(), [[0.0; ROWS]; 2]);
+            for (row, x) in x.chunks_exact(layout.k).skip(tile * ROWS).take(ROWS).enumerate() {
+                let pairs = into.pairs.chunks_exact_mut(layout.block / 2);
+                for ((block, pairs), scales) in layout.blocks.iter().zip(pairs).zip(&mut into.scales) {
+                    simd.round_block(&x[block.start..][..block.count], row, pairs, scales);
+                }
+            }
+        },
+    );
+}
+
+impl CpuRun<'_> {
+    /// See [`crate::backend::Run::matmul`], [`crate::backend::Run::matmul_add`] and [`crate::backend::Run::swiglu`].
+    pub async fn matmul(
+        &mut self,
+        x: &CpuBuffer,
+        w: &CpuWeight,
+        y: &CpuBuffer,
+        rows: u32,
+        store: MatmulStore,
+    ) -> Result<()> {
+        let helpers = w.shares.iter().enumerate().filter(|(_, share)| !share.is_empty() && rows > 0);
+        for (helper, _) in helpers.clone() {
+            let x = x.words();
+            let x = bytemuck::cast_slice(&x[..rows as usize * w.layout.k]);
+            self.cpu.helpers.send(helper, &Message::Product { id: w.id, rows, x });
+        }
+        let own = self.own_products(x, w, y, rows, store);
+        // Every answer is taken, whatever happens, so that the next one belongs to the next question.
+        let mut answers = Vec::new();
+        for (helper, share) in helpers {
+            answers.push((share, self.cpu.helpers.receive(helper).await));
+        }
+        own?;
+        let first = if let MatmulStore::At(row) = store { row as usize } else { 0 };
+        for (share, products) in answers {
+            let products = products?;
+            let mut y = y.words_mut();
+            let y = floats_mut(&mut y)[first * w.n..].chunks_exact_mut(w.n);
+            for (y, products) in y.zip(products.chunks_exact(share.len())) {
+                put(&mut y[share.clone()], products, store);
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for the outputs that are here.
+    pub(super) fn own_products(
+        &mut self,
+        x: &CpuBuffer,
+        w: &CpuWeight,
+        y: &CpuBuffer,
+        rows: u32,
+        store: MatmulStore,
+    ) -> Result<()> {
+        let matrices = if store == MatmulStore::Swiglu { 2 } else { 1 };
+        if w.matrices != matrices {
+            let message = format!("{matrices} matrices are read, the weight has {}", w.matrices);
+            return Err(Error::Gpu { message });
+        }
+        let (layout, cpu) = (&w.layout, &self.cpu);
+        let (rows, width) = (rows as usize, layout.width);
+        if rows == 0 || layout.n == 0 || layout.k == 0 {
+            return Ok(());
+        }
+        let x = x.words();
+        let x = &floats(&x)[..rows * layout.k];
+        let input = if layout.format.group().is_some() {
+            round(&mut self.codes, cpu.simd, &cpu.threads, x, layout);
+            Input::Codes(&self.codes)
+        } else {
+            Input::Floats(x)
+        };
+        let panels = w.panels.read().unwrap_or_else(PoisonError::into_inner);
+        let size = rows.next_multiple_of(ROWS) * width;
+        self.products.resize(layout.panels() * size, 0.0);
+        cpu.threads.each(&mut self.products, size, Scratch::default, |scratch, panel, out| {
+            w.products(&panels, panel, &input, scratch, out);
+            if store == MatmulStore::Swiglu {
+                let mut second = std::mem::take(&mut scratch.second);
+                second.resize(size, 0.0);
+                w.products(&panels, layout.panels() + panel, &input, scratch, &mut second);
+                cpu.simd.silu_times(out, &second);
+                scratch.second = second;
+            }
+        });
+        let first = if let MatmulStore::At(row) = store { row as usize } else { 0 };
+        let (mut y, products) = (y.words_mut(), &self.products);
+        let y = &mut floats_mut(&mut y)[first * w.n..][..rows * w.n];
+        cpu.threads.each(
+            y,
+            w.n * ROWS,
+            || (),
+            |(), tile, y| {
+                for (row, y) in (tile * ROWS..).zip(y.chunks_exact_mut(w.n)) {
+                    let products = products[row * width..].chunks(size);
+                    for (y, products) in y[..layout.n].chunks_mut(width).zip(products) {
+                        put(y, &products[..y.len()], store);
+                    }
+                }
+            },
+        );
+        Ok(())
+    }
+}
+
+/// Stores or adds products.
+fn put(y: &mut [f32], products: &[f32], store: MatmulStore) {
+    match store {
+        MatmulStore::Add => y.iter_mut().zip(products).for_each(|(y, v)| *y += v),
+        MatmulStore::At(_) | MatmulStore::Swiglu => y.copy_from_slice(products),
+    }
+}
+
+impl Drop for CpuWeight {
+    fn drop(&mut self) {
+        for helper in (0..self.shares.len()).filter(|&helper| !self.shares[helper].is_empty()) {
+            self.cpu.helpers.send(helper, &Message::Free { id: self.id });
+        }
+    }
+}

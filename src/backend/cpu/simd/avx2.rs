@@ -1,0 +1,137 @@
+//! x86-64 with AVX2 and FMA. Everything here is safe where the processor has them, which `super` finds out.
+
+use core::arch::x86_64::*;
+
+/// Floats of a register.
+pub(super) const LANES: usize = 8;
+type F = __m256;
+type I = __m256i;
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn splat(value: f32) -> F {
+    _mm256_set1_ps(value)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn load(values: &[f32; LANES]) -> F {
+    bytemuck::cast(*values)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn store(v: F) -> [f32; LANES] {
+    bytemuck::cast(v)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn add(a: F, b: F) -> F {
+    _mm256_add_ps(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn sub(a: F, b: F) -> F {
+    _mm256_sub_ps(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn mul(a: F, b: F) -> F {
+    _mm256_mul_ps(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn div(a: F, b: F) -> F {
+    _mm256_div_ps(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn mul_add(a: F, b: F, c: F) -> F {
+    _mm256_fmadd_ps(a, b, c)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn max(a: F, b: F) -> F {
+    _mm256_max_ps(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn min(a: F, b: F) -> F {
+    _mm256_min_ps(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn abs(a: F) -> F {
+    _mm256_andnot_ps(_mm256_set1_ps(-0.0), a)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn to_int(a: F) -> I {
+    _mm256_cvtps_epi32(a)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn to_float(a: I) -> F {
+    _mm256_cvtepi32_ps(a)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn power_of_two(n: I) -> F {
+    _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(n, _mm256_set1_epi32(127))))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn splat_int(value: i32) -> I {
+    _mm256_set1_epi32(value)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn load_pairs(values: &[i16; 2 * LANES]) -> I {
+    bytemuck::cast(*values)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn store_int(v: I) -> [i32; LANES] {
+    bytemuck::cast(v)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn add_int(a: I, b: I) -> I {
+    _mm256_add_epi32(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn dot_pairs(a: I, b: I) -> I {
+    _mm256_madd_epi16(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn narrow(low: I, high: I) -> [i16; 2 * LANES] {
+    // The instruction works on each half of the registers.
+    bytemuck::cast(_mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(low, high)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn widen_codes(codes: &[i8; 2 * LANES]) -> I {
+    _mm256_cvtepi8_epi16(bytemuck::cast(*codes))
+}
+
+kernels!(#[target_feature(enable = "avx2,fma")]);
