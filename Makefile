@@ -7,7 +7,7 @@ STEPS := vulkan browser rust wasm32 wasm-bindgen wasm-pack lint npm
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo build web docs test test-native test-web test-js test-full lint fmt clean
+.PHONY: help setup demo build web docs test test-native test-web test-js test-full bench lint fmt clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ test-js: setup-browser web ## TypeScript tests, against dist/
 
 test-full: test ## test, then what takes too long for every change (13 GB of disk, 11 GB of memory)
 	scripts/test-full.sh
+
+bench: setup-browser build web ## Compare with other engines on this machine (bench/compare/run.mjs says what can be chosen)
+	scripts/bench.sh
 
 lint: setup-rust setup-wasm32 setup-lint ## Formatting, and clippy for both targets
 	$(ENV) cargo fmt --check

@@ -1,11 +1,13 @@
 // Renders from committed measurements: the tables of README.md and docs/*.md, between <!-- bench:NAME --> and
-// <!-- /bench -->, and docs/quality.svg.
+// <!-- /bench -->, docs/quality.svg and docs/benchmarks.svg.
 //   node bench/render.mjs            writes them
 //   node bench/render.mjs --check    fails if they are not what the results say, or if docs/errors.md lacks a code
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 import { qualityChart } from "./chart.mjs";
+import { speedChart } from "./compare/chart.mjs";
+import { compareTables, shortTable, taskTables } from "./compare/tables.mjs";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const text = (path) => (existsSync(ROOT + path) ? readFileSync(ROOT + path, "utf8") : "");
@@ -15,6 +17,9 @@ const ENGLISH = 6;
 const read = (name) => JSON.parse(readFileSync(new URL(`results/${name}.json`, import.meta.url)));
 const table = (head, rows) => [head, head.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
 const size = (bytes) => (bytes < 2 ** 29 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`);
+/** Results of `make bench`, one of each machine. */
+const compared = () =>
+  readdirSync(`${ROOT}bench/results`).sort().map((file) => read(file.replace(/\.json$/, ""))).filter(({ kind }) => kind === "compare");
 const SHAPES = { long: "2 layers, hidden 64" };
 
 /** Parameters of the published models: all of them, and those of the embedding table. */
@@ -59,6 +64,9 @@ function miniSizes() {
 }
 
 const tables = {
+  compare: () => compareTables(compared()),
+  tasks: () => taskTables(compared()),
+  short: () => shortTable(compared()),
   large() {
     const { large } = read("lavapipe");
     const rows = large.flatMap(({ shape, weights, bytes, texts }) =>
@@ -172,6 +180,7 @@ function* rendered() {
     yield [file, text(file).replace(/(<!-- bench:(\w+) -->\n)[^]*?(<!-- \/bench -->)/g, fill)];
   }
   yield ["docs/quality.svg", qualityChart(scores(), ENGLISH)];
+  yield ["docs/benchmarks.svg", speedChart(compared()[0])];
 }
 
 /** Differences between the codes that Rust and TypeScript have and those that docs/errors.md explains. */

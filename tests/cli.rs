@@ -145,6 +145,64 @@ fn info_names_the_model_the_adapter_and_the_kernels() {
     assert!(String::from_utf8(result.stdout).unwrap().contains("128 dimensions"));
 }
 
+/// Everything is there and makes sense; how long it took is not looked at.
+#[test]
+fn bench_measures_what_it_is_asked_to() {
+    let cases = ["--cases", "16,3,mixed", "--seconds", "0.01", "--device", "cpu"];
+    let result = run(&[&["bench", "--model", MODEL, "--json"], &cases[..]].concat(), b"");
+    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    let report: Value = serde_json::from_slice(&result.stdout).unwrap();
+    assert_eq!((&report["schema"], &report["info"]["device"]), (&serde_json::json!(1), &serde_json::json!("cpu")));
+    assert!(report["machine"]["cores"].as_u64().unwrap() > 0);
+    assert!(report["load"]["openSeconds"].as_f64().unwrap() > 0.0);
+    assert!(report["load"]["firstVectorSeconds"].as_f64().unwrap() > 0.0);
+    let found: Vec<_> =
+        report["cases"].as_array().unwrap().iter().map(|c| (&c["name"], &c["texts"], &c["tokens"])).collect();
+    let json = |name: &str, texts: u64, tokens: u64| (name.into(), texts.into(), tokens.into());
+    let wanted: [(Value, Value, Value); 3] = [json("16", 1, 16), json("3", 1, 3), json("mixed", 8, 416)];
+    assert_eq!(found, wanted.iter().map(|(name, texts, tokens)| (name, texts, tokens)).collect::<Vec<_>>());
+    for case in report["cases"].as_array().unwrap() {
+        let seconds = |field: &str| case["seconds"][field].as_f64().unwrap();
+        assert!(
+            0.0 < seconds("least") && seconds("least") <= seconds("median") && seconds("median") <= seconds("most")
+        );
+        assert_eq!(case["seconds"]["all"].as_array().unwrap().len() as u64, case["runs"].as_u64().unwrap());
+        assert!(case["tokensPerSecond"].as_f64().unwrap() > 0.0 && case["gflops"].as_f64().unwrap() > 0.0);
+    }
+    if cfg!(target_os = "linux") {
+        assert!(report["memory"]["peakBytes"].as_u64().unwrap() > 1 << 20);
+    }
+
+    // A table for people, a row a case; files instead of made-up texts; late interaction.
+    let input = Temporary::holding("own.txt", "two words\nand three more\n");
+    let result = run(&["bench", "--model", MODEL, "--input", input.path(), "--seconds", "0.01"], b"");
+    let table = String::from_utf8(result.stdout).unwrap();
+    assert!(table.contains("tokens/s") && table.contains("-own ") && table.contains("peak of memory"), "{table}");
+    let late = run(&["bench", "--model", LATE, "--json", "--cases", "16", "--seconds", "0.01"], b"");
+    assert!(late.status.success(), "{}", String::from_utf8_lossy(&late.stderr));
+
+    let few = ["bench-search", "--items", "50", "--documents", "2", "--seconds", "0.01", "--device", "cpu"];
+    let result = run(&[&few[..], &["--json"]].concat(), b"");
+    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    let report: Value = serde_json::from_slice(&result.stdout).unwrap();
+    let names: Vec<_> = report["cases"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
+    assert!(
+        names.iter().any(|n| n.starts_with("reading")) && names.iter().any(|n| n.starts_with("MaxSim")),
+        "{names:?}"
+    );
+    assert!(String::from_utf8(run(&few, b"").stdout).unwrap().contains("GB/s"));
+}
+
+#[test]
+fn bench_refuses_what_it_cannot_time() {
+    let bench = |more: &[&str]| run(&[&["bench", "--model", MODEL], more].concat(), b"");
+    refused(&bench(&["--cases", "16,much"]), 2, &["--cases", "much", "mixed"]);
+    refused(&bench(&["--cases", "0"]), 2, &["--cases"]);
+    refused(&bench(&["--seconds", "0"]), 2, &["--seconds", "0"]);
+    refused(&bench(&["--input", "a.csv"]), 2, &["--input", "a.csv"]);
+    refused(&run(&["bench-search", "--items", "0"], b""), 2, &["--items", "0"]);
+}
+
 #[test]
 fn wrong_usage_is_exit_code_2() {
     assert_eq!(run(&["embed"], b"").status.code(), Some(2));

@@ -16,6 +16,7 @@ const REFERENCE = [
   ["Errors", "errors"],
   ["Evaluating", "evaluating"],
   ["Measured", "measured"],
+  ["Benchmarks", "benchmarks"],
   ["Privacy and security", "threats"],
   ["Questions", "questions"],
 ];

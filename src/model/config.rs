@@ -146,6 +146,18 @@ impl Config {
         self.late.as_ref().and_then(|late| late.dense.as_ref()).map_or(self.hidden, |dense| dense.outputs)
     }
 
+    /// Floating-point operations of the matrix products of the layers for a text of `tokens`: two for each weight and
+    /// token, and those of attention. What the work is worth, however it is done.
+    pub fn matmul_operations(&self, tokens: u64) -> u64 {
+        let [hidden, intermediate, layers, query_heads, key_heads, head_dim] =
+            [self.hidden, self.intermediate, self.layers, self.query_heads, self.key_heads, self.head_dim]
+                .map(u64::from);
+        let weights = hidden * head_dim * 2 * (query_heads + key_heads) + 3 * hidden * intermediate;
+        // Scores and their sums of values; a causal model needs half of them.
+        let pairs = if self.causal { tokens * (tokens + 1) / 2 } else { tokens * tokens };
+        layers * (2 * tokens * weights + 4 * pairs * query_heads * head_dim)
+    }
+
     /// The shape of its attention.
     pub(super) fn heads(&self) -> Heads {
         Heads { query: self.query_heads, key: self.key_heads, dim: self.head_dim, causal: self.causal }

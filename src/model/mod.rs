@@ -177,6 +177,11 @@ impl Model {
         if self.config.tanh_int8 { Dtype::Int8 } else { Dtype::Float32 }
     }
 
+    /// The model's architecture.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// What the model runs on.
     pub fn backend(&self) -> &Backend {
         &self.backend

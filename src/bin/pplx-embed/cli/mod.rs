@@ -1,6 +1,7 @@
 //! The commands.
 
 mod arguments;
+mod bench;
 mod cache;
 mod embed;
 mod embed_context;
@@ -45,6 +46,8 @@ fn run(command: &Command) -> Result<bool> {
         Command::Info(command) => info::run(command)?,
         Command::Eval(command) => eval::run(command)?,
         Command::Verify(command) => return verify::run(command),
+        Command::Bench(command) => bench::run(command)?,
+        Command::BenchSearch(command) => bench::search::run(command)?,
         Command::Quantize(command) => quantize::run(command)?,
         Command::Cache(command) => cache::run(command)?,
     }

@@ -35,6 +35,16 @@ impl Console {
     }
 }
 
+impl Console {
+    /// Shows where a long call stands, while a terminal watches.
+    pub(crate) fn line(&self, text: &str) {
+        if self.live {
+            eprint!("\r\x1b[K{text}");
+            self.dirty.set(true);
+        }
+    }
+}
+
 impl Watch for Console {
     fn progress(&self, progress: Progress) {
         if let Progress::Notice { message } = &progress {
@@ -56,8 +66,7 @@ impl Watch for Console {
             Progress::Score { done, total } => format!("{done} of {total} similarities"),
             _ => return,
         };
-        eprint!("\r\x1b[K{line}");
-        self.dirty.set(true);
+        self.line(&line);
     }
 }
 

@@ -1,10 +1,12 @@
 //! The command line's arguments.
 
+mod bench;
 mod eval;
 mod manage;
 mod model;
 mod vectors;
 
+pub(crate) use bench::{Bench, BenchSearch};
 use clap::{Parser, Subcommand};
 pub(crate) use eval::Eval;
 pub(crate) use manage::{Cache, CacheAction, Info, Quantize, Verify};
@@ -46,6 +48,16 @@ pub(crate) enum Command {
     /// chunks the best one counts, unless the judgements name chunks, as ID#0. A context model embeds chunks with their
     /// document in view; a late one compares by MaxSim. The measures are trec_eval's.
     Eval(Eval),
+    /// Time a model on this machine: opening, the first vector, and tokens a second for texts of several lengths.
+    ///
+    /// Each case runs once to warm up and then for --seconds, and its median and its slowest and fastest runs are printed.
+    /// Ctrl-C stops it; the cases printed so far stand. GFLOP/s counts the matrix products of the layers for the tokens
+    /// that there are: no padding, no tokenizing. mixed is one call with eight texts of 8 to 128 tokens.
+    Bench(Bench),
+    /// Time searching on this machine: a query against many vectors, MaxSim, and beside them how fast memory is read.
+    ///
+    /// The vectors are made up; no model is needed.
+    BenchSearch(BenchSearch),
     /// Write a model's folder anew with its weights in 4 or 8 bits.
     Quantize(Quantize),
     /// See what is kept of models from the Hub, or remove it.
@@ -60,6 +72,8 @@ impl Command {
             Self::Info(command) => command.common.origin.json,
             Self::Verify(command) => command.common.origin.json,
             Self::Eval(command) => command.common.origin.json,
+            Self::Bench(command) => command.common.origin.json,
+            Self::BenchSearch(command) => command.json,
             Self::Quantize(command) => command.origin.json,
             Self::Cache(command) => command.json,
             Self::Maxsim(command) => command.json,
