@@ -77,7 +77,7 @@ impl Backend {
         if let Some(threads) = threads.filter(|n| !(1..=MAX_THREADS).contains(n)) {
             return Err(Error::argument("threads", format!("is {threads}, allowed are 1 to {MAX_THREADS}")));
         }
-        let cpu = || Self::Cpu(Arc::new(Cpu::new(threads.map(|n| n as usize))));
+        let cpu = || threads.map_or_else(Self::cpu, Self::cpu_with_threads);
         match device {
             Device::Cpu => Ok((cpu(), "asked for".into())),
             Device::Gpu => Ok((Self::gpu().await?, "asked for".into())),
@@ -107,6 +107,11 @@ impl Backend {
     /// The processor, with a thread for each core.
     pub fn cpu() -> Self {
         Self::Cpu(Arc::new(Cpu::new(None)))
+    }
+
+    /// The processor, with so many threads.
+    pub fn cpu_with_threads(threads: u32) -> Self {
+        Self::Cpu(Arc::new(Cpu::new(Some(threads as usize))))
     }
 
     /// The processor, with helpers that each have a share of every weight.

@@ -4,6 +4,7 @@
 
 mod context;
 mod convert;
+mod helpers;
 mod index;
 mod late;
 mod maxsim;
@@ -54,7 +55,8 @@ pub fn memory_bytes() -> f64 {
 }
 
 /// Loads a model. Options: `id`, and optionally `endpoint`, `revision`, `token`, `weights`, `fetch`, `store` (a `CacheStore` of
-/// `js/storage/store.ts`), `signal`, `onProgress`.
+/// `js/storage/store.ts`), `device`, `threads`, `startHelpers` (a function that is given `threads` and gives an array of
+/// `HelperLink` of `js/engine/helpers.ts`), `signal`, `onProgress`.
 #[wasm_bindgen]
 pub async fn load(options: JsValue) -> Result<WebModel, JsValue> {
     load_model(&options).await.map(|model| WebModel(Rc::new(model))).map_err(thrown)
@@ -65,6 +67,7 @@ async fn load_model(options: &JsValue) -> Result<Model> {
     let id = string(options, "id")?.ok_or_else(|| Error::argument("id", "is missing"))?;
     let device = string(options, "device")?.map(|name| name.parse()).transpose()?.unwrap_or_default();
     let threads = whole(options, "threads")?;
+    let start = object(options, "startHelpers", "a function")?;
     let weights = string(options, "weights")?.map(|name| name.parse()).transpose()?.unwrap_or_default();
     let repository = Repository {
         endpoint: string(options, "endpoint")?,
@@ -77,7 +80,8 @@ async fn load_model(options: &JsValue) -> Result<Model> {
     let store = option(options, "store")?.map(|host| Browser::new(host.unchecked_into()));
     let source = Cached::open(&repository, transport, Retry::default(), store, &page).await?;
     let options = LoadOptions { id, revision: source.revision(), device, threads, weights, memory: None };
-    let model = Model::load(&source, options, &page).await?;
+    let open = async || helpers::open(device, threads, start, &page).await;
+    let model = Model::load_on(&source, open, options, &page).await?;
     source.loaded().await;
     if page.cancelled() { Err(Error::Aborted) } else { Ok(model) }
 }

@@ -66,12 +66,9 @@ impl Helper {
             }
             Message::Attention { tiles, rows, keys, heads: [query, key, dim], causal, data } => {
                 let heads = Heads { query, key, dim, causal };
-                let sizes = [
-                    tiles as usize * size_of::<Tile>(),
-                    (rows * query * dim) as usize * 4,
-                    (keys * key * dim) as usize * 4,
-                    (keys * key * dim) as usize * 4,
-                ];
+                let floats = |a: u32, b: u32| a as usize * b as usize * dim as usize * 4;
+                let sizes =
+                    [tiles as usize * size_of::<Tile>(), floats(rows, query), floats(keys, key), floats(keys, key)];
                 if data.len() != sizes.iter().sum::<usize>() {
                     return Err(Error::Gpu { message: format!("attention over {} bytes", data.len()) });
                 }

@@ -1,0 +1,86 @@
+//! Helpers in workers: the way to them, and what runs in one.
+
+use js_sys::{Function, Promise, Uint8Array};
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+
+use super::page::Page;
+use crate::backend::{Answer, Backend, Device, Helper, Link};
+use crate::error::{Error, Result};
+
+#[wasm_bindgen]
+extern "C" {
+    /// `HelperLink` of `js/engine/helpers.ts`.
+    type JsLink;
+    /// Sends bytes, which it may keep.
+    #[wasm_bindgen(method)]
+    fn send(this: &JsLink, message: Uint8Array);
+    /// The next answer: bytes, or a promise of them.
+    #[wasm_bindgen(method, catch)]
+    fn receive(this: &JsLink) -> std::result::Result<JsValue, JsValue>;
+}
+
+struct WorkerLink(JsLink);
+
+impl Link for WorkerLink {
+    fn send(&self, message: Vec<u8>) {
+        self.0.send(Uint8Array::from(message.as_slice()));
+    }
+
+    fn receive(&self) -> Answer<'_> {
+        Box::pin(async {
+            let mut answer = self.0.receive().map_err(gone)?;
+            if let Some(promise) = answer.dyn_ref::<Promise>() {
+                answer = JsFuture::from(promise.clone()).await.map_err(gone)?;
+            }
+            Ok(answer.dyn_into::<Uint8Array>().map_err(gone)?.to_vec())
+        })
+    }
+}
+
+fn gone(reason: JsValue) -> Error {
+    let said = reason.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
+    Error::Gpu { message: said.or_else(|| reason.as_string()).unwrap_or_else(|| "a worker thread failed".into()) }
+}
+
+/// As [`Backend::open`]; the processor has the helpers that `start` starts.
+///
+/// # Errors
+/// As [`Backend::open`], and what `start` throws.
+pub(super) async fn open(
+    device: Device,
+    threads: Option<u32>,
+    start: Option<Function>,
+    page: &Page,
+) -> Result<(Backend, String)> {
+    let (backend, why) = Backend::open(device, threads, page).await?;
+    let (Backend::Cpu(_), Some(start)) = (&backend, start) else { return Ok((backend, why)) };
+    let threads = threads.map_or(JsValue::UNDEFINED, JsValue::from);
+    let started = start.call1(&JsValue::UNDEFINED, &threads).map_err(gone)?;
+    let started: js_sys::Array = JsFuture::from(Promise::resolve(&started)).await.map_err(gone)?.unchecked_into();
+    if started.length() == 0 {
+        return Ok((backend, why));
+    }
+    let links = started.iter().map(|link| Box::new(WorkerLink(link.unchecked_into())) as Box<dyn Link>);
+    Ok((Backend::cpu_with_helpers(links.collect()), why))
+}
+
+/// What a helper's worker runs.
+#[wasm_bindgen]
+#[derive(Default)]
+pub struct WebHelper(Helper);
+
+#[wasm_bindgen]
+impl WebHelper {
+    /// A helper without weights.
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Does what a message says; the answer, if it wants one.
+    pub fn receive(&mut self, message: &[u8]) -> Option<Vec<u8>> {
+        self.0.receive(message)
+    }
+}
