@@ -1,6 +1,7 @@
 // Checks the types of arguments. What values are allowed, and the defaults, the wasm module decides.
 
 import { invalid } from "./errors.js";
+import { hasFiles } from "./hosts/runtime.js";
 import type { OnProgress } from "./types.js";
 
 /** The options, if they are an object that has only the fields in `allowed`. */
@@ -36,6 +37,16 @@ export function address(name: string, value: string | URL | undefined): string |
   return new URL(text, base).href;
 }
 
+/**
+ * Whether a value is the path or the address of a file or folder. A path is written as one, so that it is never taken for
+ * a name: it begins with "/", "./", "../" or a drive. Pages have no files.
+ */
+export function isPath(value: unknown): value is string | URL {
+  if (!hasFiles()) return false;
+  const text = typeof value === "string" ? value : (value as URL | null | undefined)?.href;
+  return typeof text === "string" && /^(file:|\.{0,2}[\\/]|\.{1,2}$|[a-z]:[\\/])/i.test(text);
+}
+
 /** An AbortSignal, not recognised by its class, because each frame of a page has its own. */
 export function signal(value: AbortSignal | undefined): AbortSignal | undefined {
   if (value !== undefined && !(typeof value?.aborted === "boolean" && "addEventListener" in value)) {
@@ -51,7 +62,9 @@ export function listener(value: OnProgress | undefined): OnProgress | undefined 
     try {
       value?.(progress);
     } catch (error) {
-      reportError(error);
+      // Node.js has no reportError, and that of Deno ends the process.
+      if (hasFiles()) console.error(error);
+      else reportError(error);
     }
   };
 }

@@ -15,7 +15,7 @@ export type ErrorCode =
   | "integrity"
   /** There is no room to save an index. (A model for which there is no room is loaded without being cached.) */
   | "storage-full"
-  /** A model or saved index cannot be removed now, because it is being loaded or saved, here or in another tab. */
+  /** A model or saved index cannot be removed now, because it is being loaded or saved, here or in another tab or process. */
   | "in-use"
   /** A weight file is not valid safetensors, or lacks a tensor that the config implies. */
   | "invalid-checkpoint"
@@ -25,7 +25,7 @@ export type ErrorCode =
   | "invalid-tokenizer"
   /** Valid, but not supported by this version. */
   | "unsupported"
-  /** There is no GPU to run on: no WebGPU in this browser, no secure context, no adapter, or no browser (Node.js, Deno). */
+  /** There is no GPU to run on: no WebGPU in this browser or runtime, no secure context, or no adapter. */
   | "no-adapter"
   /** The GPU offers less than WebGPU guarantees, or is too small for this input. */
   | "adapter-too-small"
@@ -42,8 +42,8 @@ export type ErrorCode =
   /** The model or index was disposed of. */
   | "disposed"
   /**
-   * The worker or the wasm module could not be started. Check that they are served, and the CSP of the page. In Node.js
-   * and Deno they cannot be started in this version.
+   * The worker or the wasm module could not be started. Check that they are served, and the CSP of the page; on a server,
+   * that no bundler has moved them.
    */
   | "start"
   /** A bug in this library. The message says where it happened. The model and its indexes can no longer be used. */

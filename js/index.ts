@@ -1,5 +1,5 @@
 /**
- * Perplexity's pplx-embed models in a browser tab, on the user's own GPU.
+ * Perplexity's pplx-embed models in a browser tab, on the user's own GPU; and in Node.js, Deno and Bun, on the processor.
  *
  * @example
  * ```ts

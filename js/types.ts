@@ -75,7 +75,7 @@ export type OnProgress = (progress: Progress) => void;
 export interface LoadOptions {
   /**
    * What to run on. `"auto"`, the default, is WebGPU, or the processor where there is none, which a notice then says.
-   * `"webgpu"` and `"cpu"` ask for one of them. The processor gives the same vectors; its engine is one thread and not yet
+   * `"webgpu"` and `"cpu"` ask for one of them. In Node.js and Bun `"webgpu"` needs the package `webgpu` installed. The processor gives the same vectors; its engine is one thread and not yet
    * optimised.
    */
   device?: "auto" | "webgpu" | "cpu" | undefined;
@@ -87,16 +87,19 @@ export interface LoadOptions {
    * stores in a smaller form stay in that form.
    */
   weights?: "auto" | "f32" | "f16" | "q8" | "q4" | undefined;
-  /** A branch, tag or commit of the model's repository. Default: `"main"`. Not allowed for a model of the package. */
+  /**
+   * A branch, tag or commit of the model's repository. Default: `"main"`. Not allowed for a model of the package or in a
+   * folder.
+   */
   revision?: string | undefined;
   /**
-   * The address of the server, which has the files at `{endpoint}/{id}/resolve/{revision}/{file}`. It may be relative to
-   * the page. Default: `"https://huggingface.co"`.
+   * The address of the server, which has the files at `{endpoint}/{id}/resolve/{revision}/{file}`. In a page it may be
+   * relative to the page. Default: `"https://huggingface.co"`.
    */
   endpoint?: string | URL | undefined;
   /**
    * An access token, sent to the endpoint as `Authorization: Bearer`. Anyone who can read the page's scripts can read
-   * it. Not allowed for a model of the package.
+   * it. Not allowed for a model of the package or in a folder.
    */
   token?: string | undefined;
   /**
@@ -108,17 +111,19 @@ export interface LoadOptions {
    * Whether to keep the model's files on this device. The next load then needs no download, nor a network, and a
    * download that was interrupted continues where it stopped. Files are checked against the digests of the Hub. If there
    * is no room, they are not kept, and `onProgress` gets a notice. Default: true. `{ name }` uses a cache of that name.
-   * A model of the package is never kept here. {@link cache} lists and removes what is kept.
+   * A model of the package or in a folder is never kept here. {@link cache} lists and removes what is kept. In Node.js,
+   * Deno and Bun the files are in the folder `js` of `$PPLX_EMBED_CACHE`, which by default is `pplx-embed` in the
+   * platform's folder for caches.
    */
   cache?: boolean | { name?: string | undefined } | undefined;
   /**
-   * Whether the model runs in a worker, which keeps the page responsive and returns all memory when the model is
+   * Whether the model runs in a worker, which keeps the page or the server responsive and returns all memory when the model is
    * disposed of. Default: true, unless there is a `fetch`. Where the browser makes no worker because this package's
    * scripts are on another origin (a CDN), the default is to run in this thread, and `onProgress` gets a notice. In this
    * thread, the memory that WebAssembly took for the embedding table is kept for the next model.
    */
   worker?: boolean | undefined;
-  /** The address of the wasm module, if it is not beside the script. It may be relative to the page. */
+  /** The address of the wasm module, if it is not beside the script. In a page it may be relative to the page. */
   wasmUrl?: string | URL | undefined;
   /** Called from time to time with how far the call is. */
   onProgress?: OnProgress | undefined;

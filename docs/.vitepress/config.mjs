@@ -6,6 +6,7 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 /** For those who use the package, in the order of the sidebar. */
 const GUIDE = [
   ["Loading", "loading"],
+  ["Node, Deno and Bun", "hosts"],
   ["Model files", "formats"],
   ["Embedding", "embedding"],
   ["Searching", "search"],

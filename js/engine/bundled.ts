@@ -1,7 +1,6 @@
 // Models whose files come with the package. This file knows their names; mini.ts knows where their files are.
 
 import { PplxEmbedError } from "../errors.js";
-import type { LoadOptions } from "../types.js";
 
 /** All files of a model, by their paths within it. */
 export interface BundledFiles {
@@ -41,16 +40,3 @@ export function bundled(id: string): BundledFiles | undefined {
 
 /** Stands for the server in errors. Nothing is requested from it. */
 export const PACKAGE = "pplx-embed-web";
-
-/** A `fetch` that answers as a Hub with these files and no others. */
-export function bundledFetch(
-  { urls, texts }: BundledFiles,
-  fetch: NonNullable<LoadOptions["fetch"]> = (url, init) => globalThis.fetch(url, init),
-): NonNullable<LoadOptions["fetch"]> {
-  return async (url, init) => {
-    const file = decodeURIComponent(/\/resolve\/[^/]+\/(.+)$/.exec(url)?.[1] ?? "");
-    if (Object.hasOwn(texts, file)) return new Response(texts[file]);
-    if (Object.hasOwn(urls, file)) return fetch(urls[file] as string, init);
-    return new Response(null, { status: 404 });
-  };
-}

@@ -61,7 +61,10 @@ export type FromWorker =
 
 /** What loads a model. Like every request, it leaves the defaults to the wasm module: undefined means the default. */
 export interface LoadRequest {
+  /** What a server knows the model by. */
   id: string;
+  /** What `info.id` says, if that is not `id`. */
+  name: string | undefined;
   revision: string | undefined;
   endpoint: string | undefined;
   token: string | undefined;
@@ -72,6 +75,8 @@ export interface LoadRequest {
   cache: string | undefined;
   /** The files of a model that comes with the package. They are read instead of a server's. */
   bundled: BundledFiles | undefined;
+  /** The address of the model's folder, without a slash at its end. Its files are read instead of a server's. */
+  folder: string | undefined;
 }
 
 /** How vectors are made. */
@@ -175,8 +180,8 @@ export interface CreateIndexRequest extends IndexRequest {
 }
 
 export interface OpenIndexRequest extends IndexRequest {
-  /** The name it was saved under, or its file. */
-  source: string | Blob;
+  /** The name it was saved under, its file, or the address of that. */
+  source: string | Blob | FileAddress;
   memory: number | undefined;
   recover: boolean | undefined;
   wasmUrl: string | undefined;
@@ -256,6 +261,11 @@ export interface RawMatches {
 }
 
 export interface SaveIndexRequest extends IndexRequest {
-  /** The name to save under; undefined to hand the bytes to `Hooks.take`. */
-  name: string | undefined;
+  /** The name to save under, or the file to write; undefined to hand the bytes to `Hooks.take`. */
+  target: string | FileAddress | undefined;
+}
+
+/** A file of this machine, at an address that `Host.address` gave. */
+export interface FileAddress {
+  address: string;
 }

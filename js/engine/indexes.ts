@@ -3,7 +3,7 @@
 import { PplxEmbedError } from "../errors.js";
 import { BlobReading, type Reading, type Writing } from "../hosts/files.js";
 import type { ThreadHost } from "../hosts/host.js";
-import { readSaved, replaceSaved } from "../storage/saved.js";
+import { readFile, readSaved, replaceFile, replaceSaved } from "../storage/saved.js";
 import type { IndexInfo } from "../types.js";
 import type { CreateIndexRequest, Handlers, Hooks, OpenedIndex, OpenIndexRequest, SaveIndexRequest } from "./calls.js";
 import { free, guarded, module, outside, type Wasm, type WebModel } from "./module.js";
@@ -46,7 +46,8 @@ export class LocalIndexes {
 
   async #create({ index: number, wasmUrl, ...options }: CreateIndexRequest, hooks: Hooks): Promise<OpenedIndex> {
     const wasm = await module(this.#host, wasmUrl);
-    const index = await guarded(() => (this.#model() ?? wasm).createIndex({ ...options, ...outside(hooks) }));
+    const create = () => guarded(() => (this.#model() ?? wasm).createIndex({ ...options, ...outside(hooks) }));
+    const index = await this.#host.withGpu("auto", create);
     return { info: await this.#keep(number, index), ids: [], data: [] };
   }
 
@@ -54,9 +55,10 @@ export class LocalIndexes {
     const wasm = await module(this.#host, wasmUrl);
     const read = (file: Reading) =>
       guarded(() => (this.#model() ?? wasm).openIndex(file, { ...options, ...outside(hooks) }) as Promise<WebIndex>);
-    const index = await (typeof source === "string"
-      ? readSaved(this.#host, source, hooks.signal, read)
-      : read(new BlobReading(source)));
+    const index = await this.#host.withGpu("auto", () => {
+      if (typeof source === "string") return readSaved(this.#host, source, hooks.signal, read);
+      return "address" in source ? readFile(this.#host, source.address, read) : read(new BlobReading(source));
+    });
     const info = await this.#keep(number, index);
     const entries: Pick<OpenedIndex, "ids" | "data"> = await guarded(() => index.entries());
     return { info, ...entries };
@@ -77,12 +79,14 @@ export class LocalIndexes {
     return guarded(() => call(index));
   }
 
-  #save({ index: number, name }: SaveIndexRequest, hooks: Hooks): Promise<void> {
+  #save({ index: number, target }: SaveIndexRequest, hooks: Hooks): Promise<void> {
     const write = (append: Writing["append"]) =>
       this.#run(number, async (index) => void (await index.save({ append }, outside(hooks))));
     // What is appended is a view of the module's memory.
-    if (name === undefined) return write((bytes) => hooks.take?.(bytes.slice()));
-    return replaceSaved(this.#host, name, hooks.signal, (file) => write((bytes) => appended(file, bytes)));
+    if (target === undefined) return write((bytes) => hooks.take?.(bytes.slice()));
+    const writeTo = (file: Writing) => write((bytes) => appended(file, bytes));
+    if (typeof target === "string") return replaceSaved(this.#host, target, hooks.signal, writeTo);
+    return replaceFile(this.#host, target.address, writeTo);
   }
 
   #free(number: number): void {

@@ -1,13 +1,14 @@
 // The engine in this thread: the page's, or a worker's.
 
 import { PplxEmbedError } from "../errors.js";
-import type { ThreadHost } from "../hosts/host.js";
+import type { Fetch, ThreadHost } from "../hosts/host.js";
 import { CacheStore } from "../storage/store.js";
 import type { LoadOptions, ModelInfo } from "../types.js";
-import { bundledFetch } from "./bundled.js";
+import type { BundledFiles } from "./bundled.js";
 import type { Answer, CallName, Engine, Handlers, Hooks, LoadRequest, MaxsimRequest, Request } from "./calls.js";
 import { LocalIndexes } from "./indexes.js";
 import { free, guarded, module, outside, type Wasm, type WebModel } from "./module.js";
+import { bundledFiles, folderFiles, type ServedFiles } from "./served.js";
 
 type WebScorer = Awaited<ReturnType<Wasm["scorer"]>>;
 
@@ -27,7 +28,7 @@ export class LocalEngine implements Engine {
     this.#indexes = new LocalIndexes(host, () => this.#model);
     this.#handlers = {
       ...this.#indexes.handlers,
-      load: (request, hooks) => this.#load(request, hooks),
+      load: (request, hooks) => this.#host.withGpu(request.device, () => this.#load(request, hooks)),
       embed: ({ texts, ...request }, hooks) =>
         this.#run((model) => model.embed(texts as string[], { ...request, ...outside(hooks) })),
       embedContext: ({ documents, ...request }, hooks) =>
@@ -55,10 +56,17 @@ export class LocalEngine implements Engine {
     this.#scorer = undefined;
   }
 
-  async #load({ wasmUrl, cache, bundled, ...request }: LoadRequest, hooks: Hooks): Promise<ModelInfo> {
+  async #load({ wasmUrl, cache, bundled, folder, ...request }: LoadRequest, hooks: Hooks): Promise<ModelInfo> {
     const [wasm, store] = await Promise.all([module(this.#host, wasmUrl), this.#store(cache, hooks)]);
-    const fetch = bundled ? bundledFetch(bundled, this.#fetch) : this.#fetch;
-    const model = await guarded(() => wasm.load({ ...request, ...outside(hooks), fetch, store }));
+    const read: Fetch = (url, init) => this.#host.read(url, init, this.#fetch);
+    const files = served(request.endpoint, read, bundled, folder);
+    const options = { ...request, ...outside(hooks), fetch: files?.fetch ?? read, store };
+    let model: WebModel;
+    try {
+      model = await guarded(() => wasm.load(options));
+    } catch (error) {
+      throw files?.failed ?? error;
+    }
     if (this.#closed) {
       model.free();
       throw new PplxEmbedError("disposed", "the model was disposed of");
@@ -94,9 +102,15 @@ export class LocalEngine implements Engine {
     call: (scorer: WebScorer, given: object) => Promise<T>,
   ): Promise<T> {
     const wasm = await module(this.#host, wasmUrl);
-    this.#scorer ??= guarded(() => wasm.scorer(outside(hooks)));
+    this.#scorer ??= this.#host.withGpu("auto", () => guarded(() => wasm.scorer(outside(hooks))));
     const scorer = await this.#scorer;
     if (this.#closed) throw new PplxEmbedError("disposed", "the scorer was disposed of");
     return guarded(() => call(scorer, { ...given, ...outside(hooks) }));
   }
+}
+
+/** The files of a model that needs no server. */
+function served(endpoint = "", read: Fetch, bundled?: BundledFiles, folder?: string): ServedFiles | undefined {
+  if (bundled) return bundledFiles(endpoint, bundled, read);
+  return folder === undefined ? undefined : folderFiles(folder, read);
 }

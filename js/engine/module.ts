@@ -20,7 +20,7 @@ const inside = new Set<(reason: PplxEmbedError) => void>();
  * @throws {@link PplxEmbedError} with code `"start"`.
  */
 export function module(host: ThreadHost, wasmUrl: string | undefined): Promise<Wasm> {
-  starting ??= start(host.wasm(wasmUrl)).catch((error: unknown) => {
+  starting ??= start(host, wasmUrl).catch((error: unknown) => {
     starting = undefined; // the next load tries again
     const from = wasmUrl ? ` from ${wasmUrl}` : "";
     const why = error instanceof Error ? error.message : String(error);
@@ -29,14 +29,13 @@ export function module(host: ThreadHost, wasmUrl: string | undefined): Promise<W
   return starting;
 }
 
-async function start(wasmUrl: string | undefined): Promise<Wasm> {
-  const wasm = await import("../wasm/pplx_embed.js");
-  await (wasmUrl ? wasm.default({ module_or_path: wasmUrl }) : wasm.default());
+async function start(host: ThreadHost, wasmUrl: string | undefined): Promise<Wasm> {
+  const [wasm, given] = await Promise.all([import("../wasm/pplx_embed.js"), host.wasm(wasmUrl)]);
+  await (given === undefined ? wasm.default() : wasm.default({ module_or_path: given }));
   wasm.start(crash);
   // Some failures inside the module are not panics: memory that cannot grow, a full stack, an exception of the browser
   // that no code there expects. They are reported here and nowhere else.
-  addEventListener("error", (event) => crashIfWasm(event.error));
-  addEventListener("unhandledrejection", (event) => crashIfWasm(event.reason));
+  host.onUncaught(crashIfWasm);
   return wasm;
 }
 

@@ -1,7 +1,7 @@
 // The engine in a worker, as the page sees it.
 
 import { PplxEmbedError } from "../errors.js";
-import type { Host } from "../hosts/host.js";
+import type { EngineWorker, Host } from "../hosts/host.js";
 import type { Answer, CallName, Engine, FromWorker, Hooks, Request, ToWorker } from "./calls.js";
 
 /** A call that the worker has not answered yet. */
@@ -13,7 +13,7 @@ interface PendingCall {
 
 export class WorkerEngine implements Engine {
   readonly #host: Host;
-  readonly #worker: Worker;
+  readonly #worker: EngineWorker;
   readonly #calls = new Map<number, PendingCall>();
   #next = 0;
   #answered = false;
@@ -22,15 +22,16 @@ export class WorkerEngine implements Engine {
   /** @throws as {@link Host.startWorker}. */
   constructor(host: Host) {
     this.#host = host;
-    this.#worker = host.startWorker();
-    this.#worker.onmessage = (event: MessageEvent<FromWorker>) => this.#receive(event.data);
-    this.#worker.onerror = (event) => {
-      event.preventDefault(); // the calls report it
-      const message = this.#answered
-        ? `the worker failed: ${event.message}`
-        : `worker.js could not be loaded: ${event.message || "check that it is served, and what the CSP allows"}`;
-      this.#end(new PplxEmbedError(this.#answered ? "internal" : "start", message));
-    };
+    this.#worker = host.startWorker({
+      received: (message) => this.#receive(message as FromWorker),
+      failed: (why) => {
+        const message = this.#answered
+          ? `the worker failed: ${why}`
+          : `worker.js could not be loaded: ${why || "check that it is served, and what the CSP allows"}`;
+        this.#end(new PplxEmbedError(this.#answered ? "internal" : "start", message));
+      },
+    });
+    this.#worker.waits(false);
   }
 
   async call<K extends CallName>(name: K, request: Request<K>, hooks: Hooks): Promise<Answer<K>> {
@@ -40,6 +41,7 @@ export class WorkerEngine implements Engine {
     const answer = new Promise<Answer<CallName>>((resolve, reject) => {
       this.#calls.set(call, { hooks, resolve, reject });
     });
+    this.#worker.waits(true);
     hooks.signal.addEventListener("abort", abort, { once: true });
     try {
       this.#post({ type: "call", call, name, request });
@@ -47,6 +49,7 @@ export class WorkerEngine implements Engine {
     } finally {
       hooks.signal.removeEventListener("abort", abort);
       this.#calls.delete(call);
+      if (this.#calls.size === 0) this.#worker.waits(false);
     }
   }
 
@@ -55,7 +58,7 @@ export class WorkerEngine implements Engine {
   }
 
   #post(message: ToWorker): void {
-    this.#worker.postMessage(message);
+    this.#worker.post(message);
   }
 
   #receive(message: FromWorker): void {
@@ -81,7 +84,7 @@ export class WorkerEngine implements Engine {
   /** Ends the worker, which frees its memory, its downloads and its GPU device. */
   #end(reason: PplxEmbedError): void {
     this.#ended ??= reason;
-    this.#worker.terminate();
+    this.#worker.end();
     for (const call of this.#calls.values()) call.reject(this.#ended);
   }
 }

@@ -22,8 +22,8 @@ export interface EngineOptions {
  *
  * @throws {@link PplxEmbedError} with code `"start"`.
  */
-export function startEngine({ worker, fetch, onProgress }: EngineOptions): Engine {
-  const host = currentHost();
+export async function startEngine({ worker, fetch, onProgress }: EngineOptions): Promise<Engine> {
+  const host = await currentHost();
   if (!(worker ?? !fetch)) return new LocalEngine(host, fetch);
   try {
     return new WorkerEngine(host);

@@ -1,15 +1,22 @@
-// Which host this is. Files that a worker starts from must not import this one, because the web host makes workers.
+// Which host this is. Files that a worker starts from must not import this one, because hosts make workers.
 
-import { deno } from "./deno.js";
+import { PplxEmbedError } from "../errors.js";
 import type { Host } from "./host.js";
-import { node } from "./node.js";
+import { hasFiles } from "./runtime.js";
 import { web } from "./web.js";
 
+/** The host with files. It is imported by a name that bundlers do not see, because pages have no modules of Node.js. */
+const NODE = "./node/host.js";
+
 /** The host of this thread. It is chosen when it is first needed, so that importing the package looks at nothing. */
-export function currentHost(): Host {
-  const { Deno, process } = globalThis as { Deno?: object; process?: { versions?: { node?: string } } };
-  if (Deno) return deno;
-  // A page may have a `process`: Electron and test environments do.
-  const page = "document" in globalThis || "importScripts" in globalThis;
-  return process?.versions?.node && !page ? node : web;
+export async function currentHost(): Promise<Host> {
+  if (!hasFiles()) return web;
+  try {
+    const { node }: typeof import("./node/host.js") = await import(/* webpackIgnore: true */ /* @vite-ignore */ NODE);
+    return node;
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const hint = "a bundler has to leave this package as it is (external)";
+    throw new PplxEmbedError("start", `a part of pplx-embed-web was not found; ${hint}: ${why}`, { cause });
+  }
 }

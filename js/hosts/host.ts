@@ -1,7 +1,7 @@
 // What this package needs from where it runs. A new host is one file that implements `Host`, and one line in current.ts.
 
 import type { LoadOptions } from "../types.js";
-import type { Files } from "./files.js";
+import type { Files, Reading, Writing } from "./files.js";
 
 /** Ends a lock. */
 export type Release = () => void;
@@ -26,19 +26,39 @@ export interface StorageState {
   persisted: boolean;
 }
 
-/** What a host provides in every thread, the page's and the workers'. */
+/** A function like the global `fetch`, for addresses only. */
+export type Fetch = NonNullable<LoadOptions["fetch"]>;
+
+/** What a host provides in every thread: the user's and the workers'. */
 export interface ThreadHost {
+  /**
+   * Runs `act`, which opens a device, while the wasm module can reach WebGPU, where there is WebGPU.
+   *
+   * @throws {@link PplxEmbedError} with code `"no-adapter"` if `device` is `"webgpu"` and there is none.
+   */
+  withGpu<T>(device: LoadOptions["device"], act: () => Promise<T>): Promise<T>;
   /** What the host calls the GPU; empty if it does not say. */
   adapterName(): Promise<string>;
-  /** Where the wasm module is, given the caller's `wasmUrl`; undefined for the default, beside its script. */
-  wasm(wasmUrl: string | undefined): string | undefined;
+  /**
+   * The wasm module at the caller's `wasmUrl`, or the one beside its script: its address or its bytes; undefined where
+   * its script finds it by itself.
+   */
+  wasm(wasmUrl: string | undefined): Promise<string | Uint8Array<ArrayBuffer> | undefined>;
+  /** Tells `listener` of every error in this thread that nobody catches. */
+  onUncaught(listener: (thrown: unknown) => void): void;
+  /** Reads an address, by `fetch` (the global one by default) unless it is that of a file which only the host can read. */
+  read(url: string, init: RequestInit, fetch: Fetch | undefined): Promise<Response>;
   /** Opens the cache `name` in the first place that works, and creates it. @throws Error if no place works. */
   openFiles(name: string): Promise<Files>;
   /** Opens the cache `name` in every place that has one. */
   everyFiles(name: string): Promise<Files[]>;
+  /** Opens the file at an address that `Host.address` gave; undefined if there is none. */
+  openFile(address: string): Promise<Reading | undefined>;
+  /** Replaces the file at an address that `Host.address` gave with what `write` writes, when all of it is written. */
+  replaceFile(address: string, write: (file: Writing) => Promise<void>): Promise<void>;
   /**
-   * Takes the lock `name` of the cache `cache`, shared by all threads of the origin, until it is released or the thread
-   * ends. Undefined if somebody else has it and the request does not wait.
+   * Takes the lock `name` of the cache `cache`, shared by all threads that see the same files, until it is released or
+   * the thread ends. Undefined if somebody else has it and the request does not wait.
    */
   lock(cache: string, name: string, request: LockRequest): Promise<Release | undefined>;
   /** How much space there is. */
@@ -47,17 +67,36 @@ export interface ThreadHost {
   persist(): void;
 }
 
-/** What a host provides to the page. */
+/** What a host provides to the user's thread. */
 export interface Host extends ThreadHost {
-  /** @throws {@link PplxEmbedError} with code `"no-adapter"` if models cannot run on `device` here. */
-  requireDevice(device: LoadOptions["device"]): void;
+  /** The address of a file or folder, given its path or address. @throws PplxEmbedError where paths mean nothing. */
+  address(argument: string, path: string | URL): string;
+  /** Whether there is a folder at an address that `address` gave. */
+  isFolder(address: string): Promise<boolean>;
   /**
-   * Starts the worker that runs worker.js.
+   * Starts a worker that serves an engine.
    *
    * @throws {@link OtherOriginError} if the script is on another origin; PplxEmbedError with code `"start"` for any
    * other reason.
    */
-  startWorker(): Worker;
+  startWorker(listener: WorkerListener): EngineWorker;
+}
+
+/** What a worker tells the thread that started it. */
+export interface WorkerListener {
+  /** A message arrived. */
+  received(message: unknown): void;
+  /** The worker ended by itself, or could not be loaded. `why` may be empty. */
+  failed(why: string): void;
+}
+
+/** A worker that serves an engine. */
+export interface EngineWorker {
+  post(message: unknown): void;
+  /** Whether somebody waits for the worker. A process does not end before, and does not wait for an idle worker. */
+  waits(busy: boolean): void;
+  /** Ends it, which frees its memory, its locks, its downloads and its GPU device. */
+  end(): void;
 }
 
 /** A worker could not be started because its script is on another origin than the page, on a CDN for example. */

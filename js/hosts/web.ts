@@ -1,7 +1,7 @@
-// The web: a page, or a worker of the user's own. All workers of this package are made here.
+// The web: a page, or a worker of the user's own. All workers of pages are made here.
 
-import { PplxEmbedError } from "../errors.js";
-import { type Host, OtherOriginError } from "./host.js";
+import { invalid, PplxEmbedError } from "../errors.js";
+import { type EngineWorker, type Host, OtherOriginError, type WorkerListener } from "./host.js";
 import * as opfs from "./web/opfs.js";
 import * as pieces from "./web/pieces.js";
 import { webThread } from "./web/thread.js";
@@ -24,7 +24,7 @@ function made(make: () => Worker): Worker {
 }
 
 // Bundlers look for exactly these two expressions.
-const startWorker = () => made(() => new Worker(new URL("../worker.js", import.meta.url), { type: "module" }));
+const startEngine = () => made(() => new Worker(new URL("../worker.js", import.meta.url), { type: "module" }));
 const startWriter = () => made(() => new Worker(new URL("./web/writer-worker.js", import.meta.url), { type: "module" }));
 
 const inOpfs = opfs.place((handle, discard) => WriterWorker.open(startWriter(), handle, discard));
@@ -34,14 +34,23 @@ const places = () => (refused ? [pieces.open, inOpfs] : [inOpfs, pieces.open]);
 export const web: Host = {
   ...webThread(places),
 
-  requireDevice(device) {
-    if (device !== "webgpu" || globalThis.navigator?.gpu) return;
-    const why =
-      globalThis.isSecureContext === false
-        ? "this page is not a secure context; serve it over https, or from localhost"
-        : 'this browser has no WebGPU, or it is switched off; device "cpu" runs on the processor';
-    throw new PplxEmbedError("no-adapter", `no GPU adapter: ${why}`);
+  address(argument, path) {
+    throw invalid(argument, String(path), "no path of a file: a page has none");
   },
 
-  startWorker,
+  isFolder: async () => false,
+
+  startWorker({ received, failed }: WorkerListener): EngineWorker {
+    const worker = startEngine();
+    worker.onmessage = (event: MessageEvent) => received(event.data);
+    worker.onerror = (event) => {
+      event.preventDefault(); // the calls report it
+      failed(event.message);
+    };
+    return {
+      post: (message) => worker.postMessage(message),
+      waits: () => {},
+      end: () => worker.terminate(),
+    };
+  },
 };

@@ -19,9 +19,10 @@ const OPTIONS = [
  *
  * @param id - `owner/name` on the Hugging Face Hub, or the name of a model at `endpoint`. After
  * `import "pplx-embed-web/mini"` and without an `endpoint` also `"mini"`, `"mini-context"` and `"mini-late"`, whose
- * files come with the package.
+ * files come with the package. In Node.js, Deno and Bun also the folder of a model: a path that begins with `"/"`,
+ * `"./"`, `"../"` or a drive, or a `file:` URL.
  * @returns The model, ready to use.
- * @throws {@link PplxEmbedError}: `"no-adapter"` without WebGPU, and in Node.js and Deno; `"not-found"`, `"network"`,
+ * @throws {@link PplxEmbedError}: `"no-adapter"` if WebGPU was asked for and there is none; `"not-found"`, `"network"`,
  * `"io"`, `"integrity"`, `"invalid-argument"`, `"invalid-config"`, `"invalid-tokenizer"`, `"invalid-checkpoint"`,
  * `"unsupported"`, `"out-of-memory"`, `"wrong-kernel"`, `"aborted"`, `"start"`.
  *
@@ -37,26 +38,35 @@ const OPTIONS = [
  * await model.dispose();
  * ```
  */
-export async function load(id: string, options?: LoadOptions): Promise<Model> {
+export async function load(id: string | URL, options?: LoadOptions): Promise<Model> {
   const o = check.options(options, OPTIONS);
-  if (typeof id !== "string") throw invalid("id", id, "a string");
+  const path = check.isPath(id) ? id : undefined;
+  if (path === undefined && typeof id !== "string") throw invalid("id", id, "a string");
+  const name = typeof id === "string" ? id : id.href;
   if (!["auto", "webgpu", "cpu", undefined].includes(o.device)) throw invalid("device", o.device, "auto, webgpu, cpu");
-  const files = o.endpoint === undefined ? bundled(id) : undefined;
-  for (const name of ["revision", "token"] as const) {
-    if (files && o[name] !== undefined) throw invalid(name, o[name], `undefined for ${id}, which comes with this package`);
+  const files = o.endpoint === undefined ? bundled(name) : undefined;
+  for (const option of ["revision", "token"] as const) {
+    if (files && o[option] !== undefined) {
+      throw invalid(option, o[option], `undefined for ${name}, which comes with this package`);
+    }
+  }
+  for (const option of ["revision", "token", "endpoint"] as const) {
+    if (path !== undefined && o[option] !== undefined) throw invalid(option, o[option], "undefined for a folder");
   }
   const cache = cacheOf(o.cache);
   const request: LoadRequest = {
-    id,
+    id: path === undefined ? name : "folder",
+    name: path === undefined ? undefined : name,
     revision: check.primitive("revision", o.revision, "string"),
     endpoint: files ? PACKAGE : check.address("endpoint", o.endpoint),
     token: check.primitive("token", o.token, "string"),
     device: o.device,
     weights: check.primitive("weights", o.weights, "string"),
     wasmUrl: check.address("wasmUrl", o.wasmUrl),
-    // The files of the package are part of the page, which the browser's HTTP cache keeps.
-    cache: files ? undefined : cache,
+    // The files of the package are part of the page, which the browser's HTTP cache keeps; those of a folder are here.
+    cache: files || path !== undefined ? undefined : cache,
     bundled: files,
+    folder: undefined,
   };
   const signal = check.signal(o.signal);
   const onProgress = check.listener(o.onProgress);
@@ -64,9 +74,9 @@ export async function load(id: string, options?: LoadOptions): Promise<Model> {
   const worker = check.primitive("worker", o.worker, "boolean");
   if (fetch && worker) throw invalid("worker", true, "false together with fetch, which cannot be sent to a worker");
   if (signal?.aborted) throw aborted(signal);
-  currentHost().requireDevice(o.device);
+  if (path !== undefined) request.endpoint = request.folder = await folderAt(path);
 
-  const engine = startEngine({ worker, fetch, onProgress });
+  const engine = await startEngine({ worker, fetch, onProgress });
   try {
     const stops: Parameters<typeof cancellable>[0] = signal ? [[signal, () => aborted(signal)]] : [];
     const info = await cancellable(stops, (signal) => engine.call("load", request, { signal, onProgress }));
@@ -75,6 +85,14 @@ export async function load(id: string, options?: LoadOptions): Promise<Model> {
     engine.close();
     throw located(PplxEmbedError.from(error), files);
   }
+}
+
+/** The address of the folder of a model, without a slash at its end. */
+async function folderAt(path: string | URL): Promise<string> {
+  const host = await currentHost();
+  const address = host.address("id", path).replace(/\/+$/, "");
+  if (await host.isFolder(address)) return address;
+  throw new PplxEmbedError("not-found", `id: ${String(path)}, allowed is a folder; there is none at ${address}`);
 }
 
 /** Says where a file of the package should have been. */

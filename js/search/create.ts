@@ -5,6 +5,7 @@ import * as check from "../check.js";
 import type { Engine, Hooks, Request } from "../engine/calls.js";
 import { startEngine } from "../engine/start.js";
 import { aborted, invalid, PplxEmbedError } from "../errors.js";
+import { currentHost } from "../hosts/current.js";
 import { Model } from "../model/model.js";
 import type { IndexInfo, OnProgress } from "../types.js";
 import { SearchIndex } from "./search-index.js";
@@ -18,10 +19,10 @@ export interface IndexPlacement {
   model?: Model | undefined;
   /** How many bytes rows may take on the GPU. More rows stay in main memory. Default: half of what a model may take. */
   memory?: number | undefined;
-  /** Without a model: whether the index is in a worker of its own. Default: true where the browser makes one. */
+  /** Without a model: whether the index is in a worker of its own. Default: true where one can be made. */
   worker?: boolean | undefined;
   /**
-   * Without a model: the address of the wasm module, if it is not beside the script. It may be relative to the page.
+   * Without a model: the address of the wasm module, if it is not beside the script. In a page it may be relative to it.
    */
   wasmUrl?: string | URL | undefined;
   /** Cancels the call. */
@@ -70,7 +71,7 @@ let next = 0;
  *
  * @typeParam Data - The type of the data of items.
  * @throws {@link PplxEmbedError}: `"invalid-argument"`, `"disposed"` if the model was disposed of, `"aborted"`,
- * `"device-lost"`; `"start"`, also in Node.js and Deno.
+ * `"device-lost"`, `"start"`.
  *
  * @example
  * ```ts
@@ -97,11 +98,11 @@ export async function createIndex<Data = any>(options?: IndexOptions): Promise<S
  * Opens a saved index.
  *
  * @typeParam Data - The type of the data of items.
- * @param source - The name it was saved under, or its file.
+ * @param source - The name it was saved under, or its file. In Node.js, Deno and Bun also the path of its file, which
+ * begins with `"/"`, `"./"`, `"../"` or a drive, or its `file:` URL.
  * @throws {@link PplxEmbedError}: `"not-found"` if nothing was saved under the name; `"integrity"` for a file that is cut
  * or changed, unless `recover` is true, with a message that says how much of it is whole; `"unsupported"` for a file of
- * a later version; `"invalid-argument"`, `"io"`, `"out-of-memory"`, `"aborted"`, `"disposed"`; `"start"`, also in Node.js
- * and Deno.
+ * a later version; `"invalid-argument"`, `"io"`, `"out-of-memory"`, `"aborted"`, `"disposed"`, `"start"`.
  *
  * @example
  * ```ts
@@ -110,16 +111,20 @@ export async function createIndex<Data = any>(options?: IndexOptions): Promise<S
  * ```
  */
 export async function openIndex<Data = any>(
-  source: string | Blob,
+  source: string | URL | Blob,
   options?: OpenIndexOptions,
 ): Promise<SearchIndex<Data>> {
   const o = check.options(options, OPEN_OPTIONS);
-  if (!isBlob(source)) check.name("source", source);
-  return made(o, "openIndex", { source, recover: check.primitive("recover", o.recover, "boolean") });
+  const recover = check.primitive("recover", o.recover, "boolean");
+  if (check.isPath(source)) {
+    const address = (await currentHost()).address("source", source);
+    return made(o, "openIndex", { source: { address }, recover });
+  }
+  return made(o, "openIndex", { source: isBlob(source) ? source : check.name("source", source), recover });
 }
 
 /** Whether it is a Blob. Not recognised by its class, because each frame of a page has its own. */
-function isBlob(value: unknown): boolean {
+function isBlob(value: unknown): value is Blob {
   return /^\[object (Blob|File)\]$/.test(Object.prototype.toString.call(value));
 }
 
@@ -164,7 +169,7 @@ async function made<Data, K extends "createIndex" | "openIndex">(
       return index;
     });
   }
-  const engine = startEngine({ worker, onProgress });
+  const engine = await startEngine({ worker, onProgress });
   try {
     const stops: Stop[] = user ? [[user, () => aborted(user)]] : [];
     return await cancellable(stops, (signal) => ask(engine, { signal, onProgress }));

@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { CallQueue, disposable } from "../calls/queue.js";
 import * as check from "../check.js";
-import type { Engine, Hooks, OpenedIndex } from "../engine/calls.js";
+import type { Engine, Hooks, OpenedIndex, SaveIndexRequest } from "../engine/calls.js";
 import { invalid } from "../errors.js";
 import { currentHost } from "../hosts/current.js";
 import type { IndexInfo, OnProgress, Usage } from "../types.js";
@@ -190,22 +190,28 @@ export class SearchIndex<Data = any> implements AsyncDisposable {
   }
 
   /**
-   * Saves the index, for {@link openIndex}: in this browser under a name, or to a stream. An index that was saved under
-   * the same name is replaced when all of the new one is written. Tabs that save under the same name wait for each other.
+   * Saves the index, for {@link openIndex}: on this device under a name, or to a stream. An index that was saved under
+   * the same name is replaced when all of the new one is written. Tabs and processes that save under the same name wait
+   * for each other.
    *
    * @param target - A name of 1 to 64 letters, digits, "-", "_" and "."; or a stream, for example from
-   * `showSaveFilePicker`, which is closed at the end.
+   * `showSaveFilePicker`, which is closed at the end. In Node.js, Deno and Bun also the path of a file, which begins
+   * with `"/"`, `"./"`, `"../"` or a drive, or a `file:` URL; a file that is there is replaced in the same way.
    * @throws {@link PplxEmbedError}: `"storage-full"`, `"invalid-argument"`, `"io"`, `"aborted"`, `"disposed"`. What was
    * saved under the name before is still there.
    */
-  async save(target: string | WritableStream<Uint8Array>, options?: ChangeOptions): Promise<void> {
+  async save(target: string | URL | WritableStream<Uint8Array>, options?: ChangeOptions): Promise<void> {
     const o = check.options(options, CHANGE_OPTIONS);
+    if (check.isPath(target)) {
+      const address = async () => (await currentHost()).address("target", target);
+      return this.#calls.run(o, async (hooks) => this.#save({ address: await address() }, hooks), true);
+    }
     if (typeof target === "string") {
       const name = check.name("target", target);
-      currentHost().persist();
+      void currentHost().then((host) => host.persist());
       return this.#calls.run(o, async (hooks) => this.#save(name, hooks), true);
     }
-    await writeTo(target, (take) => this.#calls.run(o, async (hooks) => this.#save(undefined, { ...hooks, take })));
+    await writeTo(target as WritableStream<Uint8Array>, (take) => this.#calls.run(o, async (hooks) => this.#save(undefined, { ...hooks, take })));
   }
 
   /**
@@ -239,8 +245,8 @@ export class SearchIndex<Data = any> implements AsyncDisposable {
     return this.#calls.run(o, call, true);
   }
 
-  async #save(name: string | undefined, hooks: Hooks): Promise<void> {
-    await this.#engine.call("saveIndex", { index: this.#number, name }, hooks);
+  async #save(target: SaveIndexRequest["target"], hooks: Hooks): Promise<void> {
+    await this.#engine.call("saveIndex", { index: this.#number, target }, hooks);
   }
 }
 

@@ -43,18 +43,21 @@ export interface DeleteOptions extends CacheOptions {
   endpoint?: string | URL | undefined;
 }
 
-/** How much space the cache takes, and how much the browser allows. */
+/** How much space the cache takes, and how much there is. */
 export interface CacheEstimate {
   /** The size of all files of the cache in bytes. */
   bytes: number;
-  /** Bytes that this origin may store, including what it stores now; undefined if the browser does not say. */
+  /**
+   * Bytes that this origin may store, including what it stores now; outside of browsers, what fits on the disk. Undefined
+   * if nobody says.
+   */
   quota: number | undefined;
-  /** Whether the browser promised not to remove files when space runs low. */
+  /** Whether files stay when space runs low: what the browser promised; true outside of browsers. */
   persisted: boolean;
 }
 
 /**
- * The models that `load` keeps on this device, in this browser and for this origin.
+ * The models that `load` keeps on this device: in this browser and for this origin, or in this user's folder.
  *
  * @example
  * ```ts
@@ -71,7 +74,7 @@ export const cache = {
   /**
    * Lists every revision of every model in the cache, the one used last first.
    *
-   * @throws {@link PplxEmbedError}: `"invalid-argument"`; `"io"` if the browser does not let the files be read.
+   * @throws {@link PplxEmbedError}: `"invalid-argument"`; `"io"` if the files cannot be read.
    */
   async list(options?: CacheOptions): Promise<CachedModel[]> {
     const models: CachedModel[] = [];
@@ -87,7 +90,7 @@ export const cache = {
    *
    * @param id - As given to `load`.
    * @returns How many bytes were freed; 0 if there is no such model.
-   * @throws {@link PplxEmbedError}: `"in-use"` if it is being loaded, here or in another tab, and then nothing is
+   * @throws {@link PplxEmbedError}: `"in-use"` if it is being loaded, here or elsewhere, and then nothing is
    * removed; `"invalid-argument"`, `"io"`.
    */
   async delete(id: string, options?: DeleteOptions): Promise<number> {
@@ -112,7 +115,7 @@ export const cache = {
   },
 
   /**
-   * Tells how much space the cache takes, and how much the browser allows.
+   * Tells how much space the cache takes, and how much there is.
    *
    * @throws {@link PplxEmbedError}: as {@link cache.list}.
    */
@@ -121,7 +124,7 @@ export const cache = {
     for (const place of await places(nameOf(options))) {
       for (const [, size] of await place.list()) bytes += size;
     }
-    const { quota, persisted } = await currentHost().storage();
+    const { quota, persisted } = await (await currentHost()).storage();
     return { bytes, quota, persisted };
   },
 };
@@ -137,7 +140,7 @@ function nameOf(options: CacheOptions | undefined): string {
 
 async function places(name: string): Promise<Files[]> {
   try {
-    return await currentHost().everyFiles(name);
+    return await (await currentHost()).everyFiles(name);
   } catch (error) {
     throw failed(error);
   }
@@ -211,9 +214,10 @@ function owns(ref: Ref, name: string): boolean {
 
 /** Removes the refs that are `meant`, and then every blob without a ref. Returns the bytes freed. */
 async function remove(cache: string, meant: (ref: Ref) => boolean): Promise<number> {
+  const host = await currentHost();
   const releases: Release[] = [];
   const locked = async (name: string, wait: boolean) => {
-    const release = await currentHost().lock(cache, name, { exclusive: true, wait });
+    const release = await host.lock(cache, name, { exclusive: true, wait });
     if (release) releases.push(release);
     return release !== undefined;
   };

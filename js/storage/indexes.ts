@@ -1,12 +1,12 @@
-// The saved indexes of this origin, for the page.
+// The saved indexes, for the user's thread.
 
 import { currentHost } from "../hosts/current.js";
 import { listSaved, removeSaved, type SavedIndex } from "./saved.js";
 
 /**
- * Lists the indexes that {@link SearchIndex.save} keeps in this browser for this origin, sorted by name.
+ * Lists the indexes that {@link SearchIndex.save} keeps by name on this device, sorted by name.
  *
- * @throws {@link PplxEmbedError} with code `"io"` if the browser does not let them be read.
+ * @throws {@link PplxEmbedError} with code `"io"` if they cannot be read.
  *
  * @example
  * ```ts
@@ -14,7 +14,7 @@ import { listSaved, removeSaved, type SavedIndex } from "./saved.js";
  * ```
  */
 export async function listIndexes(): Promise<SavedIndex[]> {
-  return listSaved(currentHost());
+  return listSaved(await currentHost());
 }
 
 /**
@@ -22,9 +22,9 @@ export async function listIndexes(): Promise<SavedIndex[]> {
  *
  * @param name - As given to {@link SearchIndex.save}.
  * @returns How many bytes were freed; 0 if no index has that name.
- * @throws {@link PplxEmbedError}: `"in-use"` if it is being saved or opened, here or in another tab;
+ * @throws {@link PplxEmbedError}: `"in-use"` if it is being saved or opened, here or elsewhere;
  * `"invalid-argument"`, `"io"`.
  */
 export async function deleteIndex(name: string): Promise<number> {
-  return removeSaved(currentHost(), name);
+  return removeSaved(await currentHost(), name);
 }

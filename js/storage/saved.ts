@@ -5,7 +5,7 @@ import { PplxEmbedError } from "../errors.js";
 import type { Files, Reading, Writing } from "../hosts/files.js";
 import type { Release, ThreadHost } from "../hosts/host.js";
 
-/** An index that was saved in this browser. */
+/** An index that was saved under a name. */
 export interface SavedIndex {
   /** As given to `save`. */
   name: string;
@@ -93,6 +93,34 @@ export async function replaceSaved(
   });
 }
 
+/** Has `read` read, and close, the file at an address that `Host.address` gave. */
+export async function readFile<T>(
+  host: ThreadHost,
+  address: string,
+  read: (file: Reading) => Promise<T>,
+): Promise<T> {
+  try {
+    const file = await host.openFile(address);
+    if (file) return await read(file);
+  } catch (error) {
+    throw failed(address, error);
+  }
+  throw new PplxEmbedError("not-found", `${address} is not there`);
+}
+
+/** Replaces the file at an address that `Host.address` gave, when `write` has written all of the new one. */
+export async function replaceFile(
+  host: ThreadHost,
+  address: string,
+  write: (file: Writing) => Promise<void>,
+): Promise<void> {
+  try {
+    await host.replaceFile(address, write);
+  } catch (error) {
+    throw failed(address, error);
+  }
+}
+
 async function locked<T>(
   host: ThreadHost,
   name: string,
@@ -135,7 +163,7 @@ function described(name: string): string {
 function failed(what: string, error: unknown): PplxEmbedError {
   const { name, code, message = String(error) } = (error ?? {}) as { name?: string; code?: unknown; message?: string };
   if (name === "QuotaExceededError" || code === "storage-full") {
-    return new PplxEmbedError("storage-full", `${what} was not saved: the browser has no room for more`, { cause: error });
+    return new PplxEmbedError("storage-full", `${what} was not saved: there is no room for more`, { cause: error });
   }
   if (name === "AbortError") return new PplxEmbedError("aborted", "cancelled by the caller", { cause: error });
   if (error instanceof PplxEmbedError) return error;

@@ -5,6 +5,7 @@ import * as check from "../check.js";
 import type { Answer, Engine, MaxsimRequest } from "../engine/calls.js";
 import { startEngine } from "../engine/start.js";
 import { aborted, invalid, PplxEmbedError } from "../errors.js";
+import { inBackground } from "../hosts/runtime.js";
 import type { OnProgress } from "../types.js";
 import { rawVectors, type TokenVectors, wholeNumber } from "./token-vectors.js";
 
@@ -12,9 +13,9 @@ import { rawVectors, type TokenVectors, wholeNumber } from "./token-vectors.js";
 export interface ExplainMaxsimOptions {
   /** Whether to score with cosines, by scaling every vector to unit length first. Zeros stay zeros. Default: false. */
   normalize?: boolean | undefined;
-  /** Whether to score in a worker, which keeps the page responsive. Default: true where the browser makes one. */
+  /** Whether to score in a worker, which keeps the page responsive. Default: true where one can be made. */
   worker?: boolean | undefined;
-  /** The address of the wasm module, if it is not beside the script. It may be relative to the page. */
+  /** The address of the wasm module, if it is not beside the script. In a page it may be relative to it. */
   wasmUrl?: string | URL | undefined;
   /** Cancels the call. */
   signal?: AbortSignal | undefined;
@@ -53,7 +54,7 @@ const OPTIONS = [...EXPLAIN_OPTIONS, "pairs", "onProgress"] as const;
  * @returns Scores of shape `[queries, documents]`, row by row; with `pairs`, one score a pair.
  * @throws {@link PplxEmbedError}: `"invalid-argument"`, naming the argument and index, for offsets that decrease, data
  * of the wrong size, an empty query, or numbers that are not finite; `"aborted"`, `"out-of-memory"`, `"device-lost"`,
- * `"wrong-kernel"`; `"start"`, also in Node.js and Deno.
+ * `"wrong-kernel"`, `"start"`.
  *
  * @example
  * ```ts
@@ -129,7 +130,7 @@ async function run<K extends "maxsim" | "explainMaxsim">(
 
 /** An engine, and how many calls it is in. */
 interface CountedEngine {
-  engine: Engine;
+  engine: Promise<Engine>;
   calls: number;
 }
 
@@ -138,12 +139,12 @@ class SharedEngine {
   #current: CountedEngine | undefined;
   #idle: ReturnType<typeof setTimeout> | undefined;
 
-  async use<T>(start: () => Engine, call: (engine: Engine) => Promise<T>): Promise<T> {
+  async use<T>(start: () => Promise<Engine>, call: (engine: Engine) => Promise<T>): Promise<T> {
     const current = (this.#current ??= { engine: start(), calls: 0 });
     clearTimeout(this.#idle);
     current.calls++;
     try {
-      return await call(current.engine);
+      return await call(await current.engine);
     } catch (error) {
       // If something is wrong with the device or the worker, the next call starts a new one.
       const callers = ["invalid-argument", "aborted"].includes(PplxEmbedError.from(error).code);
@@ -151,7 +152,7 @@ class SharedEngine {
       throw error;
     } finally {
       current.calls--;
-      if (this.#current === current) this.#idle = setTimeout(() => this.#end(current), 5_000);
+      if (this.#current === current) inBackground((this.#idle = setTimeout(() => this.#end(current), 5_000)));
       else this.#end(current);
     }
   }
@@ -159,7 +160,7 @@ class SharedEngine {
   #end(ended: CountedEngine): void {
     if (ended.calls > 0) return;
     if (this.#current === ended) this.#current = undefined;
-    ended.engine.close();
+    void ended.engine.then((engine) => engine.close(), () => {}); // whoever called has heard that it did not start
   }
 }
 

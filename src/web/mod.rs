@@ -54,9 +54,10 @@ pub fn memory_bytes() -> f64 {
     buffer.map_or(0.0, |buffer| f64::from(buffer.byte_length()))
 }
 
-/// Loads a model. Options: `id`, and optionally `endpoint`, `revision`, `token`, `weights`, `fetch`, `store` (a `CacheStore` of
-/// `js/storage/store.ts`), `device`, `threads`, `startHelpers` (a function that is given `threads` and gives an array of
-/// `HelperLink` of `js/engine/helpers.ts`), `signal`, `onProgress`.
+/// Loads a model. Options: `id`, and optionally `name` (what the model is called, if that is not its id), `endpoint`,
+/// `revision`, `token`, `weights`, `fetch`, `store` (a `CacheStore` of `js/storage/store.ts`), `device`, `threads`,
+/// `startHelpers` (a function that is given `threads` and gives an array of `HelperLink` of `js/engine/helpers.ts`), `signal`,
+/// `onProgress`.
 #[wasm_bindgen]
 pub async fn load(options: JsValue) -> Result<WebModel, JsValue> {
     load_model(&options).await.map(|model| WebModel(Rc::new(model))).map_err(thrown)
@@ -79,6 +80,7 @@ async fn load_model(options: &JsValue) -> Result<Model> {
     let transport = Web::new(fetch, page.signal.clone());
     let store = option(options, "store")?.map(|host| Browser::new(host.unchecked_into()));
     let source = Cached::open(&repository, transport, Retry::default(), store, &page).await?;
+    let id = string(options, "name")?.unwrap_or(id);
     let options = LoadOptions { id, revision: source.revision(), device, threads, weights, memory: None };
     let open = async || helpers::open(device, threads, start, &page).await;
     let model = Model::load_on(&source, open, options, &page).await?;

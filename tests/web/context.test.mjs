@@ -1,25 +1,9 @@
 // Context and late interaction models in a browser: the vectors are those of transformers and sentence-transformers.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 
 import { start } from "./browser.mjs";
-import { chunks, sameCodes, sameVectors } from "./fixtures.mjs";
-
-const EXPECTED = new URL("../fixtures/expected/", import.meta.url);
-
-/** The texts of a fixture, and its tensors by name as plain arrays. */
-function expected(name) {
-  const file = readFileSync(new URL(`${name}.safetensors`, EXPECTED));
-  const length = Number(file.readBigUInt64LE(0));
-  const header = JSON.parse(file.subarray(8, 8 + length).toString());
-  const tensor = (key) => {
-    const [from, to] = header[key].data_offsets;
-    const bytes = Uint8Array.from(file.subarray(8 + length + from, 8 + length + to));
-    return [...new { F32: Float32Array, I8: Int8Array }[header[key].dtype](bytes.buffer)];
-  };
-  return { texts: JSON.parse(readFileSync(new URL(`${name}.json`, EXPECTED))).texts, tensor };
-}
+import { chunks, expected, sameCodes, sameVectors } from "./fixtures.mjs";
 
 let browser;
 before(async () => (browser = await start()));

@@ -1,9 +1,9 @@
 // What Hugging Face transformers computes for the fixture checkpoints, and what "equal" means (see tests/fixtures).
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 
 const EXPECTED = new URL("../fixtures/expected/", import.meta.url);
-const ARRAYS = { F32: Float32Array, I8: Int8Array, U8: Uint8Array };
+const ARRAYS = { F32: Float32Array, I8: Int8Array, U8: Uint8Array, I64: BigInt64Array };
 
 /** Texts and tensors of a checkpoint; with `short`, only texts of up to 33 tokens. */
 export function fixture(name, { short = false } = {}) {
@@ -19,6 +19,20 @@ export function fixture(name, { short = false } = {}) {
     return chosen.map(({ index }) => [...values.subarray(index * shape[1], (index + 1) * shape[1])]);
   };
   return { texts: chosen.map((t) => t.text), tokens: chosen.reduce((n, t) => n + t.ids.length, 0), rows };
+}
+
+/** The texts of a fixture, if it has any, and its tensors by name as plain arrays. */
+export function expected(name) {
+  const file = readFileSync(new URL(`${name}.safetensors`, EXPECTED));
+  const length = Number(file.readBigUInt64LE(0));
+  const header = JSON.parse(file.subarray(8, 8 + length).toString());
+  const tensor = (key) => {
+    const [from, to] = header[key].data_offsets;
+    const bytes = Uint8Array.from(file.subarray(8 + length + from, 8 + length + to));
+    return Array.from(new ARRAYS[header[key].dtype](bytes.buffer), Number);
+  };
+  const json = new URL(`${name}.json`, EXPECTED);
+  return { texts: existsSync(json) ? JSON.parse(readFileSync(json)).texts : undefined, tensor };
 }
 
 export function cosine(a, b) {

@@ -7,7 +7,11 @@ import { fileURLToPath } from "node:url";
 
 const JS = fileURLToPath(new URL("../../js", import.meta.url));
 const ENTRIES = ["index.ts", "mini.ts", "worker.ts"];
-const WORKERS = ["worker.ts", "hosts/web/writer-worker.ts"];
+/** The files that workers start from, by the host that starts them. */
+const WORKERS = {
+  "hosts/web.ts": ["hosts/web/writer-worker.ts", "worker.ts"],
+  "hosts/node/host.ts": ["worker-node.ts"],
+};
 
 const files = readdirSync(JS, { recursive: true }).filter((file) => /(?<!\.d)\.ts$/.test(file));
 const sources = new Map(files.map((file) => [file, readFileSync(join(JS, file), "utf8")]));
@@ -58,7 +62,7 @@ function reached(entry) {
 }
 
 test("the walk sees imports", () => {
-  assert.ok(imports.get("worker.ts").includes("engine/local.ts"), imports.get("worker.ts").join());
+  assert.ok(imports.get("worker.ts").includes("engine/serve.ts"), imports.get("worker.ts").join());
   for (const [file, imported] of imports) {
     for (const other of imported) assert.ok(sources.has(other), `${file} imports ${other}`);
   }
@@ -72,19 +76,30 @@ test("no file and no folder imports in a circle", () => {
 
 test("a worker reaches no file that makes workers", () => {
   const makers = files.filter((file) => /new (Shared)?Worker\(/.test(sources.get(file)));
-  assert.deepEqual(makers, ["hosts/web.ts"]);
-  const started = Array.from(sources.get("hosts/web.ts").matchAll(/new Worker\(new URL\("(.*?)\.js"/g), ([, path]) =>
-    `${relative(JS, join(JS, "hosts", path))}.ts`,
-  );
-  assert.deepEqual(started.sort(), [...WORKERS].sort());
-  for (const worker of WORKERS) {
-    const from = reached(worker);
-    for (const maker of makers) assert.ok(!from.has(maker), `${worker} reaches ${maker} by ${from.get(maker)}`);
+  assert.deepEqual(makers.sort(), Object.keys(WORKERS).sort());
+  for (const [maker, workers] of Object.entries(WORKERS)) {
+    const found = sources.get(maker).matchAll(/new Worker\(new URL\("(.*?)\.js"/g);
+    const started = Array.from(found, ([, path]) => `${relative(JS, join(JS, dirname(maker), path))}.ts`);
+    assert.deepEqual(started.sort(), workers);
+    for (const worker of workers) {
+      const from = reached(worker);
+      for (const other of makers) assert.ok(!from.has(other), `${worker} reaches ${other} by ${from.get(other)}`);
+    }
+  }
+});
+
+test("only the folder of Node.js names modules of Node.js, and no bundler sees how it is reached", () => {
+  for (const [file, source] of sources) {
+    if (/^(hosts\/node\/|worker-node)/.test(file)) continue;
+    assert.doesNotMatch(source, /"node:/, file);
+    // Types alone may be imported from there.
+    const found = source.matchAll(/^.*(?:from |import\()"[^"]*\bnode\/.*$/gm);
+    for (const [line] of found) assert.match(line, /^import type |: typeof import\(/, `${file}: ${line}`);
   }
 });
 
 test("every file is part of the package", () => {
-  const used = new Set([...ENTRIES, ...WORKERS].flatMap((entry) => [...reached(entry).keys()]));
+  const used = new Set([...ENTRIES, ...Object.values(WORKERS).flat()].flatMap((entry) => [...reached(entry).keys()]));
   assert.deepEqual(files.filter((file) => !used.has(file)), []);
 });
 

@@ -1,5 +1,6 @@
 // What a page and a worker both have. Nothing here makes workers, so that worker.js can import it.
 
+import { PplxEmbedError } from "../../errors.js";
 import { type Files, ROOT } from "../files.js";
 import type { ThreadHost } from "../host.js";
 import { lock } from "./locks.js";
@@ -10,14 +11,25 @@ export type Place = (root: string, name: string, create: boolean) => Promise<Fil
 /** A thread of a browser, which keeps files in `places`, the first that works. */
 export function webThread(places: () => Place[]): ThreadHost {
   return {
-    // The wasm module sees only the adapter's description, which browsers mostly leave empty.
-    async adapterName() {
-      const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
-      const { vendor = "", architecture = "" } = adapter?.info ?? {};
-      return [vendor, architecture].filter(Boolean).join(" ");
+    async withGpu(device, act) {
+      if (device !== "webgpu" || globalThis.navigator?.gpu) return act();
+      const why =
+        globalThis.isSecureContext === false
+          ? "this page is not a secure context; serve it over https, or from localhost"
+          : 'this browser has no WebGPU, or it is switched off; device "cpu" runs on the processor';
+      throw new PplxEmbedError("no-adapter", `no GPU adapter: ${why}`);
     },
 
-    wasm: (wasmUrl) => wasmUrl,
+    adapterName,
+
+    wasm: async (wasmUrl) => wasmUrl,
+
+    onUncaught(listener) {
+      addEventListener("error", (event) => listener(event.error));
+      addEventListener("unhandledrejection", (event) => listener(event.reason));
+    },
+
+    read: (url, init, fetch) => (fetch ?? globalThis.fetch)(url, init),
 
     async openFiles(name) {
       const reasons: string[] = [];
@@ -37,6 +49,12 @@ export function webThread(places: () => Place[]): ThreadHost {
       return opened.flatMap((files) => (files.status === "fulfilled" ? [files.value] : []));
     },
 
+    openFile: async () => undefined,
+
+    async replaceFile() {
+      throw new Error("a page has no files");
+    },
+
     lock,
 
     async storage() {
@@ -50,4 +68,11 @@ export function webThread(places: () => Place[]): ThreadHost {
       globalThis.navigator?.storage?.persist?.().catch(() => {});
     },
   };
+}
+
+/** What the host calls the GPU. The wasm module sees only the adapter's description, which is mostly empty. */
+export async function adapterName(): Promise<string> {
+  const adapter = await globalThis.navigator?.gpu?.requestAdapter({ powerPreference: "high-performance" });
+  const { vendor = "", architecture = "" } = adapter?.info ?? {};
+  return [vendor, architecture].filter(Boolean).join(" ");
 }

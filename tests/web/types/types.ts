@@ -30,6 +30,9 @@ export async function uses(signal: AbortSignal | undefined): Promise<void> {
   is<typeof model, Model>(true);
   is<typeof model.info, ModelInfo>(true);
 
+  const folder: Promise<Model> = load(new URL("./model", import.meta.url)); // outside of pages
+  folder.catch(() => {});
+
   const own = await model.embed("a text", { signal });
   is<typeof own.data, Int8Array | Float32Array>(true);
   const float32 = await model.embed(["a", "b"] as const, { dtype: "float32", dimensions: 256, normalize: true });
@@ -129,6 +132,7 @@ export async function searches(model: Model, file: File, stream: WritableStream<
   const matches: TokenMatch[] = await index.explain("a", "b", { text: "a" });
   const place: [number | undefined, string | undefined] = [matches[0]?.document.start, matches[0]?.query.text];
   await index.save("name");
+  await index.save(new URL("file:///notes.index"));
   await index.save(stream, { signal: AbortSignal.timeout(1) });
   const blob: Blob = await index.toBlob();
   const open: OpenIndexOptions = { recover: true, worker: false };

@@ -1,5 +1,0 @@
-import { elsewhere } from "./elsewhere.js";
-import type { Host } from "./host.js";
-
-/** Deno. */
-export const deno: Host = elsewhere("Deno");

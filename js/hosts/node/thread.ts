@@ -1,0 +1,103 @@
+// What the user's thread and a worker both have in Node.js, Deno and Bun. Nothing here makes workers.
+
+import * as fs from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+import type { Fetch, ThreadHost } from "../host.js";
+import { adapterName } from "../web/thread.js";
+import { FolderFiles, LOCKS, namesIn, openReading, replace } from "./files.js";
+import { withGpu } from "./gpu.js";
+import { Locks } from "./locks.js";
+import { readUrl } from "./read.js";
+
+/** The name of a worker's `ThreadData` among its `workerData`. */
+export const THREAD_DATA = "pplx-embed-web";
+
+/** What a thread is given by the one that started it. */
+export interface ThreadData {
+  /** Hexadecimal digits that no other thread has. */
+  owner: string;
+  /** The folder that holds everything this package stores. */
+  root: string;
+}
+
+/** A new name for a thread. */
+export function newOwner(): string {
+  return crypto.randomUUID().replaceAll("-", "");
+}
+
+/** The folders of locks in a root. */
+export function lockFolders(root: string): string[] {
+  return namesIn(root).map((cache) => join(root, cache, LOCKS));
+}
+
+/** A thread. `given` is asked for when files are first needed. */
+export function nodeThread(given: () => ThreadData): ThreadHost {
+  let locks: Locks | undefined;
+  const root = () => given().root;
+  return {
+    withGpu,
+    adapterName,
+
+    async wasm(wasmUrl) {
+      const url = new URL(wasmUrl ?? new URL("../../wasm/pplx_embed_bg.wasm", import.meta.url));
+      return url.protocol === "file:" ? readFile(url) : url.href;
+    },
+
+    // Node.js ends the process after such an error; whoever keeps it alive still hears of it.
+    onUncaught: (listener) => process.on("uncaughtExceptionMonitor", listener),
+
+    read: (url, init, fetch) => (url.startsWith("file:") ? readUrl(url, init) : fetched(url, init, fetch)),
+
+    openFiles: async (name) => new FolderFiles(join(root(), name)).create(),
+
+    async everyFiles(name) {
+      const path = join(root(), name);
+      return fs.statSync(path, { throwIfNoEntry: false })?.isDirectory() ? [new FolderFiles(path)] : [];
+    },
+
+    openFile: async (address) => openReading(fileURLToPath(address)),
+
+    replaceFile: (address, write) => replace(fileURLToPath(address), write),
+
+    lock(cache, name, request) {
+      locks ??= new Locks(given().owner);
+      return locks.take(join(root(), cache, LOCKS, name.replace("/", "-")), request);
+    },
+
+    async storage() {
+      let usage = 0;
+      for (const cache of namesIn(root())) {
+        for (const [, size] of await new FolderFiles(join(root(), cache)).list()) usage += size;
+      }
+      return { quota: usage + (freeBytes(root()) ?? NaN) || undefined, usage, persisted: true };
+    },
+
+    persist() {},
+  };
+}
+
+/** Fetches. In Node.js an error says "fetch failed", and only its cause why. */
+async function fetched(url: string, init: RequestInit, fetch: Fetch = globalThis.fetch): Promise<Response> {
+  try {
+    return await fetch(url, init);
+  } catch (error) {
+    const { message, name, cause } = error as { message?: unknown; name?: string; cause?: { message?: string; code?: string } };
+    const why = cause?.message || cause?.code;
+    if (!why || typeof message !== "string") throw error;
+    throw Object.assign(new Error(`${message}: ${why}`, { cause: error }), { name });
+  }
+}
+
+/** Bytes that a user may still write to the disk of a folder; undefined if the system does not say. */
+function freeBytes(folder: string): number | undefined {
+  try {
+    const { bavail, bsize } = fs.statfsSync(folder);
+    return Number(bavail) * Number(bsize);
+  } catch {
+    return undefined; // no such folder yet, or not allowed
+  }
+}
