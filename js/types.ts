@@ -74,11 +74,17 @@ export type OnProgress = (progress: Progress) => void;
 /** Options of {@link load}. Every option may be left out. */
 export interface LoadOptions {
   /**
-   * What to run on. `"auto"`, the default, is WebGPU, or the processor where there is none, which a notice then says.
-   * `"webgpu"` and `"cpu"` ask for one of them. In Node.js and Bun `"webgpu"` needs the package `webgpu` installed. The processor gives the same vectors; its engine is one thread and not yet
-   * optimised.
+   * What to run on. `"auto"`, the default, is WebGPU, or the processor where there is no GPU or only one that is emulated
+   * in software; `info.why` says which it was. `"webgpu"` and `"cpu"` ask for one of them. In Node.js and Bun `"webgpu"`
+   * needs the package `webgpu` installed.
    */
   device?: "auto" | "webgpu" | "cpu" | undefined;
+  /**
+   * How many threads the processor uses, 1 to 256. Default: as many as the machine runs at once, but at most 8. Those
+   * beyond the first are workers that each hold a share of the weights, so they need no cross-origin isolation. Vectors
+   * have the same bits with any number.
+   */
+  threads?: number | undefined;
   /**
    * How weights are held in memory. `"auto"`, the default, keeps the form of the checkpoint if it fits into memory
    * (half of `navigator.deviceMemory`, and what the device really provides), and otherwise the largest form that fits;
@@ -177,13 +183,20 @@ export interface ModelInfo {
   defaultNormalize: boolean;
   /** Where it runs. */
   device: "webgpu" | "cpu";
+  /** Why it runs there. */
+  why: string;
+  /** Threads of the processor that work; 0 with WebGPU. */
+  threads: number;
   /** The GPU: what the browser calls it, and whether it is a software renderer, which is correct but slow. */
   adapter: { name: string; backend: string; software: boolean };
   /** How weights are held; where matrices differ, the form that takes the most bytes in total. */
   weights: "f32" | "f16" | "bf16" | "q8" | "q4";
   /** Why weights are not held in the form of the checkpoint, if `weights: "auto"` chose another. */
   weightsNote?: string | undefined;
-  /** The shader modules in use. Each was checked on this GPU when the model was loaded. */
+  /**
+   * The kernels in use, `<operation>.<family>.<format>`. Each shader was checked on this GPU when the model was loaded;
+   * the family of the processor's is its kind of vector instructions.
+   */
   kernels: string[];
   /**
    * Bytes of the weights in main memory (`host`: the embedding table) and on the GPU (`device`), and of the WebAssembly

@@ -50,7 +50,7 @@ fn every_operation_agrees_with_its_twin_with_one_two_and_four_helpers() {
         let kernels = block_on(backend.kernels(&Operation::of_encoder(&FORMATS))).unwrap();
         let probe = Probe { backend: &backend, kernels: &kernels, tolerance: 2e-5 };
         for format in FORMATS {
-            for [rows, n, k] in [[1, 8, 64], [5, 70, 64], [9, 33, 128], [3, 1, 64]] {
+            for [rows, n, k] in [[1, 8, 32], [5, 70, 24], [9, 33, 64], [3, 1, 32]] {
                 block_on(probe::matmul(&probe, format, [rows, n, k], u64::MAX)).unwrap();
                 block_on(probe::swiglu(&probe, format, [rows, n, k], u64::MAX)).unwrap();
             }

@@ -69,6 +69,7 @@ export interface LoadRequest {
   endpoint: string | undefined;
   token: string | undefined;
   device: LoadOptions["device"];
+  threads: number | undefined;
   weights: string | undefined;
   wasmUrl: string | undefined;
   /** The name of the cache; undefined for none. */

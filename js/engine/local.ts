@@ -6,6 +6,7 @@ import { CacheStore } from "../storage/store.js";
 import type { LoadOptions, ModelInfo } from "../types.js";
 import type { BundledFiles } from "./bundled.js";
 import type { Answer, CallName, Engine, Handlers, Hooks, LoadRequest, MaxsimRequest, Request } from "./calls.js";
+import { Helpers } from "./helpers.js";
 import { LocalIndexes } from "./indexes.js";
 import { free, guarded, module, outside, type Wasm, type WebModel } from "./module.js";
 import { bundledFiles, folderFiles, type ServedFiles } from "./served.js";
@@ -17,6 +18,7 @@ export class LocalEngine implements Engine {
   readonly #fetch: LoadOptions["fetch"];
   readonly #indexes: LocalIndexes;
   readonly #handlers: Handlers;
+  readonly #helpers = new Helpers();
   #model: WebModel | undefined;
   #scorer: Promise<WebScorer> | undefined;
   #closed = false;
@@ -52,6 +54,7 @@ export class LocalEngine implements Engine {
     this.#indexes.close();
     free(this.#model);
     this.#model = undefined;
+    this.#helpers.end();
     void this.#scorer?.then(free, () => {});
     this.#scorer = undefined;
   }
@@ -60,15 +63,20 @@ export class LocalEngine implements Engine {
     const [wasm, store] = await Promise.all([module(this.#host, wasmUrl), this.#store(cache, hooks)]);
     const read: Fetch = (url, init) => this.#host.read(url, init, this.#fetch);
     const files = served(request.endpoint, read, bundled, folder);
-    const options = { ...request, ...outside(hooks), fetch: files?.fetch ?? read, store };
+    const notice = (message: string) => hooks.onProgress?.({ stage: "notice", message });
+    const startHelpers = (threads: number | undefined, compiled: WebAssembly.Module) =>
+      this.#helpers.start(this.#host, compiled, threads, notice);
+    const options = { ...request, ...outside(hooks), fetch: files?.fetch ?? read, store, startHelpers };
     let model: WebModel;
     try {
       model = await guarded(() => wasm.load(options));
     } catch (error) {
+      this.#helpers.end();
       throw files?.failed ?? error;
     }
     if (this.#closed) {
       model.free();
+      this.#helpers.end();
       throw new PplxEmbedError("disposed", "the model was disposed of");
     }
     this.#model = model;

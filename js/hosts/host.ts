@@ -37,6 +37,14 @@ export interface ThreadHost {
    * @throws {@link PplxEmbedError} with code `"no-adapter"` if `device` is `"webgpu"` and there is none.
    */
   withGpu<T>(device: LoadOptions["device"], act: () => Promise<T>): Promise<T>;
+  /** How many threads the machine runs at once; 1 if the host does not say. */
+  cores(): number;
+  /**
+   * Starts a worker that helps an engine in this thread.
+   *
+   * @throws {@link PplxEmbedError} with code `"start"`.
+   */
+  startHelper(listener: WorkerListener): EngineWorker;
   /** What the host calls the GPU; empty if it does not say. */
   adapterName(): Promise<string>;
   /**
@@ -90,9 +98,10 @@ export interface WorkerListener {
   failed(why: string): void;
 }
 
-/** A worker that serves an engine. */
+/** A worker: one that serves an engine, or helps it. */
 export interface EngineWorker {
-  post(message: unknown): void;
+  /** Sends a message, and hands over the buffers in `transfer`. */
+  post(message: unknown, transfer?: ArrayBuffer[]): void;
   /** Whether somebody waits for the worker. A process does not end before, and does not wait for an idle worker. */
   waits(busy: boolean): void;
   /** Ends it, which frees its memory, its locks, its downloads and its GPU device. */

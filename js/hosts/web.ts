@@ -2,6 +2,7 @@
 
 import { invalid, PplxEmbedError } from "../errors.js";
 import { type EngineWorker, type Host, OtherOriginError, type WorkerListener } from "./host.js";
+import { startHelper } from "./web/helpers.js";
 import * as opfs from "./web/opfs.js";
 import * as pieces from "./web/pieces.js";
 import { webThread } from "./web/thread.js";
@@ -33,6 +34,7 @@ const places = () => (refused ? [pieces.open, inOpfs] : [inOpfs, pieces.open]);
 
 export const web: Host = {
   ...webThread(places),
+  startHelper,
 
   address(argument, path) {
     throw invalid(argument, String(path), "no path of a file: a page has none");

@@ -10,7 +10,7 @@ import type { LoadOptions } from "../types.js";
 import { Model } from "./model.js";
 
 const OPTIONS = [
-  "device", "weights", "revision", "endpoint", "token", "fetch", "cache", "worker", "wasmUrl", "onProgress", "signal",
+  "device", "threads", "weights", "revision", "endpoint", "token", "fetch", "cache", "worker", "wasmUrl", "onProgress", "signal",
 ] as const;
 
 /**
@@ -61,6 +61,7 @@ export async function load(id: string | URL, options?: LoadOptions): Promise<Mod
     endpoint: files ? PACKAGE : check.address("endpoint", o.endpoint),
     token: check.primitive("token", o.token, "string"),
     device: o.device,
+    threads: check.primitive("threads", o.threads, "number"),
     weights: check.primitive("weights", o.weights, "string"),
     wasmUrl: check.address("wasmUrl", o.wasmUrl),
     // The files of the package are part of the page, which the browser's HTTP cache keeps; those of a folder are here.

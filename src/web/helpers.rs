@@ -57,7 +57,7 @@ pub(super) async fn open(
     let (backend, why) = Backend::open(device, threads, page).await?;
     let (Backend::Cpu(_), Some(start)) = (&backend, start) else { return Ok((backend, why)) };
     let threads = threads.map_or(JsValue::UNDEFINED, JsValue::from);
-    let started = start.call1(&JsValue::UNDEFINED, &threads).map_err(gone)?;
+    let started = start.call2(&JsValue::UNDEFINED, &threads, &wasm_bindgen::module()).map_err(gone)?;
     let started: js_sys::Array = JsFuture::from(Promise::resolve(&started)).await.map_err(gone)?.unchecked_into();
     if started.length() == 0 {
         return Ok((backend, why));

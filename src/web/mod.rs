@@ -56,7 +56,8 @@ pub fn memory_bytes() -> f64 {
 
 /// Loads a model. Options: `id`, and optionally `name` (what the model is called, if that is not its id), `endpoint`,
 /// `revision`, `token`, `weights`, `fetch`, `store` (a `CacheStore` of `js/storage/store.ts`), `device`, `threads`,
-/// `startHelpers` (a function that is given `threads` and gives an array of `HelperLink` of `js/engine/helpers.ts`), `signal`,
+/// `startHelpers` (a function that is given `threads` and the compiled module, and gives an array of `HelperLink` of
+/// `js/engine/helpers.ts`), `signal`,
 /// `onProgress`.
 #[wasm_bindgen]
 pub async fn load(options: JsValue) -> Result<WebModel, JsValue> {

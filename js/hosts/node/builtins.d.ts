@@ -37,6 +37,7 @@ declare module "node:fs/promises" {
 }
 
 declare module "node:os" {
+  export function availableParallelism(): number;
   export function homedir(): string;
   export function hostname(): string;
 }

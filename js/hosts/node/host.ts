@@ -7,6 +7,7 @@ import { Worker } from "node:worker_threads";
 
 import { invalid, PplxEmbedError } from "../../errors.js";
 import type { EngineWorker, Host, WorkerListener } from "../host.js";
+import { startHelper } from "./helpers.js";
 import { releaseAll } from "./locks.js";
 import { rootFolder } from "./root.js";
 import { lockFolders, newOwner, nodeThread, THREAD_DATA, type ThreadData } from "./thread.js";
@@ -17,6 +18,7 @@ const thread = (): ThreadData => (own ??= { owner: newOwner(), root: rootFolder(
 
 export const node: Host = {
   ...nodeThread(thread),
+  startHelper,
 
   address(argument, path) {
     const text = String(path);

@@ -2,6 +2,7 @@
 
 import * as fs from "node:fs";
 import { readFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -35,11 +36,12 @@ export function lockFolders(root: string): string[] {
 }
 
 /** A thread. `given` is asked for when files are first needed. */
-export function nodeThread(given: () => ThreadData): ThreadHost {
+export function nodeThread(given: () => ThreadData): Omit<ThreadHost, "startHelper"> {
   let locks: Locks | undefined;
   const root = () => given().root;
   return {
     withGpu,
+    cores: availableParallelism,
     adapterName,
 
     async wasm(wasmUrl) {

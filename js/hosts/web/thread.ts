@@ -9,8 +9,10 @@ import { lock } from "./locks.js";
 export type Place = (root: string, name: string, create: boolean) => Promise<Files>;
 
 /** A thread of a browser, which keeps files in `places`, the first that works. */
-export function webThread(places: () => Place[]): ThreadHost {
+export function webThread(places: () => Place[]): Omit<ThreadHost, "startHelper"> {
   return {
+    cores: () => globalThis.navigator?.hardwareConcurrency || 1,
+
     async withGpu(device, act) {
       if (device !== "webgpu" || globalThis.navigator?.gpu) return act();
       const why =

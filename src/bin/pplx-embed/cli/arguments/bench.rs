@@ -31,9 +31,12 @@ pub(crate) struct BenchSearch {
     /// Documents of 300 tokens in 128 dimensions that are scored by MaxSim.
     #[arg(long, default_value_t = 1_000)]
     pub(crate) documents: usize,
-    /// What to run on: gpu, cpu, or auto, which is the GPU if there is one.
+    /// What to run on: gpu, cpu, or auto, which is the GPU if there is a real one.
     #[arg(long, value_parser = Device::from_str, default_value = "auto")]
     pub(crate) device: Device,
+    /// Threads of the processor; by default one for each core.
+    #[arg(long)]
+    pub(crate) threads: Option<u32>,
     /// How long to repeat a case, in seconds.
     #[arg(long, default_value_t = 2.0)]
     pub(crate) seconds: f64,

@@ -34,7 +34,7 @@ pub(crate) fn run(command: &BenchSearch) -> Result<()> {
         }
     }
     let console = Console::new(command.quiet);
-    let backend = pollster::block_on(Backend::open(command.device, &console))?;
+    let (backend, _) = pollster::block_on(Backend::open(command.device, command.threads, &console))?;
     if !command.json {
         print(&format!("device   {}: {}\nmachine  {}\n", backend.name(), backend.adapter().name, machine::name()))?;
     }
