@@ -2,7 +2,7 @@
 
 import { invalid } from "./errors.js";
 import { hasFiles } from "./hosts/runtime.js";
-import type { OnProgress } from "./types.js";
+import type { LoadOptions, OnProgress } from "./types.js";
 
 /** The options, if they are an object that has only the fields in `allowed`. */
 export function options<T extends object>(given: T | undefined, allowed: readonly (keyof T & string)[]): Partial<T> {
@@ -82,5 +82,11 @@ export function strings(name: string, value: string | readonly string[]): readon
   for (let i = 0; i < value.length; i++) {
     if (typeof value[i] !== "string") throw invalid(`${name}[${i}]`, value[i], "a string");
   }
+  return value;
+}
+
+/** @throws {@link PplxEmbedError} with code `"invalid-argument"` for what is no device. */
+export function device(value: LoadOptions["device"]): LoadOptions["device"] {
+  if (!["auto", "webgpu", "cpu", undefined].includes(value)) throw invalid("device", value, "auto, webgpu, cpu");
   return value;
 }

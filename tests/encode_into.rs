@@ -3,9 +3,13 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
+#[path = "support/device.rs"]
+mod device;
+
 use std::cell::Cell;
 
 use pollster::block_on;
+use device::device;
 use pplx_embed::backend::{Buffer, Operation};
 use pplx_embed::hub::Folder;
 use pplx_embed::maxsim::{Options, Resident, Scorer, TokenVectors};
@@ -16,7 +20,7 @@ use pplx_embed::{Error, Progress, Watch};
 
 fn load(checkpoint: &str) -> Model {
     let folder = Folder::new(format!("tests/fixtures/checkpoints/{checkpoint}"));
-    block_on(Model::load(&folder, LoadOptions::default(), &())).unwrap()
+    block_on(Model::load(&folder, LoadOptions { device: device(), ..LoadOptions::default() }, &())).unwrap()
 }
 
 /// Texts of every length up to the model's, more than a batch of 4,096 tokens.

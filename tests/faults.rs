@@ -2,9 +2,13 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
+#[path = "support/device.rs"]
+mod device;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use device::device;
 use pplx_embed::hub::Folder;
 use pplx_embed::model::{EmbedOptions, LoadOptions, Model, WeightChoice};
 use pplx_embed::{Error, Watch};
@@ -24,7 +28,7 @@ impl Copy {
     }
 
     fn load(&self, held: WeightChoice, watch: &dyn Watch) -> Result<Model, Error> {
-        let options = LoadOptions { weights: held, ..Default::default() };
+        let options = LoadOptions { weights: held, device: device(), ..Default::default() };
         pollster::block_on(Model::load(&Folder::new(&self.0), options, watch))
     }
 

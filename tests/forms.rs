@@ -17,7 +17,7 @@ const CHECKPOINTS: &str = "tests/fixtures/checkpoints";
 const TEXTS: [&str; 3] = ["When does the library open?", "", "Ünïcödé, 漢字 and a few more words than before"];
 
 fn load(folder: &Path, weights: WeightChoice, memory: Option<u64>) -> Model {
-    let options = LoadOptions { weights, memory, ..LoadOptions::default() };
+    let options = LoadOptions { weights, memory, device: support::device(), ..LoadOptions::default() };
     pollster::block_on(Model::load(&Folder::new(folder), options, &())).unwrap()
 }
 

@@ -73,7 +73,7 @@ fn vectors_have_the_same_bits_with_any_number_of_threads_and_helpers() {
     for weights in [WeightChoice::Auto, WeightChoice::Q8] {
         let vectors = |open: &dyn Fn() -> Backend| {
             let options = LoadOptions { weights, ..LoadOptions::default() };
-            let open = async || Ok((open(), String::new()));
+            let open = async |_| Ok((open(), String::new()));
             let model = block_on(Model::load_on(&folder, open, options, &())).unwrap();
             block_on(model.embed(&texts, EmbedOptions::default(), &())).unwrap().data
         };
@@ -94,7 +94,7 @@ impl Link for Gone {
     fn send(&self, _: Vec<u8>) {}
 
     fn receive(&self) -> Answer<'_> {
-        Box::pin(async { Err(Error::Gpu { message: "a worker thread failed: killed".into() }) })
+        Box::pin(async { Err(Error::DeviceLost { message: "a worker thread failed: killed".into() }) })
     }
 }
 
@@ -102,7 +102,7 @@ impl Link for Gone {
 fn a_helper_that_is_gone_fails_the_load_and_what_it_says_is_passed_on() {
     let backend = Backend::cpu_with_helpers(vec![Box::new(Gone)]);
     let error = block_on(backend.flush_writes()).unwrap_err();
-    assert!(error.code() == "gpu" && error.to_string().contains("killed"), "{error}");
+    assert!(error.code() == "device-lost" && error.to_string().contains("killed"), "{error}");
 
     let mut helper = Helper::default();
     // A row of a weight that it does not have, which wants no answer, fails what does.

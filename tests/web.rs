@@ -9,7 +9,7 @@ mod support;
 use std::cell::Cell;
 
 use pplx_embed::backend::probe::{self, Probe};
-use pplx_embed::backend::{Backend, Heads, Operation, shaders};
+use pplx_embed::backend::{Backend, Device, Heads, Operation, shaders};
 use pplx_embed::hub::{ByteStream, NoDerivedFile, Source};
 use pplx_embed::maxsim::Scorer;
 use pplx_embed::model::{LoadOptions, Model};
@@ -199,12 +199,12 @@ struct Fixture {
 }
 
 impl Fixture {
-    async fn load(&self) -> Model {
-        Model::load(&self.files, LoadOptions::default(), &()).await.unwrap()
+    async fn load(&self, device: Device) -> Model {
+        Model::load(&self.files, LoadOptions { device, ..LoadOptions::default() }, &()).await.unwrap()
     }
 
-    async fn equals_transformers(&self) {
-        support::vectors_equal_transformers(&self.load().await, self.json, self.tensors).await;
+    async fn equals_transformers(&self, device: Device) {
+        support::vectors_equal_transformers(&self.load(device).await, self.json, self.tensors).await;
     }
 }
 
@@ -259,35 +259,28 @@ const CAUSAL: Fixture = fixture!(
 );
 
 #[wasm_bindgen_test]
-async fn f32_with_grouped_heads_equals_transformers() {
-    F32.equals_transformers().await;
+async fn every_model_equals_transformers_on_the_processor() {
+    for fixture in [F32, BF16_SHARDED, F16, ODD, CAUSAL] {
+        fixture.equals_transformers(Device::Cpu).await;
+    }
+}
+
+// On SwiftShader the others take minutes, and natively all five are tested.
+#[wasm_bindgen_test]
+async fn a_model_that_looks_both_ways_equals_transformers_on_the_gpu() {
+    ODD.equals_transformers(Device::Gpu).await;
 }
 
 #[wasm_bindgen_test]
-async fn sharded_bf16_equals_transformers() {
-    BF16_SHARDED.equals_transformers().await;
-}
-
-#[wasm_bindgen_test]
-async fn f16_without_grouping_equals_transformers() {
-    F16.equals_transformers().await;
-}
-
-#[wasm_bindgen_test]
-async fn odd_sizes_equal_transformers() {
-    ODD.equals_transformers().await;
-}
-
-#[wasm_bindgen_test]
-async fn a_causal_last_token_model_equals_transformers() {
-    CAUSAL.equals_transformers().await;
+async fn a_causal_last_token_model_equals_transformers_on_the_gpu() {
+    CAUSAL.equals_transformers(Device::Gpu).await;
 }
 
 #[wasm_bindgen_test]
 async fn a_text_has_the_same_bits_alone_and_in_any_batch() {
-    // Of one model with each mask: on SwiftShader the others take minutes, and natively all five are tested.
-    for fixture in [F16, CAUSAL] {
-        support::bits_do_not_depend_on_the_batch(&fixture.load().await, fixture.json).await;
+    // Of one model with each mask.
+    for (fixture, device) in [(F16, Device::Cpu), (CAUSAL, Device::Cpu), (CAUSAL, Device::Gpu)] {
+        support::bits_do_not_depend_on_the_batch(&fixture.load(device).await, fixture.json).await;
     }
 }
 

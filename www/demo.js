@@ -27,8 +27,8 @@ function showFacts(rows) {
   $("info").replaceChildren(...pairs);
 }
 
-function runsOn({ device, adapter }) {
-  if (device === "cpu") return "the processor, because no GPU was found: slower";
+function runsOn({ device, adapter, threads, why }) {
+  if (device === "cpu") return `the processor: ${why}; ${threads === 1 ? "one thread" : `${threads} threads`}`;
   return adapter.software ? "software: right, but slow" : "hardware";
 }
 

@@ -175,6 +175,7 @@ export interface CreateIndexRequest extends IndexRequest {
   kind: string | undefined;
   dtype: string | undefined;
   dimensions: number | undefined;
+  device: LoadOptions["device"];
   memory: number | undefined;
   firstPass: boolean | undefined;
   wasmUrl: string | undefined;
@@ -183,6 +184,7 @@ export interface CreateIndexRequest extends IndexRequest {
 export interface OpenIndexRequest extends IndexRequest {
   /** The name it was saved under, its file, or the address of that. */
   source: string | Blob | FileAddress;
+  device: LoadOptions["device"];
   memory: number | undefined;
   recover: boolean | undefined;
   wasmUrl: string | undefined;

@@ -47,7 +47,7 @@ export class LocalIndexes {
   async #create({ index: number, wasmUrl, ...options }: CreateIndexRequest, hooks: Hooks): Promise<OpenedIndex> {
     const wasm = await module(this.#host, wasmUrl);
     const create = () => guarded(() => (this.#model() ?? wasm).createIndex({ ...options, ...outside(hooks) }));
-    const index = await this.#host.withGpu("auto", create);
+    const index = await this.#host.withGpu(options.device, create);
     return { info: await this.#keep(number, index), ids: [], data: [] };
   }
 
@@ -55,7 +55,7 @@ export class LocalIndexes {
     const wasm = await module(this.#host, wasmUrl);
     const read = (file: Reading) =>
       guarded(() => (this.#model() ?? wasm).openIndex(file, { ...options, ...outside(hooks) }) as Promise<WebIndex>);
-    const index = await this.#host.withGpu("auto", () => {
+    const index = await this.#host.withGpu(options.device, () => {
       if (typeof source === "string") return readSaved(this.#host, source, hooks.signal, read);
       return "address" in source ? readFile(this.#host, source.address, read) : read(new BlobReading(source));
     });

@@ -43,7 +43,6 @@ export async function load(id: string | URL, options?: LoadOptions): Promise<Mod
   const path = check.isPath(id) ? id : undefined;
   if (path === undefined && typeof id !== "string") throw invalid("id", id, "a string");
   const name = typeof id === "string" ? id : id.href;
-  if (!["auto", "webgpu", "cpu", undefined].includes(o.device)) throw invalid("device", o.device, "auto, webgpu, cpu");
   const files = o.endpoint === undefined ? bundled(name) : undefined;
   for (const option of ["revision", "token"] as const) {
     if (files && o[option] !== undefined) {
@@ -60,7 +59,7 @@ export async function load(id: string | URL, options?: LoadOptions): Promise<Mod
     revision: check.primitive("revision", o.revision, "string"),
     endpoint: files ? PACKAGE : check.address("endpoint", o.endpoint),
     token: check.primitive("token", o.token, "string"),
-    device: o.device,
+    device: check.device(o.device),
     threads: check.primitive("threads", o.threads, "number"),
     weights: check.primitive("weights", o.weights, "string"),
     wasmUrl: check.address("wasmUrl", o.wasmUrl),

@@ -7,7 +7,7 @@ import { startEngine } from "../engine/start.js";
 import { aborted, invalid, PplxEmbedError } from "../errors.js";
 import { currentHost } from "../hosts/current.js";
 import { Model } from "../model/model.js";
-import type { IndexInfo, OnProgress } from "../types.js";
+import type { IndexInfo, LoadOptions, OnProgress } from "../types.js";
 import { SearchIndex } from "./search-index.js";
 
 /** Where an index is kept in memory. */
@@ -17,6 +17,8 @@ export interface IndexPlacement {
    * model, the index takes only vectors.
    */
   model?: Model | undefined;
+  /** Without a model: what searches, as for `load`. Default: `"auto"`. */
+  device?: LoadOptions["device"];
   /** How many bytes rows may take on the GPU. More rows stay in main memory. Default: half of what a model may take. */
   memory?: number | undefined;
   /** Without a model: whether the index is in a worker of its own. Default: true where one can be made. */
@@ -59,7 +61,7 @@ export interface OpenIndexOptions extends IndexPlacement {
   recover?: boolean | undefined;
 }
 
-const PLACEMENT = ["model", "memory", "worker", "wasmUrl", "signal", "onProgress"] as const;
+const PLACEMENT = ["model", "device", "memory", "worker", "wasmUrl", "signal", "onProgress"] as const;
 const OPTIONS = [...PLACEMENT, "kind", "dtype", "dimensions", "firstPass"] as const;
 const OPEN_OPTIONS = [...PLACEMENT, "recover"] as const;
 
@@ -132,7 +134,7 @@ function isBlob(value: unknown): value is Blob {
 function modelOf(o: Partial<IndexPlacement>): Model | undefined {
   if (o.model === undefined) return undefined;
   if (!Model.partsOf(o.model)) throw invalid("model", o.model, "a model that load returned");
-  for (const name of ["worker", "wasmUrl"] as const) {
+  for (const name of ["device", "worker", "wasmUrl"] as const) {
     if (o[name] !== undefined) throw invalid(name, o[name], "undefined with a model, whose worker the index is in");
   }
   return o.model;
@@ -142,14 +144,15 @@ function modelOf(o: Partial<IndexPlacement>): Model | undefined {
 async function made<Data, K extends "createIndex" | "openIndex">(
   o: Partial<IndexPlacement>,
   call: K,
-  options: Omit<Request<K>, "index" | "memory" | "wasmUrl">,
+  options: Omit<Request<K>, "index" | "device" | "memory" | "wasmUrl">,
 ): Promise<SearchIndex<Data>> {
   const model = Model.partsOf(modelOf(o));
   const number = next++;
+  const device = check.device(o.device);
   const memory = check.primitive("memory", o.memory, "number");
   const worker = check.primitive("worker", o.worker, "boolean");
   const wasmUrl = check.address("wasmUrl", o.wasmUrl);
-  const request = { ...options, index: number, memory, wasmUrl } as Request<K>;
+  const request = { ...options, index: number, device, memory, wasmUrl } as Request<K>;
   const user = check.signal(o.signal);
   const onProgress = check.listener(o.onProgress);
   if (user?.aborted) throw aborted(user);

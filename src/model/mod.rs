@@ -133,22 +133,22 @@ impl Model {
     /// Any [`Error`] but [`Error::InvalidArgument`].
     pub async fn load(source: &impl Source, options: LoadOptions, watch: &dyn Watch) -> Result<Self> {
         let (device, threads) = (options.device, options.threads);
-        Self::load_on(source, async || Backend::open(device, threads, watch).await, options, watch).await
+        Self::load_on(source, async |_| Backend::open(device, threads, watch).await, options, watch).await
     }
 
-    /// The same on the backend that `open` opens, with the reason why it is that one.
+    /// The same on the backend that `open` opens, given H, with the reason why it is that one.
     ///
     /// # Errors
     /// As [`Model::load`].
     pub async fn load_on(
         source: &impl Source,
-        open: impl AsyncFnOnce() -> Result<(Backend, String)>,
+        open: impl AsyncFnOnce(u32) -> Result<(Backend, String)>,
         options: LoadOptions,
         watch: &dyn Watch,
     ) -> Result<Self> {
         let config = Config::load(source).await?;
         let tokenizer = Tokenizer::load(source, &config).await?;
-        let (backend, why) = open().await?;
+        let (backend, why) = open(config.hidden).await?;
         let memory = options.memory.or_else(|| backend.memory_for_weights());
         let request = WeightRequest { choice: options.weights, memory };
         let (weights, kernels) = Weights::load(source, &config, &backend, request, watch).await?;

@@ -41,10 +41,13 @@ impl Link for WorkerLink {
 
 fn gone(reason: JsValue) -> Error {
     let said = reason.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
-    Error::Gpu { message: said.or_else(|| reason.as_string()).unwrap_or_else(|| "a worker thread failed".into()) }
+    Error::DeviceLost { message: said.or_else(|| reason.as_string()).unwrap_or_else(|| "a worker thread failed".into()) }
 }
 
-/// As [`Backend::open`]; the processor has the helpers that `start` starts.
+/// Dimensions of a layer from which on helpers save more than sending them activations costs.
+const HIDDEN_WORTH_SHARING: u32 = 512;
+
+/// As [`Backend::open`]; the processor has the helpers that `start` starts, by default for a model that is large enough.
 ///
 /// # Errors
 /// As [`Backend::open`], and what `start` throws.
@@ -52,10 +55,14 @@ pub(super) async fn open(
     device: Device,
     threads: Option<u32>,
     start: Option<Function>,
+    hidden: u32,
     page: &Page,
 ) -> Result<(Backend, String)> {
     let (backend, why) = Backend::open(device, threads, page).await?;
     let (Backend::Cpu(_), Some(start)) = (&backend, start) else { return Ok((backend, why)) };
+    if threads.is_none() && hidden < HIDDEN_WORTH_SHARING {
+        return Ok((backend, why));
+    }
     let threads = threads.map_or(JsValue::UNDEFINED, JsValue::from);
     let started = start.call2(&JsValue::UNDEFINED, &threads, &wasm_bindgen::module()).map_err(gone)?;
     let started: js_sys::Array = JsFuture::from(Promise::resolve(&started)).await.map_err(gone)?.unchecked_into();

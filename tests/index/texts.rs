@@ -23,7 +23,7 @@ const SMALL: SegmentSizes = SegmentSizes { max_segment: 16_384, ..corpus::SMALL 
 
 fn load(checkpoint: &str) -> Model {
     let folder = Folder::new(format!("tests/fixtures/checkpoints/{checkpoint}"));
-    block_on(Model::load(&folder, LoadOptions { id: checkpoint.into(), ..LoadOptions::default() }, &())).unwrap()
+    block_on(Model::load(&folder, LoadOptions { id: checkpoint.into(), device: crate::support::device(), ..LoadOptions::default() }, &())).unwrap()
 }
 
 fn late() -> &'static Model {

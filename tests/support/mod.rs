@@ -1,8 +1,10 @@
 //! The oracle fixtures, and what "equal" means. See `fixtures/README.md` for how they were made.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own share")]
 
+mod device;
 pub mod maxsim;
 
+pub use device::device;
 #[cfg(not(target_arch = "wasm32"))]
 use pplx_embed::model::Tokenizer;
 use pplx_embed::model::{Data, EmbedOptions, Model};

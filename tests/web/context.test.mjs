@@ -17,7 +17,7 @@ for (const worker of [true, false]) {
       const got = await page.evaluate(
         async ([documents, worker]) => {
           const { load, plain, failure } = await import("/page.js");
-          const model = await load("context", { endpoint: "/fixtures", worker });
+          const model = await load("context", { device: "webgpu", endpoint: "/fixtures", worker });
           const progress = [];
           const onProgress = (p) => progress.push(p.texts);
           const float32 = (await model.embedContext(documents, { dtype: "float32", onProgress })).map(plain);
@@ -65,7 +65,7 @@ test("token vectors equal sentence-transformers, with the place of each token in
   await browser.visit("/blank.html", async (page) => {
     const got = await page.evaluate(async (texts) => {
       const { load, failure } = await import("/page.js");
-      const model = await load("late-st", { endpoint: "/fixtures" });
+      const model = await load("late-st", { device: "webgpu", endpoint: "/fixtures" });
       const plain = (e) => ({
         data: [...e.data], type: e.data.constructor.name, offsets: [...e.offsets], dim: e.dim, dtype: e.dtype,
         tokens: [...e.tokens], usage: e.usage, scales: e.scales && [...e.scales],

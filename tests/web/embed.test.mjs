@@ -16,7 +16,7 @@ for (const worker of [true, false]) {
       const got = await page.evaluate(
         async ([texts, worker]) => {
           const { load, plain } = await import("/page.js");
-          const model = await load("f32-odd", { endpoint: "/fixtures", worker });
+          const model = await load("f32-odd", { device: "webgpu", endpoint: "/fixtures", worker });
           const int8 = plain(await model.embed(texts));
           const float32 = plain(await model.embed(texts, { dtype: "float32" }));
           const { info } = model;
@@ -36,7 +36,7 @@ for (const worker of [true, false]) {
       const { adapter, kernels, bytes, ...info } = got.info;
       assert.deepEqual(info, {
         id: "f32-odd", revision: "main", kind: "embed", dimensions: 52, maxTokens: 2048, layers: 1, pooling: "mean",
-        defaultDtype: "int8", defaultNormalize: false, device: "webgpu", weights: "f32",
+        defaultDtype: "int8", defaultNormalize: false, device: "webgpu", why: "asked for", threads: 0, weights: "f32",
       });
       assert.deepEqual(adapter, { name: "google swiftshader", backend: "webgpu", software: true });
       assert.ok(kernels.includes("attention.range"), String(kernels));
@@ -61,7 +61,7 @@ test("the processor gives transformers' vectors too, also where there is no WebG
     sameVectors(chunks(got.float32.data, 52), rows("pooled"));
     assert.equal(got.device, "cpu");
     assert.equal(got.adapter.backend, "cpu");
-    assert.ok(got.kernels.includes("matmul.plain.f32"), String(got.kernels));
+    assert.ok(got.kernels.includes("matmul.simd128.f32"), String(got.kernels));
   });
 });
 
@@ -71,7 +71,7 @@ test("forms, dimensions and normalize of a sharded bf16 model", async () => {
   await browser.visit("/blank.html", async (page) => {
     const got = await page.evaluate(async (texts) => {
       const { load, plain } = await import("/page.js");
-      const model = await load("bf16-gqa4-sharded", { endpoint: new URL("/fixtures/", location.href) });
+      const model = await load("bf16-gqa4-sharded", { device: "webgpu", endpoint: new URL("/fixtures/", location.href) });
       const options = {
         binary: { dtype: "binary" },
         ubinary: { dtype: "ubinary" },
@@ -114,7 +114,7 @@ test("a causal model with its own defaults", async () => {
   await browser.visit("/blank.html", async (page) => {
     const got = await page.evaluate(async (texts) => {
       const { load, plain, failure } = await import("/page.js");
-      const model = await load("causal-last-f32", { endpoint: "/fixtures" });
+      const model = await load("causal-last-f32", { device: "webgpu", endpoint: "/fixtures" });
       const own = plain(await model.embed(texts));
       const refused = await failure(model.embed(texts, { dtype: "int8" }));
       await model.dispose();
@@ -132,7 +132,7 @@ test("a text's bits do not depend on its neighbours, and calls keep their order"
   await browser.visit("/blank.html", async (page) => {
     const got = await page.evaluate(async (texts) => {
       const { load } = await import("/page.js");
-      const model = await load("f32-odd", { endpoint: "/fixtures" });
+      const model = await load("f32-odd", { device: "webgpu", endpoint: "/fixtures" });
       const float32 = { dtype: "float32" };
       const bits = (e) => [...new Uint32Array(e.data.buffer.slice(0))];
       const batch = bits(await model.embed(texts, float32));
@@ -157,7 +157,7 @@ test("the empty text is the zero vector, and an over-long one is cut", async () 
   await browser.visit("/blank.html", async (page) => {
     const got = await page.evaluate(async () => {
       const { load, plain } = await import("/page.js");
-      const model = await load("f32-odd", { endpoint: "/fixtures" });
+      const model = await load("f32-odd", { device: "webgpu", endpoint: "/fixtures" });
       const empty = plain(await model.embed(""));
       const long = plain(await model.embed(["short", "of ".repeat(3000)]));
       await model.dispose();
@@ -175,7 +175,7 @@ test("progress only goes forward, and a listener's fault stops nothing", async (
     const { loading, embedding } = await page.evaluate(async () => {
       const { load } = await import("/page.js");
       const loading = [], embedding = [];
-      const model = await load("bf16-gqa4-sharded", { endpoint: "/fixtures", onProgress: (p) => loading.push(p) });
+      const model = await load("bf16-gqa4-sharded", { device: "webgpu", endpoint: "/fixtures", onProgress: (p) => loading.push(p) });
       const texts = Array.from({ length: 700 }, (_, i) => `text ${i}`);
       await model.embed(texts, { onProgress: (p) => embedding.push(p) });
       await model.dispose();
@@ -183,7 +183,7 @@ test("progress only goes forward, and a listener's fault stops nothing", async (
         throw new Error("the listener's fault");
       };
       for (const worker of [true, false]) {
-        const model = await load("f32-odd", { endpoint: "/fixtures", worker, onProgress });
+        const model = await load("f32-odd", { device: "webgpu", endpoint: "/fixtures", worker, onProgress });
         await model.embed("x", { onProgress });
         await model.embed("x");
         await model.dispose();
@@ -241,7 +241,7 @@ test("a fetch of one's own is used, with the token as a header", async () => {
         // As one chunk, and without headers that tell the size.
         return globalThis.fetch(url, init).then(async (r) => new Response(await r.arrayBuffer(), { status: r.status }));
       };
-      const model = await load("f32-odd", { endpoint: "/fixtures", revision: "refs/pr/1", token: "hf_x", fetch });
+      const model = await load("f32-odd", { device: "webgpu", endpoint: "/fixtures", revision: "refs/pr/1", token: "hf_x", fetch });
       const e = await model.embed("a text");
       await model.dispose();
       return { calls, shape: e.shape };

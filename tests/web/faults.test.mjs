@@ -250,13 +250,13 @@ test("every GPU device is destroyed, and the module's memory does not grow", asy
       const memory = async () => (await wasm.default()).memory.buffer.byteLength;
       const sizes = [];
       for (let round = 0; round < 6; round++) {
-        const model = await load("f32-gqa2", { endpoint: "/fixtures", worker: false });
+        const model = await load("f32-gqa2", { endpoint: "/fixtures", device: "webgpu", worker: false });
         await model.embed(["a text", "of ".repeat(200)]);
         await model.dispose();
-        await failure(load("f32-odd", { endpoint: "/fault/short-chunked", worker: false }));
+        await failure(load("f32-odd", { endpoint: "/fault/short-chunked", device: "webgpu", worker: false }));
         const stop = new AbortController();
         const onProgress = (p) => p.stage === "download" && stop.abort();
-        await failure(load("f32-gqa2", { endpoint: "/fixtures", worker: false, signal: stop.signal, onProgress }));
+        await failure(load("f32-gqa2", { endpoint: "/fixtures", device: "webgpu", worker: false, signal: stop.signal, onProgress }));
         sizes.push(await memory());
       }
       for (let i = 0; i < 100 && devices.includes("alive"); i++) await sleep(50);

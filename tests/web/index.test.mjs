@@ -88,7 +88,7 @@ for (const [place, worker, prepare] of [["a worker", true], ["the page's thread"
       await browser.visit("/blank.html", async (page) => {
         await prepare?.(page);
         await page.reload();
-        const create = { dtype, dimensions: DIM, worker };
+        const create = { dtype, dimensions: DIM, worker, ...(!prepare && { device: "webgpu" }) };
         const given = { type, create, items, queries, options: { k: 25 }, more: worker };
         const got = await searchVectors(page, given);
         const { device, bytes, ...info } = got.info;
@@ -166,7 +166,7 @@ for (const [dtype, type, form, kept, rounding = 0, scales] of LATE) {
     const maxsim = (query, item) =>
       chunks(query, DIM).reduce((sum, q) => sum + Math.max(...chunks(kept(item), DIM).map((d) => dot(q, d))), 0);
     await browser.visit("/blank.html", async (page) => {
-      const create = { kind: "late", dtype, dimensions: DIM };
+      const create = { kind: "late", dtype, dimensions: DIM, device: "webgpu" };
       const given = { type, create, items, queries, scales, options: { k: 60 } };
       const got = await searchVectors(page, given);
       const asked = (query) => (scales ? query.map((c) => c * scales) : query);
@@ -265,7 +265,7 @@ test("late texts: the scores of token vectors, and an explanation that points at
   await browser.visit("/blank.html", async (page) => {
     const got = await page.evaluate(async ([texts, asked]) => {
       const { createIndex, failure, load } = await import("/page.js");
-      const model = await load("late-st", { endpoint: "/fixtures" });
+      const model = await load("late-st", { device: "webgpu", endpoint: "/fixtures" });
       const index = await createIndex({ model });
       await index.add(texts.map((text, i) => ({ id: `t${i}`, text })));
       const hits = await index.search(asked);

@@ -74,7 +74,7 @@ declare module "node:worker_threads" {
   }
   export class Worker implements Port {
     constructor(script: URL, options: { workerData: unknown; execArgv?: string[] });
-    postMessage(message: unknown): void;
+    postMessage(message: unknown, transfer?: readonly ArrayBuffer[]): void;
     on(event: "message", listener: (message: unknown) => void): void;
     on(event: "error", listener: (error: unknown) => void): void;
     on(event: "exit", listener: (code: number) => void): void;

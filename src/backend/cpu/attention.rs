@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::CpuRun;
-use super::buffer::{CpuBuffer, floats, floats_mut};
+use super::buffer::{CpuBuffer, floats, floats_mut, resize};
 use super::helpers::{Message, shares};
 use super::simd::{ROWS, Simd};
 use crate::backend::ops::{HeadRows, Heads, Tile};
@@ -120,7 +120,7 @@ impl CpuRun<'_> {
         let per_part = tiles.len().div_ceil(parts).max(1);
         let of_tile = group * ROWS * padded;
         self.products.clear();
-        self.products.resize(own.len() * parts * per_part * of_tile, 0.0);
+        resize(&mut self.products, own.len() * parts * per_part * of_tile)?;
         threads.each(&mut self.products, per_part * of_tile, Scratch::default, |scratch, job, out| {
             let (head, part) = (own.start + job / parts, job % parts);
             let tiles = &tiles[(part * per_part).min(tiles.len())..((part + 1) * per_part).min(tiles.len())];

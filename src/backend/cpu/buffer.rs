@@ -58,6 +58,17 @@ impl CpuBuffer {
     }
 }
 
+/// Changes the length; what is new is zero.
+///
+/// # Errors
+/// [`Error::OutOfMemory`] if there is no room.
+pub(super) fn resize(floats: &mut Vec<f32>, length: usize) -> Result<()> {
+    let room = floats.try_reserve(length.saturating_sub(floats.len()));
+    room.map_err(|e| Error::OutOfMemory { message: format!("{length} floats for products: {e}") })?;
+    floats.resize(length, 0.0);
+    Ok(())
+}
+
 /// The words of a buffer as floats.
 pub(super) fn floats(words: &[u32]) -> &[f32] {
     bytemuck::cast_slice(words)

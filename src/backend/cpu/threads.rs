@@ -29,6 +29,7 @@ impl Threads {
     }
 
     /// Calls `work` with each chunk of `size` elements, its number, and scratch memory that `scratch` makes for a thread.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn each<T: Send, S>(
         &self,
         data: &mut [T],
@@ -36,19 +37,31 @@ impl Threads {
         scratch: impl Fn() -> S + Send + Sync,
         work: impl Fn(&mut S, usize, &mut [T]) + Send + Sync,
     ) {
-        let size = size.max(1);
-        #[cfg(not(target_arch = "wasm32"))]
-        if let Some(pool) = &self.pool
-            && data.len() > size
-        {
-            use rayon::prelude::*;
-            let chunks = data.par_chunks_mut(size).enumerate();
-            pool.install(|| chunks.for_each_init(scratch, |scratch, (i, chunk)| work(scratch, i, chunk)));
-            return;
+        use rayon::prelude::*;
+        match &self.pool {
+            Some(pool) if data.len() > size => {
+                let chunks = data.par_chunks_mut(size.max(1)).enumerate();
+                pool.install(|| chunks.for_each_init(scratch, |scratch, (i, chunk)| work(scratch, i, chunk)));
+            }
+            _ => one_by_one(data, size, scratch(), work),
         }
-        let mut own = scratch();
-        for (i, chunk) in data.chunks_mut(size).enumerate() {
-            work(&mut own, i, chunk);
-        }
+    }
+
+    /// The same in this thread.
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn each<T, S>(
+        &self,
+        data: &mut [T],
+        size: usize,
+        scratch: impl Fn() -> S,
+        work: impl Fn(&mut S, usize, &mut [T]),
+    ) {
+        one_by_one(data, size, scratch(), work);
+    }
+}
+
+fn one_by_one<T, S>(data: &mut [T], size: usize, mut scratch: S, work: impl Fn(&mut S, usize, &mut [T])) {
+    for (i, chunk) in data.chunks_mut(size.max(1)).enumerate() {
+        work(&mut scratch, i, chunk);
     }
 }

@@ -17,15 +17,13 @@ use crate::web::WebModel;
 use crate::web::convert::{boolean, string, thrown, typed, whole};
 use crate::web::page::Page;
 
-/// Makes an index of vectors, on the CPU if there is no GPU. Options: `dimensions`, and optionally `kind`, `dtype`,
-/// `memory` and `firstPass`.
+/// Makes an index of vectors. Options: `dimensions`, and optionally `device`, `kind`, `dtype`, `memory` and `firstPass`.
 #[wasm_bindgen(js_name = createIndex)]
 pub async fn create_index(options: JsValue) -> Result<WebIndex, JsValue> {
     create(None, &options).await.map_err(thrown)
 }
 
-/// Opens a saved index of vectors, on the CPU if there is no GPU. `file` is a `Reading` of `js/hosts/files.ts`.
-/// Options: `memory`, `recover`, `signal`, `onProgress`.
+/// Opens a saved index of vectors. `file` is a `Reading` of `js/hosts/files.ts`. Options: `device`, `memory`, `recover`, `signal`, `onProgress`.
 #[wasm_bindgen(js_name = openIndex)]
 pub async fn open_index(file: JsValue, options: JsValue) -> Result<WebIndex, JsValue> {
     open(None, file, &options).await.map_err(thrown)
@@ -67,7 +65,7 @@ async fn create(model: Option<Rc<Model>>, options: &JsValue) -> Result<WebIndex>
         first_pass: boolean(options, "firstPass")?.unwrap_or(default.first_pass),
         ..default
     };
-    let backend = backend(model.as_deref(), &Page::of(options)?).await?;
+    let backend = backend(model.as_deref(), options, &Page::of(options)?).await?;
     Ok(WebIndex::of(model, &backend, Index::new(backend.clone(), index)?))
 }
 
@@ -77,14 +75,15 @@ async fn open(model: Option<Rc<Model>>, file: JsValue, options: &JsValue) -> Res
     let default = OpenOptions::default();
     let recover = boolean(options, "recover")?.unwrap_or(default.recover);
     let open = OpenOptions { memory: memory(options)?, recover, ..default };
-    let backend = backend(model.as_deref(), &page).await?;
+    let backend = backend(model.as_deref(), options, &page).await?;
     Ok(WebIndex::of(model, &backend, Index::open(backend.clone(), &file, open, &page).await?))
 }
 
-async fn backend(model: Option<&Model>, page: &Page) -> Result<Backend> {
+async fn backend(model: Option<&Model>, options: &JsValue, page: &Page) -> Result<Backend> {
+    let device: Device = string(options, "device")?.map(|name| name.parse()).transpose()?.unwrap_or_default();
     match model {
         Some(model) => Ok(model.backend().clone()),
-        None => Backend::open(Device::Auto, None, page).await.map(|(backend, _)| backend),
+        None => Backend::open(device, None, page).await.map(|(backend, _)| backend),
     }
 }
 

@@ -8,7 +8,7 @@ mod panels;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::buffer::{CpuBuffer, floats, floats_mut};
+use super::buffer::{CpuBuffer, floats, floats_mut, resize};
 use super::helpers::{Message, shares};
 use super::simd::{CodePanel, Codes, ROWS, Simd};
 use super::threads::Threads;
@@ -285,7 +285,7 @@ impl CpuRun<'_> {
         };
         let panels = w.panels.read().unwrap_or_else(PoisonError::into_inner);
         let size = rows.next_multiple_of(ROWS) * width;
-        self.products.resize(layout.panels() * size, 0.0);
+        resize(&mut self.products, layout.panels() * size)?;
         cpu.threads.each(&mut self.products, size, Scratch::default, |scratch, panel, out| {
             w.products(&panels, panel, &input, scratch, out);
             if store == MatmulStore::Swiglu {

@@ -6,7 +6,7 @@
 
 macro_rules! kernels {
     ($(#[$features:meta])?) => {
-        use super::{BLOCK_OF_SUMS, CodePanel, Codes, ROWS};
+        use super::{BLOCK_OF_SUMS, CodePanel, Codes, NEAR_BYTES, ROWS};
 
         /// Outputs of a panel.
         pub(super) const WIDTH: usize = 2 * LANES;
@@ -159,7 +159,7 @@ macro_rules! kernels {
             }
         }
 
-        /// `[ROWS, WIDTH]` products of integers, exact within a block, then scaled and added up block by block.
+        /// `sums` with `[ROWS, WIDTH]` products of integers, exact within a block, then scaled and added up block by block.
         $(#[$features])?
         #[inline]
         fn tile_of_codes(
@@ -167,8 +167,8 @@ macro_rules! kernels {
             groups: &[[[f32; LANES]; 4]],
             pairs: &[[i32; ROWS]],
             scales: &[[[f32; ROWS]; 2]],
+            mut sums: Tile,
         ) -> Tile {
-            let mut sums = zeros();
             let length = panel.len() / groups.len();
             let blocks = panel.chunks_exact(length).zip(pairs.chunks_exact(length)).zip(groups.iter().zip(scales));
             for ((panel, pairs), (group, scale)) in blocks {
@@ -198,10 +198,32 @@ macro_rules! kernels {
         $(#[$features])?
         pub(super) fn products_of_codes(panel: &CodePanel<'_>, x: &Codes, wide: &mut [i16], out: &mut [f32]) {
             widen_panel(panel, wide);
-            let (wide, groups) = (bytemuck::cast_slice(&wide[..panel.codes]), bytemuck::cast_slice(panel.groups));
-            for (tile, out) in x.tiles.iter().zip(out.as_chunks_mut::<{ ROWS * WIDTH }>().0) {
-                put(&tile_of_codes(wide, groups, &tile.pairs, &tile.scales), out);
+            let wide: &[[[i16; 2 * LANES]; 2]] = bytemuck::cast_slice(&wide[..panel.codes]);
+            let groups: &[[[f32; LANES]; 4]] = bytemuck::cast_slice(panel.groups);
+            let length = wide.len() / groups.len();
+            // So many blocks that their codes stay in the first cache while all tiles pass.
+            let step = (NEAR_BYTES / (length * size_of_val(&wide[0]))).max(1);
+            out.fill(0.0);
+            for first in (0..groups.len()).step_by(step) {
+                let blocks = first..groups.len().min(first + step);
+                let pairs = blocks.start * length..blocks.end * length;
+                let (wide, groups) = (&wide[pairs.clone()], &groups[blocks.clone()]);
+                for (tile, out) in x.tiles.iter().zip(out.as_chunks_mut::<{ ROWS * WIDTH }>().0) {
+                    let (pairs, scales) = (&tile.pairs[pairs.clone()], &tile.scales[blocks.clone()]);
+                    put(&tile_of_codes(wide, groups, pairs, scales, get(out)), out);
+                }
             }
+        }
+
+        $(#[$features])?
+        #[inline]
+        fn get(out: &[f32; ROWS * WIDTH]) -> Tile {
+            let out: &[[[f32; LANES]; 2]; ROWS] = bytemuck::must_cast_ref(out);
+            let mut tile = zeros();
+            for row in 0..ROWS {
+                tile[row] = [load(&out[row][0]), load(&out[row][1])];
+            }
+            tile
         }
 
         $(#[$features])?
@@ -213,11 +235,10 @@ macro_rules! kernels {
             }
         }
 
-        /// The products of rows with a panel `[K, WIDTH]` of floats.
+        /// `sums` with the products of rows with a panel `[K, WIDTH]` of floats.
         $(#[$features])?
         #[inline]
-        fn tile_of_floats(panel: &[f32], x: [&[f32]; ROWS]) -> Tile {
-            let mut sums = zeros();
+        fn tile_of_floats(panel: &[f32], x: [&[f32]; ROWS], mut sums: Tile) -> Tile {
             let panel: &[[[f32; LANES]; 2]] = bytemuck::cast_slice(panel);
             let [mut a, mut b, mut c, mut d] = x;
             for panel in panel.chunks(BLOCK_OF_SUMS) {
@@ -248,8 +269,18 @@ macro_rules! kernels {
         $(#[$features])?
         pub(super) fn products_of_floats(panel: &[f32], x: &[f32], out: &mut [f32]) {
             let k = panel.len() / WIDTH;
-            for (first, out) in (0..).step_by(ROWS).zip(out.as_chunks_mut::<{ ROWS * WIDTH }>().0) {
-                put(&tile_of_floats(panel, super::rows_at(x, k, first)), out);
+            // A whole number of blocks of sums, so that the order of the additions is that of one pass.
+            let step = (NEAR_BYTES / (4 * WIDTH)).next_multiple_of(BLOCK_OF_SUMS);
+            out.fill(0.0);
+            for (start, panel) in (0..).step_by(step).zip(panel.chunks(step * WIDTH)) {
+                let end = k.min(start + step);
+                for (first, out) in (0..).step_by(ROWS).zip(out.as_chunks_mut::<{ ROWS * WIDTH }>().0) {
+                    let mut rows = super::rows_at(x, k, first);
+                    for row in &mut rows {
+                        *row = &row[start..end];
+                    }
+                    put(&tile_of_floats(panel, rows, get(out)), out);
+                }
             }
         }
 
@@ -258,7 +289,7 @@ macro_rules! kernels {
         pub(super) fn score(panels: &[f32], x: [&[f32]; ROWS], out: &mut [f32]) {
             let width = out.len() / ROWS;
             for (p, panel) in panels.chunks_exact(x[0].len() * WIDTH).enumerate() {
-                let tile = tile_of_floats(panel, x);
+                let tile = tile_of_floats(panel, x, zeros());
                 for row in 0..ROWS {
                     let out = &mut out[row * width + p * WIDTH..][..WIDTH];
                     out[..LANES].copy_from_slice(&store(tile[row][0]));
@@ -272,7 +303,7 @@ macro_rules! kernels {
         pub(super) fn mix(panels: &[f32], x: [&[f32]; ROWS], factors: [f32; ROWS], out: &mut [f32]) {
             let width = out.len() / ROWS;
             for (p, panel) in panels.chunks_exact(x[0].len() * WIDTH).enumerate() {
-                let tile = tile_of_floats(panel, x);
+                let tile = tile_of_floats(panel, x, zeros());
                 for row in 0..ROWS {
                     let halves = out[row * width + p * WIDTH..][..WIDTH].as_chunks_mut::<LANES>().0;
                     for (out, tile) in halves.iter_mut().zip(tile[row]) {
@@ -313,7 +344,7 @@ macro_rules! kernels {
             for (panel, best) in panels.zip(best.as_chunks_mut::<WIDTH>().0) {
                 let halves: &mut [[f32; LANES]; 2] = bytemuck::must_cast_mut(best);
                 let mut raised = [load(&halves[0]), load(&halves[1])];
-                let tile = tile_of_floats(panel, tokens);
+                let tile = tile_of_floats(panel, tokens, zeros());
                 for row in 0..ROWS {
                     let factor = splat(factors[row]);
                     raised = [max(raised[0], mul(tile[row][0], factor)), max(raised[1], mul(tile[row][1], factor))];

@@ -16,6 +16,9 @@ pub(super) const ROWS: usize = 4;
 /// Terms of a sum of floats that are added up before they join the terms before, which keeps rounding small.
 const BLOCK_OF_SUMS: usize = 128;
 
+/// Bytes of a panel that are read again and again: half of a first cache.
+const NEAR_BYTES: usize = 16 << 10;
+
 /// A kind of vector instructions that this processor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Simd {

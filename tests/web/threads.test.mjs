@@ -1,0 +1,112 @@
+// Threads of the processor in a page that is not isolated: workers that each have a share of the weights.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { start, until } from "./browser.mjs";
+import { chunks, fixture, sameVectors } from "./fixtures.mjs";
+
+let browser;
+before(async () => (browser = await start()));
+after(() => browser.stop());
+
+for (const worker of [true, false]) {
+  test(`any number of threads gives the same bits, ${worker ? "in a worker" : "in the page's thread"}`, async () => {
+    const { texts, rows } = fixture("f32-odd", { short: true });
+    await browser.visit("/blank.html", async (page) => {
+      const got = await page.evaluate(
+        async ([texts, worker]) => {
+          const { load, plain } = await import("/page.js");
+          const results = [];
+          for (const [weights, threads] of [["auto", 1], ["auto", 2], ["auto", 3], ["q8", 1], ["q8", 3]]) {
+            const model = await load("f32-odd", { endpoint: "/fixtures", device: "cpu", weights, threads, worker });
+            const { data } = plain(await model.embed(texts, { dtype: "float32" }));
+            results.push({ weights, threads, data, info: model.info, isolated: crossOriginIsolated });
+            await model.dispose();
+          }
+          return results;
+        },
+        [texts, worker],
+      );
+      sameVectors(chunks(got[0].data, 52), rows("pooled"));
+      for (const { weights, threads, data, info, isolated } of got) {
+        assert.deepEqual([info.device, info.why, info.threads, isolated], ["cpu", "asked for", threads, false]);
+        const alone = got.find((other) => other.weights === weights && other.threads === 1);
+        assert.deepEqual(data, alone.data, `${weights}, ${threads} threads`);
+      }
+      await until(() => page.workers().length === 0, "all workers have ended");
+    });
+  });
+}
+
+test("a number of threads that cannot be is refused, and a small model has one unless more are asked for", async () => {
+  await browser.visit("/blank.html", async (page) => {
+    const { errors, threads } = await page.evaluate(async () => {
+      const { load, failure } = await import("/page.js");
+      const options = { endpoint: "/fixtures", device: "cpu" };
+      const errors = [];
+      for (const threads of [0, 257, 1.5, -1, "2"]) errors.push(await failure(load("f32-odd", { ...options, threads })));
+      const model = await load("f32-odd", options);
+      const { threads } = model.info;
+      await model.dispose();
+      return { errors, threads };
+    });
+    assert.equal(threads, 1);
+    for (const { code, message } of errors) {
+      assert.equal(code, "invalid-argument");
+      assert.match(message, /^threads: /);
+    }
+  });
+});
+
+test("where workers cannot be made one thread does the work, and a notice says so", async () => {
+  const { texts, rows } = fixture("f32-odd", { short: true });
+  await browser.visit("/blank.html", async (page) => {
+    const got = await page.evaluate(async (texts) => {
+      const { load, plain } = await import("/page.js");
+      globalThis.Worker = class {
+        constructor() {
+          throw new DOMException("no workers here", "SecurityError");
+        }
+      };
+      const notices = [];
+      const onProgress = (p) => p.stage === "notice" && notices.push(p.message);
+      const options = { endpoint: "/fixtures", device: "cpu", worker: false, cache: false, threads: 3, onProgress };
+      const model = await load("f32-odd", options);
+      const { data } = plain(await model.embed(texts, { dtype: "float32" }));
+      await model.dispose();
+      return { data, threads: model.info.threads, notices };
+    }, texts);
+    sameVectors(chunks(got.data, 52), rows("pooled"));
+    assert.equal(got.threads, 1);
+    assert.equal(got.notices.length, 1, got.notices.join("; "));
+    assert.match(got.notices[0], /^runs on one thread: .*no workers here/);
+  });
+});
+
+test("a worker that dies in the middle fails the call and those after it, and nothing hangs", async () => {
+  await browser.visit("/blank.html", async (page) => {
+    // The real script, which then ends at a message that is a call to compute.
+    await page.route("**/helper.js", async (route) => {
+      const response = await route.fetch();
+      const dies = `let left = 200;
+        addEventListener("message", () => { if (--left === 0) { globalThis.onmessage = null; setTimeout(() => { throw new Error("killed"); }); } });`;
+      await route.fulfill({ response, body: `${dies}\n${await response.text()}` });
+    });
+    const got = await page.evaluate(async () => {
+      const { load, failure, sleep } = await import("/page.js");
+      const options = { endpoint: "/fixtures", device: "cpu", worker: false, cache: false, threads: 2 };
+      const model = await load("f32-odd", options);
+      const failures = [];
+      for (let i = 0; i < 200 && failures.length === 0; i++) {
+        const failed = await Promise.race([failure(model.embed(["a text"])), sleep(20_000).then(() => ({ code: "hangs" }))]);
+        if (failed.message) failures.push(failed);
+        if (failed.code === "hangs") return [failed];
+      }
+      failures.push(await failure(model.embed(["a text"])));
+      await model.dispose();
+      return failures;
+    });
+    assert.deepEqual(got.map((failed) => failed.code), ["device-lost", "device-lost"]);
+    for (const { message } of got) assert.match(message, /a worker thread failed: .*killed/);
+  });
+});
