@@ -20,6 +20,7 @@ done
 [ -e target/large/long/expected.safetensors ] || "$python" tests/fixtures/make_long.py --out target/large/long
 
 # One at a time: the 4b model alone fills half the memory of a small machine.
+cargo test --release --test oracle -- --ignored
 cargo test --release --test large -- --ignored --nocapture --test-threads 1
 PROPTEST_CASES=400000 cargo test --release --test fuzz
 PROPTEST_CASES=1000000 cargo test --release --test fuzz_formats

@@ -1,25 +1,24 @@
 #!/usr/bin/env bash
-# Runs the Rust tests on two software GPUs whose feature sets differ: Mesa's lavapipe (f16, subgroups of 8, 128 MiB
-# bindings) and Chromium's SwiftShader (neither f16 nor wide subgroups). On macOS they run on Metal, once.
-# Tests of files and the Hub, and of commands, which only call what other tests compute, run on the first only.
+# Runs the Rust tests. Models run on the processor, as they do for a user whose GPU is software; the tests that a GPU has a
+# part in run again with models on one, and those of kernels on a second software GPU, because the feature sets of the two
+# differ: Mesa's lavapipe (f16, subgroups of 8, 128 MiB bindings) and Chromium's SwiftShader (neither f16 nor wide
+# subgroups). On macOS the GPU is Metal's.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
 
-if [ "$(uname -s)" = Darwin ]; then exec cargo test; fi
+# What reads weights, and everything between texts and vectors.
+MODELS="--test codes --test context --test encode_into --test faults --test formats --test forms --test late"
+KERNELS="--test kernels --test rows --test oracle --test codes --test maxsim"
 
-use_lavapipe
-echo "== lavapipe: $VK_ICD_FILENAMES"
+if [ "$(uname -s)" != Darwin ]; then use_lavapipe; fi
+echo "== the processor, and kernels on ${VK_ICD_FILENAMES:-Metal}"
 cargo test
+echo "== models on ${VK_ICD_FILENAMES:-Metal}"
+# shellcheck disable=SC2086
+PPLX_TEST_DEVICE=gpu cargo test $MODELS
+if [ "$(uname -s)" = Darwin ]; then exit; fi
 use_swiftshader
-echo "== SwiftShader: $VK_ICD_FILENAMES"
-names=()
-for path in tests/*.rs tests/*/main.rs; do
-  name=${path#tests/}
-  name=${name%/main.rs}
-  case ${name%.rs} in
-    cache | cli | config | eval | fuzz* | hub* | quantise | quantize_command | search_command | tokenizer | verify | web) ;;
-    *) names+=(--test "${name%.rs}") ;;
-  esac
-done
-cargo test "${names[@]}"
+echo "== kernels on SwiftShader: $VK_ICD_FILENAMES"
+# shellcheck disable=SC2086
+PPLX_TEST_DEVICE=gpu cargo test $KERNELS

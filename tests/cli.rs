@@ -139,10 +139,21 @@ fn info_names_the_model_the_adapter_and_the_kernels() {
     assert_eq!(info["dimensions"], 128);
     assert_eq!(info["maxTokens"], 32768);
     assert_eq!(info["weights"], "f32");
-    assert_eq!(info["adapter"]["software"], true);
+    // The GPU of tests is software, so that the processor is taken.
+    assert_eq!((&info["device"], &info["adapter"]["software"]), (&serde_json::json!("cpu"), &serde_json::json!(false)));
+    assert!(info["why"].as_str().unwrap().starts_with("the only GPU is software"), "{info}");
+    assert!(info["threads"].as_u64().unwrap() > 0);
+    let result = run(&["info", "--model", MODEL, "--device", "gpu", "--json"], b"");
+    let info: Value = serde_json::from_slice(&result.stdout).unwrap();
+    assert_eq!((&info["device"], &info["adapter"]["software"]), (&serde_json::json!("gpu"), &serde_json::json!(true)));
+    assert_eq!((&info["why"], &info["threads"]), (&serde_json::json!("asked for"), &serde_json::json!(0)));
     assert!(info["kernels"].as_array().unwrap().contains(&serde_json::json!("matmul.register.f32")));
-    let result = run(&["info", "--model", MODEL], b"");
-    assert!(String::from_utf8(result.stdout).unwrap().contains("128 dimensions"));
+    let result = run(&["info", "--model", MODEL, "--threads", "3"], b"");
+    let text = String::from_utf8(result.stdout).unwrap();
+    assert!(text.contains("128 dimensions") && text.contains(", 3 threads): "), "{text}");
+    let result = run(&["info", "--model", MODEL, "--threads", "0"], b"");
+    let message = String::from_utf8(result.stderr).unwrap();
+    assert!(!result.status.success() && message.contains("threads: is 0, allowed are 1 to 256"), "{message}");
 }
 
 /// Everything is there and makes sense; how long it took is not looked at.

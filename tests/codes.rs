@@ -5,8 +5,8 @@
 #[path = "support/device.rs"]
 mod device;
 
-use pollster::block_on;
 use device::device;
+use pollster::block_on;
 use pplx_embed::hub::Folder;
 use pplx_embed::model::{Data, EmbedOptions, LoadOptions, Model};
 use pplx_embed::numbers::Dtype;
@@ -15,7 +15,8 @@ use pplx_embed::reference;
 const TEXTS: [&str; 6] = ["a red bicycle", "the history of the wheel", "", "Émile Zola, 1897.", "東京タワー", "x"];
 
 fn load(folder: &str) -> Model {
-    block_on(Model::load(&Folder::new(folder), LoadOptions { device: device(), ..LoadOptions::default() }, &())).unwrap()
+    block_on(Model::load(&Folder::new(folder), LoadOptions { device: device(), ..LoadOptions::default() }, &()))
+        .unwrap()
 }
 
 fn options(dtype: Dtype, dimensions: usize) -> EmbedOptions {

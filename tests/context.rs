@@ -34,7 +34,12 @@ struct Document {
 }
 
 fn load(folder: &str) -> Model {
-    pollster::block_on(Model::load(&Folder::new(folder), LoadOptions { device: support::device(), ..LoadOptions::default() }, &())).unwrap()
+    pollster::block_on(Model::load(
+        &Folder::new(folder),
+        LoadOptions { device: support::device(), ..LoadOptions::default() },
+        &(),
+    ))
+    .unwrap()
 }
 
 fn expected() -> (Vec<Document>, Vec<u8>) {
@@ -146,7 +151,11 @@ fn the_separator_can_be_the_token_that_ends_a_text() {
     assert_eq!(model.tokenizer().separator().unwrap().id, SEPARATOR);
     for (change, code) in [(serde_json::json!("no such token"), "invalid-tokenizer"), (3.into(), "invalid-config")] {
         copy.edit("tokenizer_config.json", |c| c["sep_token"] = change);
-        let result = pollster::block_on(Model::load(&Folder::new(copy.path()), LoadOptions { device: support::device(), ..LoadOptions::default() }, &()));
+        let result = pollster::block_on(Model::load(
+            &Folder::new(copy.path()),
+            LoadOptions { device: support::device(), ..LoadOptions::default() },
+            &(),
+        ));
         assert_eq!(result.err().unwrap().code(), code);
     }
 }

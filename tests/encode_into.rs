@@ -8,8 +8,8 @@ mod device;
 
 use std::cell::Cell;
 
-use pollster::block_on;
 use device::device;
+use pollster::block_on;
 use pplx_embed::backend::{Buffer, Operation};
 use pplx_embed::hub::Folder;
 use pplx_embed::maxsim::{Options, Resident, Scorer, TokenVectors};

@@ -383,7 +383,12 @@ fn embeddings_of_quantised_checkpoints_equal_transformers_on_the_dequantised_wei
     for name in FAMILIES {
         let base = Folder::new("tests/fixtures/checkpoints/f32-gqa2");
         let source = Overlay(Folder::new(format!("{MODELS}/{name}")), base);
-        let model = pollster::block_on(Model::load(&source, LoadOptions { device: support::device(), ..LoadOptions::default() }, &())).unwrap();
+        let model = pollster::block_on(Model::load(
+            &source,
+            LoadOptions { device: support::device(), ..LoadOptions::default() },
+            &(),
+        ))
+        .unwrap();
         let options = EmbedOptions { dtype: Some(Dtype::Float32), normalize: Some(false), dimensions: None };
         let got = pollster::block_on(model.embed(&texts, options, &())).unwrap();
         let Data::Float32(got) = got.data else { panic!("not float32") };

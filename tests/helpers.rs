@@ -2,8 +2,6 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
-mod support;
-
 use std::collections::VecDeque;
 use std::sync::Mutex;
 

@@ -16,9 +16,13 @@ const Q4_IN_8: MatrixFormat = MatrixFormat::Q4 { group: 8 };
 const FORMATS: [MatrixFormat; 5] = [MatrixFormat::F32, MatrixFormat::F16, MatrixFormat::Bf16, Q8_IN_8, Q4_IN_8];
 
 /// One device of each kind for the whole file: opening one takes longer than most tests.
-fn backends() -> &'static [Backend; 2] {
-    static BACKENDS: OnceLock<[Backend; 2]> = OnceLock::new();
-    BACKENDS.get_or_init(|| [block_on(Backend::gpu()).unwrap(), Backend::cpu()])
+fn backends() -> &'static [Backend] {
+    static BACKENDS: OnceLock<Vec<Backend>> = OnceLock::new();
+    BACKENDS.get_or_init(|| {
+        let mut all = Backend::cpus();
+        all.insert(0, block_on(Backend::gpu()).unwrap());
+        all
+    })
 }
 
 /// Runs `test` on each backend with all kernels of an encoder.
@@ -154,7 +158,7 @@ fn a_format_without_kernels_and_a_pair_in_the_place_of_a_matrix_fail() {
 
 #[test]
 fn what_belongs_to_the_other_engine_is_refused() {
-    let [gpu, cpu] = backends();
+    let (gpu, cpu) = (&backends()[0], &backends()[1]);
     let kernels = block_on(gpu.kernels(&[Operation::RmsNorm])).unwrap();
     assert_eq!(cpu.run(&kernels, &()).err().map(|e| e.code()), None, "the processor compiles nothing");
     let own = block_on(cpu.kernels(&[Operation::RmsNorm])).unwrap();

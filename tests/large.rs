@@ -17,7 +17,12 @@ use safetensors::SafeTensors;
 fn check(shape: &str) {
     let folder = format!("target/large/{shape}");
     let start = Instant::now();
-    let model = pollster::block_on(Model::load(&Folder::new(&folder), LoadOptions { device: support::device(), ..LoadOptions::default() }, &())).unwrap();
+    let model = pollster::block_on(Model::load(
+        &Folder::new(&folder),
+        LoadOptions { device: support::device(), ..LoadOptions::default() },
+        &(),
+    ))
+    .unwrap();
     let load_seconds = start.elapsed().as_secs_f64();
 
     let json = std::fs::read(format!("{folder}/expected.json")).unwrap();

@@ -36,7 +36,12 @@ struct Tokens {
 }
 
 fn load(folder: impl Into<std::path::PathBuf>) -> Model {
-    pollster::block_on(Model::load(&Folder::new(folder), LoadOptions { device: support::device(), ..LoadOptions::default() }, &())).unwrap()
+    pollster::block_on(Model::load(
+        &Folder::new(folder),
+        LoadOptions { device: support::device(), ..LoadOptions::default() },
+        &(),
+    ))
+    .unwrap()
 }
 
 fn checkpoint(name: &str) -> Model {
@@ -144,7 +149,8 @@ fn filling_to_at_least_a_length_that_the_words_do_not_see() {
 
 #[test]
 fn weights_as_f16_stay_close() {
-    let options = LoadOptions { weights: pplx_embed::model::WeightChoice::F16, device: support::device(), ..Default::default() };
+    let options =
+        LoadOptions { weights: pplx_embed::model::WeightChoice::F16, device: support::device(), ..Default::default() };
     let folder = Folder::new("tests/fixtures/checkpoints/late-st");
     let model = pollster::block_on(Model::load(&folder, options, &())).unwrap();
     let (texts, tensors) = expected("late-st");
@@ -322,7 +328,11 @@ fn a_broken_repository_names_the_file_and_the_field() {
     for (file, edit, code, word) in edits {
         let copy = Copy::of("late-st");
         copy.edit(file, edit);
-        let result = pollster::block_on(Model::load(&Folder::new(copy.path()), LoadOptions { device: support::device(), ..LoadOptions::default() }, &()));
+        let result = pollster::block_on(Model::load(
+            &Folder::new(copy.path()),
+            LoadOptions { device: support::device(), ..LoadOptions::default() },
+            &(),
+        ));
         let error = result.err().unwrap();
         assert_eq!(error.code(), code, "{error}");
         assert!(error.to_string().contains(word), "{error}");
@@ -333,13 +343,21 @@ fn a_broken_repository_names_the_file_and_the_field() {
         let path = copy.path().join("1_Dense/model.safetensors");
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..cut]).unwrap();
-        let result = pollster::block_on(Model::load(&Folder::new(copy.path()), LoadOptions { device: support::device(), ..LoadOptions::default() }, &()));
+        let result = pollster::block_on(Model::load(
+            &Folder::new(copy.path()),
+            LoadOptions { device: support::device(), ..LoadOptions::default() },
+            &(),
+        ));
         let error = result.err().unwrap();
         assert_eq!(error.code(), "invalid-checkpoint", "{error}");
     }
     // A Dense layer of a model with one vector a text is not taken for a late one.
     let copy = Copy::of("late-pylate");
     copy.edit("config_sentence_transformers.json", |c| *c = serde_json::json!({"prompts": {}}));
-    let result = pollster::block_on(Model::load(&Folder::new(copy.path()), LoadOptions { device: support::device(), ..LoadOptions::default() }, &()));
+    let result = pollster::block_on(Model::load(
+        &Folder::new(copy.path()),
+        LoadOptions { device: support::device(), ..LoadOptions::default() },
+        &(),
+    ));
     assert_eq!(result.err().unwrap().code(), "unsupported");
 }

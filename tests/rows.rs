@@ -16,9 +16,13 @@ const DENSE: [RowFormat; 3] = [RowFormat::Int8, RowFormat::Float32, RowFormat::B
 const PACKED: [RowFormat; 4] = [RowFormat::Float32, RowFormat::Float16, RowFormat::Int8, RowFormat::Binary];
 
 /// One device of each kind for the whole file.
-fn backends() -> &'static [Backend; 2] {
-    static BACKENDS: OnceLock<[Backend; 2]> = OnceLock::new();
-    BACKENDS.get_or_init(|| [block_on(Backend::gpu()).unwrap(), Backend::cpu()])
+fn backends() -> &'static [Backend] {
+    static BACKENDS: OnceLock<Vec<Backend>> = OnceLock::new();
+    BACKENDS.get_or_init(|| {
+        let mut all = Backend::cpus();
+        all.insert(0, block_on(Backend::gpu()).unwrap());
+        all
+    })
 }
 
 fn kernels(backend: &Backend, operation: Operation) -> Kernels {

@@ -7,6 +7,7 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const GUIDE = [
   ["Loading", "loading"],
   ["Node, Deno and Bun", "hosts"],
+  ["The processor", "cpu"],
   ["Model files", "formats"],
   ["Embedding", "embedding"],
   ["Searching", "search"],

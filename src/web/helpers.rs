@@ -41,7 +41,9 @@ impl Link for WorkerLink {
 
 fn gone(reason: JsValue) -> Error {
     let said = reason.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
-    Error::DeviceLost { message: said.or_else(|| reason.as_string()).unwrap_or_else(|| "a worker thread failed".into()) }
+    Error::DeviceLost {
+        message: said.or_else(|| reason.as_string()).unwrap_or_else(|| "a worker thread failed".into()),
+    }
 }
 
 /// Dimensions of a layer from which on helpers save more than sending them activations costs.

@@ -23,7 +23,12 @@ const SMALL: SegmentSizes = SegmentSizes { max_segment: 16_384, ..corpus::SMALL 
 
 fn load(checkpoint: &str) -> Model {
     let folder = Folder::new(format!("tests/fixtures/checkpoints/{checkpoint}"));
-    block_on(Model::load(&folder, LoadOptions { id: checkpoint.into(), device: crate::support::device(), ..LoadOptions::default() }, &())).unwrap()
+    block_on(Model::load(
+        &folder,
+        LoadOptions { id: checkpoint.into(), device: crate::support::device(), ..LoadOptions::default() },
+        &(),
+    ))
+    .unwrap()
 }
 
 fn late() -> &'static Model {
@@ -195,7 +200,7 @@ fn late_rows_that_the_encoder_leaves_on_the_device_are_those_that_went_through_h
     let few = SearchOptions { k: 7, candidates: 30, ..Default::default() };
     for made in late_options() {
         let names = ids(texts.len());
-        let mut host = Index::new(gpu(), made.clone()).unwrap();
+        let mut host = Index::new(model.backend().clone(), made.clone()).unwrap();
         block_on(host.add(&items(&names), vectors, Some(&ranges), AddMode::Add, &())).unwrap();
         let expected = block_on(host.search_texts(model, &TEXTS, few, &())).unwrap();
         let file = |index: &Index| {

@@ -4,6 +4,7 @@
 mod device;
 pub mod maxsim;
 
+#[allow(unused_imports, reason = "each test file uses its own share")]
 pub use device::device;
 #[cfg(not(target_arch = "wasm32"))]
 use pplx_embed::model::Tokenizer;
@@ -106,10 +107,9 @@ fn close(got: &Data, want: &[f32], dimensions: usize, texts: &[Text]) {
     }
 }
 
-/// The texts to try on the model's device: the processor's loops are slow where they are not optimised, as in tests, so it
-/// gets the short ones.
+/// The texts to try on the model's device: a software GPU gets the short ones.
 fn texts_for<'a>(model: &Model, expected: &'a Expected) -> impl Iterator<Item = (usize, &'a Text)> {
-    let longest = if model.info().device == "cpu" { 128 } else { usize::MAX };
+    let longest = if model.info().adapter.software { 128 } else { usize::MAX };
     expected.texts.iter().enumerate().filter(move |(_, text)| text.ids.len() <= longest)
 }
 

@@ -45,6 +45,11 @@ impl Cpu {
         Self { adapter, simd: Simd::detect(), threads: Threads::new(threads), helpers: Helpers::default() }
     }
 
+    /// One for each kind of vector instructions, with a thread for each core.
+    pub(super) fn all() -> Vec<Self> {
+        Simd::all().into_iter().map(|simd| Self { simd, ..Self::new(None) }).collect()
+    }
+
     /// One thread here, and helpers.
     pub(super) fn with_helpers(links: Vec<Box<dyn Link>>) -> Self {
         Self { helpers: Helpers::new(links), ..Self::new(Some(1)) }
@@ -58,9 +63,9 @@ impl Cpu {
         self.helpers.sync().await
     }
 
-    /// Buffers and weights of engines without helpers serve each other.
-    pub(super) fn has_no_helpers(&self) -> bool {
-        self.helpers.count() == 0
+    /// Whether its weights serve the other, too: they lie alike, and no helper has a share of them.
+    pub(super) fn serves(&self, other: &Self) -> bool {
+        self.simd == other.simd && self.helpers.count() + other.helpers.count() == 0
     }
 
     pub(super) fn threads(&self) -> usize {
