@@ -1,6 +1,6 @@
 // The engines: this package's and the rivals'. Each is { name, what, where, threads, isolated?, activations?, weights, run };
 // `weights` says which form of the model it runs for f32, q8 and q4, and `run(settings, weights)` gives what page/timing.js
-// gives. `activations` says where an engine rounds more than weights.
+// gives. `activations` says where an engine rounds more than weights; `only` which cases it runs, `rounds` in how many rounds.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -93,6 +93,9 @@ const transformers = (threads, more = {}) => each(ALL, (form) => ({ file: "model
 const ours = (more = {}) => each(ALL, (form) => ({ model: form, device: "cpu", ...more }));
 const onnx = each(ALL, (form) => `onnx/model${SUFFIX[form]}.onnx`);
 const INT8 = { activations: "int8" };
+/** llama.cpp always rounds activations where weights are quantised. Slow here: the short cases, once. */
+const llama = (threads) => each(ALL, (form) => ({ file: `${form}.gguf`, threads }));
+const BRIEF = { only: ["16", "128"], rounds: 1 };
 
 /** Every engine; those on a GPU only if `gpu`, because on a software GPU a run takes minutes. */
 export function engines({ gpu, cores }) {
@@ -111,6 +114,8 @@ export function engines({ gpu, cores }) {
     inPage("ours-page-isolated", own, most, "ours.js", ours(), shared),
     inPage("transformers.js-threads", "transformers.js", most, "transformersjs.js", transformers(most), shared),
     inPage("ort-web-threads-int8", "onnxruntime-web", most, "ort.js", { q8: { file: "model_int8", threads: most } }, { ...INT8, ...shared }),
+    inPage("wllama-1", "wllama", 1, "wllama.js", llama(1), BRIEF),
+    inPage("wllama-threads", "wllama", most, "wllama.js", llama(most), { ...BRIEF, ...shared }),
     inNode("ours-node", own, most, "ours.js", ours()),
     inNode("transformers.js-node", "transformers.js", most, "transformersjs.js", transformers(most, { device: "cpu" })),
     command("ours-native", own, most, []),

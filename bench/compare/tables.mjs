@@ -60,7 +60,7 @@ function machineLine({ machine, date, commit, dirty, rounds, layers, note, versi
 
 const versionLine = ({ versions }) =>
   `onnxruntime-web ${versions["onnxruntime-web"]}, transformers.js ${versions["@huggingface/transformers"]}, onnxruntime ` +
-  `${versions.onnxruntime}, torch ${versions.torch}, maxsim-cpu ${versions["maxsim-cpu"]}.`;
+  `${versions.onnxruntime}, torch ${versions.torch}, maxsim-cpu ${versions["maxsim-cpu"]}, wllama ${versions["@wllama/wllama"]}.`;
 
 const failures = (rows) =>
   rows.filter(({ error }) => error).map(({ name, weights, error }) =>
