@@ -6,8 +6,9 @@
 //   CASES=16,maxsim    of 16, 128, 512, mixed, maxsim, search, docs; by default all
 //   WEIGHTS=q8         of f32, q8, q4; by default all
 //   ROUNDS=3           how many times each is run
-//   MS=400             how long a case is repeated in a round
-//   TIMEOUT=120        seconds that a run may take
+//   MS=300             how long a case is repeated in a round
+//   TIMEOUT=120        seconds that a run may take (with FULL=1 900)
+//   FULL=1             the model has all 28 layers
 //   GPU=1              WebGPU too (on a software GPU a run takes minutes: raise TIMEOUT)
 //   NAME=machine       the name of the file
 //   NOTE=text          goes into the file
@@ -21,7 +22,7 @@ import { tasks } from "./tasks.mjs";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const { ONLY = "", CASES, WEIGHTS, GPU, FULL, NAME, NOTE } = process.env;
-const [ROUNDS, MS, TIMEOUT] = [["ROUNDS", 3], ["MS", 400], ["TIMEOUT", 120]].map(([name, usual]) => {
+const [ROUNDS, MS, TIMEOUT] = [["ROUNDS", 3], ["MS", 300], ["TIMEOUT", FULL ? 900 : 120]].map(([name, usual]) => {
   const value = Number(process.env[name] || usual);
   if (!(value > 0)) throw new Error(`${name} is ${process.env[name]}, allowed is a number above 0`);
   return value;
@@ -94,8 +95,8 @@ function write() {
   const sizes = compressedSizes(`${ROOT}target/bench/sizes.json`);
   const row = (entry) => {
     const { name, what, where, threads, isolated, activations, form, task, results, error } = entry;
-    const { info } = results[0] ?? {};
-    const known = { device: info?.device, threads: info?.threads ?? threads, kernels: info?.kernels };
+    const { info } = results[0] ?? {}; // this package tells itself what it runs on
+    const known = { device: info?.device, threads: info ? info.threads : threads, kernels: info?.kernels };
     const measured = results.length > 0 && (task ? taskRow(results) : embeddingRow(results, expected, sizes));
     return { name, what, where, task, weights: form, isolated, activations, ...known, ...measured, error };
   };
