@@ -55,7 +55,7 @@ function machineLine({ machine, date, commit, dirty, rounds, layers, note, versi
   const browser = versions.browser ? `Chromium ${versions.browser.split(".")[0]}` : "no browser";
   const state = dirty ? ` with changes` : "";
   return `**${machine.cpu}, ${machine.cores} cores** (${flags}), ${machine.memory_gib} GiB, ${browser}, Node ${versions.node}; ` +
-    `${layers} layers; ${date}, commit ${commit}${state}; ${rounds} rounds.${note ? ` ${note}` : ""}`;
+    `${layers} layers; ${date}, commit ${commit}${state}; ${rounds} ${rounds === 1 ? "round" : "rounds"}.${note ? ` ${note}` : ""}`;
 }
 
 const versionLine = ({ versions }) =>
