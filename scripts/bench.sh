@@ -39,6 +39,6 @@ if [ ! -d $MODEL ]; then
 fi
 if [ -n "${GPU:-}" ] && [ ! -f $MODEL/f32/onnx/separate.onnx ]; then
   echo "bench: the model for WebGPU"
-  $PYTHON $HERE/make_model.py $MODEL --layers $LAYERS --gpu --only-onnx
+  $PYTHON $HERE/make_model.py $MODEL --layers $LAYERS --gpu --only-missing
 fi
 exec node $HERE/run.mjs

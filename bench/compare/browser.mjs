@@ -46,6 +46,7 @@ export async function runInBrowser(job, { models, isolated, gpu, seconds }) {
   try {
     launched = await chromium.launchServer({
       executablePath: executable(), args: gpu ? FLAGS : [], chromiumSandbox: false, headless: true, timeout: 60_000,
+      handleSIGINT: false, // run.mjs does, and first writes what there is
     });
     browser = await chromium.connect(launched.wsEndpoint());
     const page = await browser.newPage();

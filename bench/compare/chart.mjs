@@ -41,9 +41,10 @@ export function speedChart(report) {
     }
     y += HEAD - 12;
   }
-  const { machine, layers } = report ?? { machine: { cpu: "no machine", cores: 0 }, layers: 0 };
   write("Tokens a second in a page, one text of 128 tokens", 24, 32, 'class="title"');
-  write(`${layers} layers of the 0.6B width, ${machine.cpu}, ${machine.cores} cores, headless Chromium`, 24, y + 6);
+  const { machine, layers } = report ?? {};
+  const where = report && `${layers} layers of the 0.6B width, ${machine.cpu}, ${machine.cores} cores, headless Chromium`;
+  write(where ?? "nothing has been measured yet", 24, y + 6);
   const title = "Tokens a second of each engine in a page, for float32, 8-bit and 4-bit weights";
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${Math.ceil(y + 24)}" role="img" aria-label="${title}">
 <style>${STYLE}</style>

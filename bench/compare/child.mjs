@@ -15,10 +15,16 @@ export function output(command, parameters, { seconds, env, cwd, input } = {}) {
     child.once("close", (code, signal) => {
       clearTimeout(timer);
       if (late) reject(new Error(`no result within ${seconds} s`));
-      else if (code !== 0) reject(new Error(`exit ${code ?? signal}: ${(error || out).trim().split("\n").slice(-3).join(" ")}`));
+      else if (code !== 0) reject(new Error(`exit ${code ?? signal}: ${complaint(error || out)}`));
       else resolve(out);
     });
   });
+}
+
+/** The line that says what was wrong: the first that speaks of an error, or else the last. */
+function complaint(text) {
+  const lines = text.trim().split("\n");
+  return (lines.find((line) => /error/i.test(line) && !/^\s+at /.test(line)) ?? lines.at(-1)).trim();
 }
 
 export async function runChild(command, parameters, options) {

@@ -1,6 +1,6 @@
 // The engines: this package's and the rivals'. Each is { name, what, where, threads, isolated?, activations?, weights, run };
 // `weights` says which form of the model it runs for f32, q8 and q4, and `run(settings, weights)` gives what page/timing.js
-// gives. `activations` says where an engine rounds more than weights.
+// gives. `activations` says where an engine rounds more than weights; `only` which cases it runs, `rounds` in how many rounds.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -83,16 +83,22 @@ function command(name, what, threads, parameters, more = {}) {
     const load = { load_ms: 1000 * report.load.openSeconds, first_ms: 1000 * report.load.firstVectorSeconds };
     return { ...load, info: report.info, cases: Object.fromEntries(results), peak_bytes: report.memory.peakBytes };
   }
-  return { name, what, where: "native", threads, ...more, weights: ["f32", "q8", "q4"], run };
+  return { name, what, where: "native", threads, weights: ALL, ...more, run };
 }
 
 const each = (forms, make) => Object.fromEntries(forms.map((form) => [form, make(form)]));
 const ALL = ["f32", "q8", "q4"];
+const QUANTISED = ["q8", "q4"];
 const ort = (threads) => each(ALL, (form) => ({ file: `model${SUFFIX[form]}`, threads }));
 const transformers = (threads, more = {}) => each(ALL, (form) => ({ file: "model", dtype: DTYPE[form], threads, ...more }));
-const ours = (more = {}) => each(ALL, (form) => ({ model: form, device: "cpu", ...more }));
+const ours = (more = {}, forms = ALL) => each(forms, (form) => ({ model: form, device: "cpu", ...more }));
 const onnx = each(ALL, (form) => `onnx/model${SUFFIX[form]}.onnx`);
 const INT8 = { activations: "int8" };
+/** llama.cpp always rounds activations where weights are quantised. Slow here: the short cases, once. */
+const llama = (threads) => each(ALL, (form) => ({ file: `${form}.gguf`, threads }));
+const BRIEF = { only: ["16", "128"], rounds: 1 };
+/** What few will choose is measured less often, so that the whole stays below a quarter of an hour. */
+const SELDOM = { rounds: 2 };
 
 /** Every engine; those on a GPU only if `gpu`, because on a software GPU a run takes minutes. */
 export function engines({ gpu, cores }) {
@@ -106,21 +112,23 @@ export function engines({ gpu, cores }) {
     inPage("transformers.js-1", "transformers.js", 1, "transformersjs.js", transformers(1)),
     inPage("ours-page-1", own, 1, "ours.js", ours({ threads: 1 })),
     inPage("ort-web-1-int8", "onnxruntime-web", 1, "ort.js", { q8: { file: "model_int8", threads: 1 } }, INT8),
-    inPage("ours-page-fast", own, most, "ours.js", ours({ precision: "fast" }), { activations: "fast" }),
+    inPage("ours-page-fast", own, most, "ours.js", ours({ precision: "fast" }, QUANTISED), { activations: "fast" }),
     inPage("ort-web-threads", "onnxruntime-web", most, "ort.js", ort(most), shared),
     inPage("ours-page-isolated", own, most, "ours.js", ours(), shared),
     inPage("transformers.js-threads", "transformers.js", most, "transformersjs.js", transformers(most), shared),
     inPage("ort-web-threads-int8", "onnxruntime-web", most, "ort.js", { q8: { file: "model_int8", threads: most } }, { ...INT8, ...shared }),
+    inPage("wllama-1", "wllama", 1, "wllama.js", llama(1), BRIEF),
+    inPage("wllama-threads", "wllama", most, "wllama.js", llama(most), { ...BRIEF, ...shared }),
     inNode("ours-node", own, most, "ours.js", ours()),
-    inNode("transformers.js-node", "transformers.js", most, "transformersjs.js", transformers(most, { device: "cpu" })),
+    inNode("transformers.js-node", "transformers.js", most, "transformersjs.js", transformers(most, { device: "cpu" }), SELDOM),
     command("ours-native", own, most, []),
     command("ours-native-1", own, 1, ["--threads", "1"]),
-    command("ours-native-fast", own, most, ["--precision", "fast"], { activations: "fast" }),
+    command("ours-native-fast", own, most, ["--precision", "fast"], { activations: "fast", weights: QUANTISED }),
     inPython("ort-native", "onnxruntime", "onnxruntime", most, onnx),
-    inPython("ort-native-1", "onnxruntime", "onnxruntime", 1, onnx),
+    inPython("ort-native-1", "onnxruntime", "onnxruntime", 1, onnx, SELDOM),
     inPython("ort-native-int8", "onnxruntime", "onnxruntime", most, { q8: "onnx/native_int8.onnx", q4: "onnx/native_q4.onnx" }, INT8),
     inPython("torch", "torch", "torch", most, { f32: "" }),
-    inPython("torch-1", "torch", "torch", 1, { f32: "" }),
+    inPython("torch-1", "torch", "torch", 1, { f32: "" }, SELDOM),
   ];
   if (!gpu) return list;
   const separate = (more) => each(ALL, (form) => ({ file: `separate${SUFFIX[form]}`, ...more }));

@@ -4,6 +4,7 @@
 
 OUT/f32/            a Hugging Face folder: config, tokenizer, float32 safetensors
 OUT/f32/onnx/       the same weights as ONNX files (onnx_graph.py says which)
+OUT/f32/gguf/       and as GGUF files
 OUT/cases.json      texts of 16, 128 and 512 tokens, eight of mixed length, their ids, and the mean of the final hidden
                     states of each by Hugging Face transformers in float32
 
@@ -22,6 +23,7 @@ FIXTURES = Path(__file__).parents[2] / "tests" / "fixtures"
 sys.path.insert(0, str(FIXTURES))
 
 import common  # noqa: E402
+from gguf_model import KINDS, write_gguf  # noqa: E402
 from make_large import TOKENIZER, random_tensor, write_weights  # noqa: E402
 from onnx_graph import VARIANTS, write_onnx  # noqa: E402
 from reference import HfEncoder, pool  # noqa: E402
@@ -58,13 +60,13 @@ def main():
     p.add_argument("out", type=Path)
     p.add_argument("--layers", type=int, default=2)
     p.add_argument("--gpu", action="store_true", help="also the ONNX files for software GPUs")
-    p.add_argument("--only-onnx", action="store_true", help="only add ONNX files that are missing")
+    p.add_argument("--only-missing", action="store_true", help="only add ONNX and GGUF files that are missing")
     a = p.parse_args()
 
     spec = json.loads(TOKENIZER.read_text(encoding="utf-8"))
     config = common.make_config(vocab=1024, eos=spec["added_tokens"][0]["id"], layers=a.layers, **SHAPE)
     folder = a.out / "f32"
-    if not a.only_onnx:
+    if not a.only_missing:
         common.write_side_files(folder, config, spec)
         write_weights(folder, config, "F32", 1)
         write_cases(a.out / "cases.json", folder, config)
@@ -72,6 +74,10 @@ def main():
         path = folder / "onnx" / f"{name}.onnx"
         if not path.exists() and (variant.get("fused", True) or a.gpu):
             write_onnx(path, config, random_tensor, **variant)
+    for kind in KINDS:
+        path = folder / "gguf" / f"{kind}.gguf"
+        if not path.exists():
+            write_gguf(path, config, spec, random_tensor, kind)
     print(f"{a.out}: {a.layers} layers of the 0.6B width")
 
 

@@ -6,8 +6,9 @@
 //   CASES=16,maxsim    of 16, 128, 512, mixed, maxsim, search, docs; by default all
 //   WEIGHTS=q8         of f32, q8, q4; by default all
 //   ROUNDS=3           how many times each is run
-//   MS=400             how long a case is repeated in a round
-//   TIMEOUT=120        seconds that a run may take
+//   MS=300             how long a case is repeated in a round
+//   TIMEOUT=120        seconds that a run may take (with FULL=1 900)
+//   FULL=1             the model has all 28 layers
 //   GPU=1              WebGPU too (on a software GPU a run takes minutes: raise TIMEOUT)
 //   NAME=machine       the name of the file
 //   NOTE=text          goes into the file
@@ -21,7 +22,7 @@ import { tasks } from "./tasks.mjs";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const { ONLY = "", CASES, WEIGHTS, GPU, FULL, NAME, NOTE } = process.env;
-const [ROUNDS, MS, TIMEOUT] = [["ROUNDS", 3], ["MS", 400], ["TIMEOUT", 120]].map(([name, usual]) => {
+const [ROUNDS, MS, TIMEOUT] = [["ROUNDS", 3], ["MS", 300], ["TIMEOUT", FULL ? 900 : 120]].map(([name, usual]) => {
   const value = Number(process.env[name] || usual);
   if (!(value > 0)) throw new Error(`${name} is ${process.env[name]}, allowed is a number above 0`);
   return value;
@@ -42,13 +43,14 @@ const cases = wanted.filter((name) => name in expected.cases);
 const forms = choose("WEIGHTS", WEIGHTS, ["f32", "q8", "q4"]);
 const here = machine();
 const path = `${ROOT}bench/results/${NAME || nameOf(here) + (FULL ? "-full" : "")}.json`;
+const casesOf = ({ only = cases }) => cases.filter((name) => only.includes(name));
 const named = ({ name }) => ONLY.split(",").some((text) => name.includes(text));
 
 /** What is to be run in a round: forms first, so that engines on the same form follow one another closely. */
 const plan = [
   ...forms.flatMap((form) =>
     engines({ gpu: GPU, cores: here.cores })
-      .filter((engine) => cases.length > 0 && engine.weights.includes(form) && named(engine))
+      .filter((engine) => casesOf(engine).length > 0 && engine.weights.includes(form) && named(engine))
       .map((engine) => ({ ...engine, form, run: (settings) => engine.run(settings, form) })),
   ),
   ...tasks(here).filter((task) => wanted.includes(task.task) && named(task)),
@@ -56,10 +58,8 @@ const plan = [
 if (plan.length === 0) throw new Error(`no engine has ${ONLY} in its name, or none runs ${WEIGHTS}`);
 
 let stopped = false;
-process.once("SIGINT", () => {
-  stopped = true;
-  console.error("\nstopping: what was measured is written");
-});
+const stop = new Promise((_, reject) => process.once("SIGINT", () => ((stopped = true), reject(new Error("stopped")))));
+stop.catch(() => {});
 
 const settings = { models, cases, expected, ms: MS, most: 20, seconds: TIMEOUT };
 const start = Date.now();
@@ -67,20 +67,21 @@ for (let round = 1; round <= ROUNDS && !stopped; round++) {
   for (const [at, entry] of plan.entries()) {
     if (stopped) break;
     if (entry.error && entry.results.length === 0) continue; // it would fail again
+    if (round > (entry.rounds ?? ROUNDS)) continue;
     const where = `round ${round} of ${ROUNDS}, ${at + 1} of ${plan.length}, ${Math.round((Date.now() - start) / 1000)} s`;
     const what = `${entry.name}${entry.form ? ` ${entry.form}` : ""}`;
     try {
-      const result = await entry.run(settings);
-      if (stopped) break;
+      const result = await Promise.race([entry.run({ ...settings, cases: casesOf(entry) }), stop]);
       entry.results.push(result);
       console.error(`${where}: ${what}: ${brief(result)}`);
     } catch (error) {
       if (stopped) break;
-      entry.error = String(error?.message ?? error).replaceAll(ROOT, "").slice(0, 400);
+      entry.error = String(error?.message ?? error).split("\n")[0].replaceAll(ROOT, "").replace("page.evaluate: ", "").slice(0, 400);
       console.error(`${where}: ${what} FAILED: ${entry.error}`);
     }
   }
 }
+if (stopped) console.error("\nstopped: what was measured is written");
 write();
 console.error(`${path.replace(ROOT, "")} after ${Math.round((Date.now() - start) / 1000)} s`);
 process.exit(0); // a browser that was given up may hold the process
@@ -94,8 +95,8 @@ function write() {
   const sizes = compressedSizes(`${ROOT}target/bench/sizes.json`);
   const row = (entry) => {
     const { name, what, where, threads, isolated, activations, form, task, results, error } = entry;
-    const { info } = results[0] ?? {};
-    const known = { device: info?.device, threads: info?.threads ?? threads, kernels: info?.kernels };
+    const { info } = results[0] ?? {}; // this package tells itself what it runs on
+    const known = { device: info?.device, threads: info ? info.threads : threads, kernels: info?.kernels };
     const measured = results.length > 0 && (task ? taskRow(results) : embeddingRow(results, expected, sizes));
     return { name, what, where, task, weights: form, isolated, activations, ...known, ...measured, error };
   };

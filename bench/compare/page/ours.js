@@ -68,7 +68,9 @@ export async function search({ options: { dist = "/dist/index.js" }, settings })
 /** Indexing this package's documentation with the model that comes with it, and one search. */
 export async function docs({ options: { dist = "/dist/index.js", mini = "/dist/mini.js", origin = "", ...options } }) {
   const [{ load, createIndex }] = await Promise.all([import(dist), import(mini)]);
-  const text = await (await fetch(`${origin}/www/docs.jsonl`)).text();
+  const response = await fetch(`${origin}/www/docs.jsonl`);
+  if (!response.ok) throw new Error("www/docs.jsonl is missing: make web makes it");
+  const text = await response.text();
   const items = text.trim().split("\n").map((line) => JSON.parse(line)).map(({ id, text }) => ({ id, text }));
   let start = performance.now();
   const since = () => performance.now() - start;

@@ -198,9 +198,9 @@ fn row(line: &Value) -> String {
     format!(
         "{:>8} {:>6} {:>7} {:>5} {:>10.1} {:>10.0} {:>18} {:>8.1}",
         line["name"].as_str().unwrap_or_default(),
-        line["texts"],
-        line["tokens"],
-        line["runs"],
+        line["texts"].to_string(),
+        line["tokens"].to_string(),
+        line["runs"].to_string(),
         1000.0 * number(&seconds["median"]),
         number(&line["tokensPerSecond"]),
         format!("{:.0} - {:.0}", rate(&seconds["most"]), rate(&seconds["least"])),

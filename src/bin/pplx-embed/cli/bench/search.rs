@@ -126,7 +126,7 @@ fn row(line: &Value) -> String {
     let milliseconds = |field: &str| 1000.0 * number(&line["seconds"][field]);
     let operations = line["gflops"].as_f64().map_or(String::new(), |rate| format!(", {rate:.1} Gop/s"));
     format!(
-        "{:<42} {:>9.2} ms  ({:.2} to {:.2}, {} runs)  {:.1} GB/s{operations}",
+        "{:<42} {:>9.2} ms  ({:.2} to {:.2}, runs: {})  {:.1} GB/s{operations}",
         line["name"].as_str().unwrap_or_default(),
         milliseconds("median"),
         milliseconds("least"),
