@@ -92,6 +92,8 @@ export interface WorkerListener {
 
 /** A worker that serves an engine. */
 export interface EngineWorker {
+  /** The name of its script. */
+  readonly script: string;
   post(message: unknown): void;
   /** Whether somebody waits for the worker. A process does not end before, and does not wait for an idle worker. */
   waits(busy: boolean): void;

@@ -48,6 +48,7 @@ export const web: Host = {
       failed(event.message);
     };
     return {
+      script: "worker.js",
       post: (message) => worker.postMessage(message),
       waits: () => {},
       end: () => worker.terminate(),
