@@ -35,3 +35,9 @@ for (const name of ["deno", "bun"]) {
     assert.equal(new Set(weights.map(({ path }) => path)).size, weights.length, "each file was asked for once");
   });
 }
+
+test("deno: its own WebGPU, or an error if it finds no adapter", { skip: RUNTIMES.deno.why ?? false }, async (t) => {
+  const { out, err, code } = await run([join(ROOT, "tests/node/gpu.mjs")], { runtime: RUNTIMES.deno });
+  assert.equal(code, 0, err);
+  t.diagnostic(`adapter: ${out.trim()}`);
+});
