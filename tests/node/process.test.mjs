@@ -12,19 +12,19 @@ import { createIndex, load, maxsim } from "pplx-embed-web";
 const MODEL = JSON.stringify(join(CHECKPOINTS, "f32-odd"));
 const unit = "{ data: new Float32Array([1, 0]), dim: 2 }";
 
-/** A script that ends without being told to, sooner than MaxSim's worker, which waits five seconds for another call. */
+/**
+ * A script that ends without being told to, and has nothing left then that keeps a process alive. How long V8 goes on with
+ * compiling the wasm module is its own affair.
+ */
 async function ends(script) {
   const whole = `
     import { createIndex, load, maxsim } from "pplx-embed-web";
     ${script}
-    console.log("done");
-    const end = performance.now();
-    process.on("exit", () => console.log(performance.now() - end));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    console.log("left:", process.getActiveResourcesInfo().filter((name) => /Timeout|Worker|Message/.test(name)).join());
   `;
   const { out, err, code } = await runModule(whole);
-  const [done, ms] = out.trimEnd().split("\n");
-  assert.deepEqual([done, code], ["done", 0], err);
-  assert.ok(Number(ms) < 4000, `the process went on for ${ms} ms`);
+  assert.deepEqual([out.trim(), code], ["left:", 0], err);
 }
 
 test("a process ends after dispose", async () => {

@@ -72,6 +72,7 @@ export const node: Host = {
       end() {
         ended = true;
         void worker.terminate();
+        worker.unref(); // terminate() has the process wait for the thread
       },
     };
   },
