@@ -39,7 +39,7 @@ class Helper implements HelperLink {
         this.#waiting = undefined;
       },
       failed: (why) => {
-        this.#failed = new Error(`a worker thread failed: ${why || "it could not be loaded"}`);
+        this.#failed = new Error(`a worker thread failed: ${why || `${this.#worker.script} could not be loaded`}`);
         settle.reject(this.#failed);
         this.#waiting?.reject(this.#failed);
       },

@@ -27,7 +27,7 @@ export class WorkerEngine implements Engine {
       failed: (why) => {
         const message = this.#answered
           ? `the worker failed: ${why}`
-          : `worker.js could not be loaded: ${why || "check that it is served, and what the CSP allows"}`;
+          : `${this.#worker.script} could not be loaded: ${why || "check that it is served, and what the CSP allows"}`;
         this.#end(new PplxEmbedError(this.#answered ? "internal" : "start", message));
       },
     });

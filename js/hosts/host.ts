@@ -100,6 +100,8 @@ export interface WorkerListener {
 
 /** A worker: one that serves an engine, or helps it. */
 export interface EngineWorker {
+  /** The name of its script. */
+  readonly script: string;
   /** Sends a message, and hands over the buffers in `transfer`. */
   post(message: unknown, transfer?: ArrayBuffer[]): void;
   /** Whether somebody waits for the worker. A process does not end before, and does not wait for an idle worker. */

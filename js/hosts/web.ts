@@ -50,6 +50,7 @@ export const web: Host = {
       failed(event.message);
     };
     return {
+      script: "worker.js",
       post: (message) => worker.postMessage(message),
       waits: () => {},
       end: () => worker.terminate(),

@@ -126,7 +126,7 @@ test("a file that cannot be read is an io error, at once", async () => {
   const refused = await failure(load(broken, { device: "cpu", worker: false }));
   assert.deepEqual([refused.name, refused.code], ["PplxEmbedError", "io"]);
   assert.match(refused.message, /model\.safetensors: ELOOP/);
-  assert.ok(performance.now() - began < 2000, "it was not tried again");
+  assert.ok(performance.now() - began < 7000, "it was not tried again");
 });
 
 test("a folder of links is read, and no name leads out of it", async () => {

@@ -101,7 +101,7 @@ test("a process that is killed leaves no lock, and what it has downloaded is use
   hub.control({ faults: [], log: [] });
   const began = performance.now();
   assert.deepEqual((await loading()).codes, want);
-  assert.ok(performance.now() - began < 5_000, "nobody waited for the dead");
+  assert.ok(performance.now() - began < 60_000, "nobody waited until the dead had been silent for long enough");
   const [{ range }] = asked().filter(({ path }) => path.includes(weights.oid));
   assert.match(range, /^bytes=[2-9]\d{5,}-$/);
   await until(() => locks().length === 0, "no lock is left");

@@ -30,7 +30,7 @@ function installed(scope, program, flags) {
 }
 
 /** Runs a script in another process: what it printed, on both streams, its exit code, and how many milliseconds it took. */
-export function run(args, { runtime = RUNTIMES.node, cwd = ROOT, env = {}, timeout = 60_000, onStart } = {}) {
+export function run(args, { runtime = RUNTIMES.node, cwd = ROOT, env = {}, timeout = 180_000, onStart } = {}) {
   const began = performance.now();
   return new Promise((resolve) => {
     const options = { cwd, env: { ...process.env, ...env }, timeout };
@@ -54,10 +54,11 @@ export async function failure(promise) {
   return { code: "none: it succeeded", message: "" };
 }
 
+/** Waits until `check()` is true. */
 export const until = async (check, what) => {
-  for (let left = 400; left > 0; left--) {
+  for (let left = 2400; left > 0; left--) {
     if (await check()) return;
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
-  throw new Error(`not within 10 seconds: ${what}`);
+  throw new Error(`not within a minute: ${what}`);
 };

@@ -25,6 +25,7 @@ export function startHelper({ received, failed }: WorkerListener): EngineWorker 
     if (!ended) failed(`it ended with code ${code}`);
   });
   return {
+    script: "helper-node.js",
     post: (message, transfer = []) => worker.postMessage(message, transfer),
     waits: (busy) => (busy ? worker.ref() : worker.unref()),
     end() {

@@ -10,11 +10,20 @@ import type { EngineWorker, Host, WorkerListener } from "../host.js";
 import { startHelper } from "./helpers.js";
 import { releaseAll } from "./locks.js";
 import { rootFolder } from "./root.js";
-import { lockFolders, newOwner, nodeThread, THREAD_DATA, type ThreadData } from "./thread.js";
+import { newOwner, nodeThread, THREAD_DATA, type ThreadData } from "./thread.js";
 
 let own: ThreadData | undefined;
 /** This thread. The folder is looked up once, so that what was kept is found again. */
-const thread = (): ThreadData => (own ??= { owner: newOwner(), root: rootFolder() });
+const thread = (): ThreadData => (own ??= { owner: newOwner(), root: knownRoot() });
+
+/** Undefined where it cannot be told: files are then not kept, and whoever asks for one hears why. */
+function knownRoot(): string | undefined {
+  try {
+    return rootFolder();
+  } catch {
+    return undefined;
+  }
+}
 
 export const node: Host = {
   ...nodeThread(thread),
@@ -55,15 +64,17 @@ export const node: Host = {
     worker.on("message", received);
     worker.on("error", (error) => failed(error instanceof Error ? error.message : String(error)));
     worker.on("exit", (code) => {
-      releaseAll(data.owner, lockFolders(data.root));
+      if (data.root !== undefined) releaseAll(data.owner, data.root);
       if (!ended) failed(`it ended with code ${code}`);
     });
     return {
+      script: "worker-node.js",
       post: (message) => worker.postMessage(message),
       waits: (busy) => (busy ? worker.ref() : worker.unref()),
       end() {
         ended = true;
         void worker.terminate();
+        worker.unref(); // terminate() has the process wait for the thread
       },
     };
   },

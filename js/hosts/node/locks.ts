@@ -12,7 +12,7 @@ import process from "node:process";
 
 import type { LockRequest, Release } from "../host.js";
 import { inBackground } from "../runtime.js";
-import { codeOf, inFolder, isMissing, namesIn } from "./files.js";
+import { codeOf, inFolder, isMissing, LOCKS, namesIn } from "./files.js";
 
 /** How often an owner shows that it is alive, and after what silence it counts as gone, in milliseconds. */
 const BEAT = 15_000;
@@ -32,7 +32,7 @@ interface Claim {
 }
 
 const NAME = /^(?:(\d{12})|taking)-([xs])-([0-9a-f]{8})-(\d+)-([0-9a-f]+)-(\d+)$/;
-const MACHINE = machine();
+let machine: string | undefined;
 /** When this process began, in milliseconds since 1970; a claim from before was made by another one with its number. */
 const BEGAN = Date.now() - process.uptime() * 1000;
 
@@ -71,7 +71,7 @@ export class Locks {
 
   /** Makes a claim at the end of the queue. */
   #claim(lock: string, exclusive: boolean): Claim {
-    const rest = `${exclusive ? "x" : "s"}-${MACHINE}-${process.pid}-${this.#owner}-${this.#count++}`;
+    const rest = `${exclusive ? "x" : "s"}-${thisMachine()}-${process.pid}-${this.#owner}-${this.#count++}`;
     const taking = join(lock, `taking-${rest}`);
     touch(taking);
     try {
@@ -79,7 +79,7 @@ export class Locks {
       const file = `${String(place).padStart(12, "0")}-${rest}`;
       touch(join(lock, file));
       this.#hold(join(lock, file));
-      return { file, place, exclusive, machine: MACHINE, pid: process.pid, owner: this.#owner };
+      return { file, place, exclusive, machine: thisMachine(), pid: process.pid, owner: this.#owner };
     } finally {
       fs.rmSync(taking, { force: true });
     }
@@ -110,13 +110,22 @@ export class Locks {
   }
 }
 
-/** Removes every claim of a thread that has ended, in the folders of locks in `folders`. */
-export function releaseAll(owner: string, folders: string[]): void {
-  for (const folder of folders) {
-    for (const name of namesIn(folder)) {
-      const lock = join(folder, name);
-      for (const claim of claimsIn(lock)) if (claim.owner === owner) removeClaim(lock, claim.file);
+/** The folder of the lock `name` of a cache in the folder `root`. */
+export function lockFolder(root: string, cache: string, name: string): string {
+  return join(root, cache, LOCKS, name.replace("/", "-"));
+}
+
+/** Removes every claim of a thread that has ended, in all caches in the folder `root`. */
+export function releaseAll(owner: string, root: string): void {
+  try {
+    for (const cache of namesIn(root)) {
+      for (const name of namesIn(join(root, cache, LOCKS))) {
+        const lock = join(root, cache, LOCKS, name);
+        for (const claim of claimsIn(lock)) if (claim.owner === owner) removeClaim(lock, claim.file);
+      }
     }
+  } catch {
+    // Not allowed to look: the claims count as abandoned after a while.
   }
 }
 
@@ -154,7 +163,7 @@ function isGone(lock: string, claim: Claim): boolean {
   const path = join(lock, claim.file);
   const changed = fs.statSync(path, { throwIfNoEntry: false })?.mtimeMs;
   if (changed === undefined) return true;
-  const here = claim.machine === MACHINE;
+  const here = claim.machine === thisMachine();
   const dead = here && (claim.pid === process.pid ? changed < BEGAN - 1000 : !isRunning(claim.pid));
   if (!dead && Date.now() - changed < SILENCE) return false;
   fs.rmSync(path, { force: true });
@@ -183,14 +192,19 @@ function touch(path: string): void {
 }
 
 /** Eight digits for the processes that see each other's numbers: the machine, and on Linux the container. */
-function machine(): string {
-  let container = "";
-  try {
-    container = fs.readlinkSync("/proc/self/ns/pid");
-  } catch {
-    // Not Linux, or not allowed to look.
-  }
+function thisMachine(): string {
+  if (machine !== undefined) return machine;
   let hash = 0x811c9dc5; // FNV-1a
-  for (const char of `${hostname()} ${container}`) hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 0x01000193);
-  return (hash >>> 0).toString(16).padStart(8, "0");
+  const place = `${allowed(hostname)} ${allowed(() => fs.readlinkSync("/proc/self/ns/pid"))}`;
+  for (const char of place) hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 0x01000193);
+  return (machine = (hash >>> 0).toString(16).padStart(8, "0"));
+}
+
+/** What the system says; nothing if it does not know, or Deno does not let it be asked. */
+function allowed(ask: () => string): string {
+  try {
+    return ask();
+  } catch {
+    return "";
+  }
 }

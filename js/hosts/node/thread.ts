@@ -9,10 +9,11 @@ import { fileURLToPath } from "node:url";
 
 import type { Fetch, ThreadHost } from "../host.js";
 import { adapterName } from "../web/thread.js";
-import { FolderFiles, LOCKS, namesIn, openReading, replace } from "./files.js";
+import { FolderFiles, namesIn, openReading, replace } from "./files.js";
 import { withGpu } from "./gpu.js";
-import { Locks } from "./locks.js";
+import { lockFolder, Locks } from "./locks.js";
 import { readUrl } from "./read.js";
+import { rootFolder } from "./root.js";
 
 /** The name of a worker's `ThreadData` among its `workerData`. */
 export const THREAD_DATA = "pplx-embed-web";
@@ -21,8 +22,8 @@ export const THREAD_DATA = "pplx-embed-web";
 export interface ThreadData {
   /** Hexadecimal digits that no other thread has. */
   owner: string;
-  /** The folder that holds everything this package stores. */
-  root: string;
+  /** The folder that holds everything this package stores, if it is known where that is. */
+  root: string | undefined;
 }
 
 /** A new name for a thread. */
@@ -30,15 +31,10 @@ export function newOwner(): string {
   return crypto.randomUUID().replaceAll("-", "");
 }
 
-/** The folders of locks in a root. */
-export function lockFolders(root: string): string[] {
-  return namesIn(root).map((cache) => join(root, cache, LOCKS));
-}
-
 /** A thread. `given` is asked for when files are first needed. */
 export function nodeThread(given: () => ThreadData): Omit<ThreadHost, "startHelper"> {
   let locks: Locks | undefined;
-  const root = () => given().root;
+  const root = () => given().root ?? rootFolder();
   return {
     withGpu,
     cores: availableParallelism,
@@ -67,7 +63,7 @@ export function nodeThread(given: () => ThreadData): Omit<ThreadHost, "startHelp
 
     lock(cache, name, request) {
       locks ??= new Locks(given().owner);
-      return locks.take(join(root(), cache, LOCKS, name.replace("/", "-")), request);
+      return locks.take(lockFolder(root(), cache, name), request);
     },
 
     async storage() {
@@ -75,7 +71,8 @@ export function nodeThread(given: () => ThreadData): Omit<ThreadHost, "startHelp
       for (const cache of namesIn(root())) {
         for (const [, size] of await new FolderFiles(join(root(), cache)).list()) usage += size;
       }
-      return { quota: usage + (freeBytes(root()) ?? NaN) || undefined, usage, persisted: true };
+      const free = freeBytes(root());
+      return { quota: free === undefined ? undefined : usage + free, usage, persisted: true };
     },
 
     persist() {},

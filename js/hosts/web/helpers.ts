@@ -19,6 +19,7 @@ export function startHelper({ received, failed }: WorkerListener): EngineWorker 
     failed(event.message);
   };
   return {
+    script: "helper.js",
     post: (message, transfer = []) => worker.postMessage(message, transfer),
     waits: () => {},
     end: () => worker.terminate(),
