@@ -88,7 +88,6 @@ function command(name, what, threads, parameters, more = {}) {
 
 const each = (forms, make) => Object.fromEntries(forms.map((form) => [form, make(form)]));
 const ALL = ["f32", "q8", "q4"];
-const QUANTISED = ["q8", "q4"];
 const ort = (threads) => each(ALL, (form) => ({ file: `model${SUFFIX[form]}`, threads }));
 const transformers = (threads, more = {}) => each(ALL, (form) => ({ file: "model", dtype: DTYPE[form], threads, ...more }));
 const ours = (more = {}, forms = ALL) => each(forms, (form) => ({ model: form, device: "cpu", ...more }));
@@ -112,7 +111,6 @@ export function engines({ gpu, cores }) {
     inPage("transformers.js-1", "transformers.js", 1, "transformersjs.js", transformers(1)),
     inPage("ours-page-1", own, 1, "ours.js", ours({ threads: 1 })),
     inPage("ort-web-1-int8", "onnxruntime-web", 1, "ort.js", { q8: { file: "model_int8", threads: 1 } }, INT8),
-    inPage("ours-page-fast", own, most, "ours.js", ours({ precision: "fast" }, QUANTISED), { activations: "fast" }),
     inPage("ort-web-threads", "onnxruntime-web", most, "ort.js", ort(most), shared),
     inPage("ours-page-isolated", own, most, "ours.js", ours(), shared),
     inPage("transformers.js-threads", "transformers.js", most, "transformersjs.js", transformers(most), shared),
@@ -123,7 +121,6 @@ export function engines({ gpu, cores }) {
     inNode("transformers.js-node", "transformers.js", most, "transformersjs.js", transformers(most, { device: "cpu" }), SELDOM),
     command("ours-native", own, most, []),
     command("ours-native-1", own, 1, ["--threads", "1"]),
-    command("ours-native-fast", own, most, ["--precision", "fast"], { activations: "fast", weights: QUANTISED }),
     inPython("ort-native", "onnxruntime", "onnxruntime", most, onnx),
     inPython("ort-native-1", "onnxruntime", "onnxruntime", 1, onnx, SELDOM),
     inPython("ort-native-int8", "onnxruntime", "onnxruntime", most, { q8: "onnx/native_int8.onnx", q4: "onnx/native_q4.onnx" }, INT8),

@@ -18,7 +18,7 @@ export function placeOf({ where, threads, isolated, activations, device }) {
   const parts = [where === "page" ? (isolated ? "isolated page" : "page") : where];
   if (device === "webgpu" || device === "gpu") parts.push("WebGPU");
   else if (threads) parts.push(threads === 1 ? "1 thread" : `${threads} threads`);
-  if (activations) parts.push(activations === "fast" ? '`precision: "fast"`' : `${activations} activations`);
+  if (activations) parts.push(`${activations} activations`);
   return parts.join(", ");
 }
 
