@@ -9,8 +9,7 @@ use crate::error::{Error, Result};
 /// # Errors
 /// [`Error::InvalidArgument`] naming the argument and index.
 pub(super) fn arguments(queries: &TokenVectors<'_>, documents: &Documents<'_>, options: &Options<'_>) -> Result<usize> {
-    queries.check("queries")?;
-    documents.check("documents")?;
+    let peaks = [queries.check("queries")?, documents.check("documents")?];
     if documents.dim() != queries.dim {
         let message = format!("{}, allowed is {}, as the queries have", documents.dim(), queries.dim);
         return Err(Error::argument("documents.dim", message));
@@ -25,7 +24,7 @@ pub(super) fn arguments(queries: &TokenVectors<'_>, documents: &Documents<'_>, o
     if let Some(i) = (0..queries.items()).find(|&i| queries.rows(i).is_empty()) {
         return Err(Error::argument(format!("queries[{i}]"), "has no tokens, allowed is at least one"));
     }
-    magnitude(queries, documents, options.normalize)?;
+    magnitude(queries, peaks, options.normalize)?;
     let Some(pairs) = options.pairs else {
         let scores = query_count.checked_mul(document_count);
         return scores.ok_or_else(|| Error::argument("documents", "make more scores than can be counted"));
@@ -42,8 +41,8 @@ pub(super) fn arguments(queries: &TokenVectors<'_>, documents: &Documents<'_>, o
 }
 
 /// Nothing on the way to a score may leave float32, of which WGSL may assume that it does not happen.
-fn magnitude(queries: &TokenVectors<'_>, documents: &Documents<'_>, normalize: bool) -> Result<()> {
-    let ([q, q_factor], [d, d_factor]) = (queries.peaks(), documents.peak());
+fn magnitude(queries: &TokenVectors<'_>, peaks: [[f64; 2]; 2], normalize: bool) -> Result<()> {
+    let [[q, q_factor], [d, d_factor]] = peaks;
     let longest = (0..queries.items()).map(|i| queries.rows(i).len()).max().unwrap_or(0);
     let (q, d_factor) = if normalize { (1.0, 1.0) } else { (q * q_factor, d_factor.max(1.0)) };
     let highest = q * d * d_factor * queries.dim as f64 * longest.max(1) as f64;

@@ -73,19 +73,12 @@ impl<'a> Documents<'a> {
         }
     }
 
-    /// Checks shapes, and numbers where they can be seen; `name` is what errors call the documents.
-    pub(super) fn check(&self, name: &str) -> Result<()> {
+    /// Checks shapes, and numbers where they can be seen; `name` is what errors call the documents. Gives their largest
+    /// absolute number, and the largest factor it comes with.
+    pub(super) fn check(&self, name: &str) -> Result<[f64; 2]> {
         match self {
             Self::Host(tokens) => tokens.check(name),
-            Self::Device(resident) => resident.check(name),
-        }
-    }
-
-    /// Largest absolute number, and largest factor it comes with.
-    pub(super) fn peak(&self) -> [f64; 2] {
-        match self {
-            Self::Host(tokens) => tokens.peaks(),
-            Self::Device(resident) => [resident.peak, 1.0],
+            Self::Device(resident) => resident.check(name).map(|()| [resident.peak, 1.0]),
         }
     }
 }

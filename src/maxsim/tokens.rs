@@ -46,7 +46,7 @@ impl<'a> TokenVectors<'a> {
     /// # Errors
     /// [`Error::InvalidArgument`] naming the field and index: offsets that do not start with 0, fall, or do not end
     /// with the number of rows; data of another size; a number that is not finite.
-    pub fn check(&self, name: &str) -> Result<()> {
+    pub fn check(&self, name: &str) -> Result<[f64; 2]> {
         let refuse = |field: &str, message: String| Err(Error::argument(format!("{name}{field}"), message));
         if !(1..=MAX_DIM).contains(&self.dim) {
             return refuse(".dim", format!("{}, allowed are 1 to {MAX_DIM}", self.dim));
@@ -70,13 +70,14 @@ impl<'a> TokenVectors<'a> {
             }
         }
         // Finding out whether there is one is much quicker than looking for it.
+        let peaks = self.peaks();
         let bad = match self.data {
-            _ if self.peaks()[0].is_finite() => None,
+            _ if peaks[0].is_finite() => None,
             RowData::Float32(data) => data.iter().position(|v| !v.is_finite()).map(|i| (i, data[i])),
             RowData::Float16(data) => data.iter().position(|v| !v.is_finite()).map(|i| (i, data[i].to_f32())),
             RowData::Int8 { .. } | RowData::Binary(_) => None,
         };
-        let Some((at, value)) = bad else { return Ok(()) };
+        let Some((at, value)) = bad else { return Ok(peaks) };
         let (token, dimension) = (at / self.dim, at % self.dim);
         let item = self.ragged().item_of(token);
         let token = token as u64 - self.offsets[item];
@@ -101,13 +102,8 @@ impl<'a> TokenVectors<'a> {
         number * factor
     }
 
-    /// Largest absolute number that is stored, infinity or NaN if one is not finite, and largest factor it comes with.
+    /// Largest absolute number that is stored, infinite if one is not finite, and largest factor it comes with.
     pub(super) fn peaks(&self) -> [f64; 2] {
-        // Without their signs, floats are ordered as their bits are, with what is not finite at the end.
-        let highest = |values: &[f32]| {
-            let bits = values.iter().fold(0, |m: i32, v| m.max((v.to_bits() & 0x7fff_ffff) as i32));
-            f64::from(f32::from_bits(bits as u32))
-        };
         match self.data {
             RowData::Float32(data) => [highest(data), 1.0],
             RowData::Float16(data) => {
@@ -156,4 +152,24 @@ impl TokenVectors<'_> {
     pub(super) fn factor_of_any(&self, normalize: bool) -> bool {
         normalize || self.data.scales().is_some()
     }
+}
+/// The largest magnitude of some floats; infinite if one is not finite. In lanes, because this reads everything that is
+/// scored.
+fn highest(values: &[f32]) -> f64 {
+    const LANES: usize = 16;
+    const EXPONENT: u32 = 0x7f80_0000;
+    let (mut most, mut faults) = ([0.0f32; LANES], [0u32; LANES]);
+    let (whole, rest) = values.as_chunks::<LANES>();
+    for values in whole {
+        for i in 0..LANES {
+            let magnitude = values[i].abs();
+            most[i] = if magnitude > most[i] { magnitude } else { most[i] };
+            faults[i] |= u32::from(values[i].to_bits() & EXPONENT == EXPONENT);
+        }
+    }
+    let rest_faults = rest.iter().any(|v| !v.is_finite());
+    if rest_faults || faults.iter().any(|&fault| fault != 0) {
+        return f64::INFINITY;
+    }
+    f64::from(most.iter().chain(rest).fold(0.0, |most: f32, v| most.max(v.abs())))
 }

@@ -356,14 +356,18 @@ macro_rules! kernels {
         /// The dot product of int8 rows, `query` widened to 16 bits; both are padded to 16 dimensions with zeros.
         $(#[$features])?
         pub(super) fn dot_codes(query: &[i16], row: &[i8]) -> i32 {
-            let mut sums = [splat_int(0); 2];
+            let mut sums = [splat_int(0); 4];
             let (query, row) = (query.as_chunks::<{ 2 * LANES }>().0, row.as_chunks::<{ 2 * LANES }>().0);
-            for (query, row) in query.chunks(2).zip(row.chunks(2)) {
-                for ((sum, query), row) in sums.iter_mut().zip(query).zip(row) {
-                    *sum = add_int(*sum, dot_pairs(load_pairs(query), widen_codes(row)));
+            let ((query, query_rest), (row, row_rest)) = (query.as_chunks::<4>(), row.as_chunks::<4>());
+            for (query, row) in query.iter().zip(row) {
+                for i in 0..4 {
+                    sums[i] = add_int(sums[i], dot_pairs(load_pairs(&query[i]), widen_codes(&row[i])));
                 }
             }
-            store_int(add_int(sums[0], sums[1])).iter().sum()
+            for (query, row) in query_rest.iter().zip(row_rest) {
+                sums[0] = add_int(sums[0], dot_pairs(load_pairs(query), widen_codes(row)));
+            }
+            store_int(add_int(add_int(sums[0], sums[1]), add_int(sums[2], sums[3]))).iter().sum()
         }
 
         /// The bits in which rows differ.
