@@ -83,7 +83,10 @@ impl Backend {
             Device::Gpu => Ok((Self::gpu().await?, "asked for".into())),
             Device::Auto => match Self::gpu().await {
                 Ok(gpu) if gpu.adapter().software => {
-                    Ok((cpu(), format!("the only GPU is software, {}", gpu.adapter().name)))
+                    // A browser does not say its name to this module.
+                    let name = Some(&gpu.adapter().name).filter(|name| !name.is_empty());
+                    let name = name.map_or(String::new(), |name| format!(", {name}"));
+                    Ok((cpu(), format!("the only GPU is software{name}")))
                 }
                 Ok(gpu) => Ok((gpu, "there is a GPU".into())),
                 Err(error @ Error::NoAdapter { .. }) => {
