@@ -263,7 +263,7 @@ impl Run<'_> {
     pub async fn pump(&mut self) -> Result<()> {
         match self {
             Self::Gpu(run) => run.pump().await,
-            Self::Cpu(run) => run.check_cancelled(),
+            Self::Cpu(run) => run.pause().await,
         }
     }
 
@@ -274,7 +274,7 @@ impl Run<'_> {
     pub async fn flush(&mut self) -> Result<()> {
         match self {
             Self::Gpu(run) => run.flush().await,
-            Self::Cpu(run) => run.check_cancelled(),
+            Self::Cpu(run) => run.pause().await,
         }
     }
 
@@ -285,7 +285,7 @@ impl Run<'_> {
     pub async fn finish(&mut self) -> Result<()> {
         match self {
             Self::Gpu(run) => run.finish().await,
-            Self::Cpu(run) => run.check_cancelled(),
+            Self::Cpu(run) => run.pause().await,
         }
     }
 }

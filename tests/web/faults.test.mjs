@@ -270,6 +270,12 @@ test("every GPU device is destroyed, and the module's memory does not grow", asy
 
 test("without WebGPU or an adapter, \"webgpu\" is refused and \"auto\" takes the processor and says so", async () => {
   await browser.visit("/blank.html", async (page) => {
+    // A worker has a navigator of its own.
+    await page.route("**/dist/worker.js", async (route) => {
+      const response = await route.fetch();
+      const hide = "Object.defineProperty(WorkerNavigator.prototype, 'gpu', { get: () => undefined });";
+      await route.fulfill({ response, body: `${hide}\n${await response.text()}` });
+    });
     const got = await page.evaluate(async () => {
       const { createIndex, failure, load, maxsim } = await import("/page.js");
       const options = { endpoint: "/fixtures", worker: false, device: "webgpu" };
@@ -359,7 +365,7 @@ test("a panic and an unforeseen exception in the module reach the caller", async
       const got = await page.evaluate(
         async ([method, type]) => {
           const { load, failure } = await import("/page.js");
-          const model = await load("f32-odd", { endpoint: "/fixtures", worker: false });
+          const model = await load("f32-odd", { device: "webgpu", endpoint: "/fixtures", worker: false });
           globalThis[type].prototype[method] = () => {
             throw new Error("boom");
           };

@@ -71,7 +71,7 @@ for (const worker of [true, false]) {
         await index.add([{ id: "a", text: "a red bicycle" }, { id: "b", text: "a blue car" }]);
         const state = async () => [index.ids(), await index.search("bicycle"), index.info.bytes];
         const before = await state();
-        const many = Array.from({ length: 300 }, (_, i) => ({ id: `n${i}`, text: `number ${i}: ${"text ".repeat(40)}` }));
+        const many = Array.from({ length: 2000 }, (_, i) => ({ id: `n${i}`, text: `number ${i}: ${"text ".repeat(40)}` }));
         const result = { codes: [] };
         for (const call of ["add", "upsert"]) {
           const stop = new AbortController();

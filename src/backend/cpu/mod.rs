@@ -10,6 +10,8 @@ mod linear;
 mod rows;
 mod simd;
 mod threads;
+#[cfg(target_arch = "wasm32")]
+mod turn;
 mod vectors;
 
 use std::sync::Arc;
@@ -105,6 +107,13 @@ pub struct CpuRun<'a> {
 impl<'a> CpuRun<'a> {
     pub(super) fn new(cpu: &Arc<Cpu>, watch: &'a dyn Watch) -> Self {
         Self { cpu: Arc::clone(cpu), watch, codes: Codes::default(), products: Vec::new() }
+    }
+
+    /// As [`CpuRun::check_cancelled`], after messages had their chance to cancel.
+    pub(super) async fn pause(&self) -> Result<()> {
+        #[cfg(target_arch = "wasm32")]
+        turn::let_messages_in().await;
+        self.check_cancelled()
     }
 
     /// # Errors
