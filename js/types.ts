@@ -80,7 +80,7 @@ export interface LoadOptions {
    */
   device?: "auto" | "webgpu" | "cpu" | undefined;
   /**
-   * How many threads the processor uses, 1 to 256. Default: as many as the machine runs at once, but at most 8. Those
+   * How many threads the processor uses, 1 to 256. Default: half of what the machine runs at once, at most 8. Those
    * beyond the first are workers that each hold a share of the weights, so they need no cross-origin isolation. Vectors
    * have the same bits with any number.
    */

@@ -72,8 +72,8 @@ export class Helpers {
   #all: Helper[] = [];
 
   /**
-   * Starts the helpers of a model that runs on `threads` threads, by default as many as the machine runs at once, but at
-   * most 8. Where workers cannot be made there are none, which `notice` is told.
+   * Starts the helpers of a model that runs on `threads` threads. The default is half of what the machine runs at once,
+   * which is mostly two for each core: on two threads of one core, helpers lost against none. Where workers cannot be made there are none, which `notice` is told.
    */
   async start(
     host: ThreadHost,
@@ -81,7 +81,7 @@ export class Helpers {
     threads: number | undefined,
     notice: (message: string) => void,
   ): Promise<HelperLink[]> {
-    const count = (threads ?? Math.min(host.cores(), DEFAULT_MAX)) - 1;
+    const count = (threads ?? Math.min(host.cores() >> 1, DEFAULT_MAX)) - 1;
     try {
       while (this.#all.length < count) this.#all.push(new Helper(host, module));
       await Promise.all(this.#all.map((helper) => helper.ready));
