@@ -109,22 +109,22 @@ impl Backend {
 
     /// The processor, with a thread for each core.
     pub fn cpu() -> Self {
-        Self::Cpu(Arc::new(Cpu::new(None)))
+        Self::Cpu(Cpu::new(None).shared())
     }
 
     /// The processor, with so many threads.
     pub fn cpu_with_threads(threads: u32) -> Self {
-        Self::Cpu(Arc::new(Cpu::new(Some(threads as usize))))
+        Self::Cpu(Cpu::new(Some(threads as usize)).shared())
     }
 
     /// The processor with each kind of vector instructions that it has, for tests.
     pub fn cpus() -> Vec<Self> {
-        Cpu::all().into_iter().map(|cpu| Self::Cpu(Arc::new(cpu))).collect()
+        Cpu::all().into_iter().map(|cpu| Self::Cpu(cpu.shared())).collect()
     }
 
     /// The processor, with helpers that each have a share of every weight.
     pub fn cpu_with_helpers(links: Vec<Box<dyn Link>>) -> Self {
-        Self::Cpu(Arc::new(Cpu::with_helpers(links)))
+        Self::Cpu(Cpu::with_helpers(links).shared())
     }
 
     /// Whether both are the same device, so that the buffers of one serve the other.

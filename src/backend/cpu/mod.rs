@@ -47,6 +47,12 @@ impl Cpu {
         Self { adapter, simd: Simd::detect(), threads: Threads::new(threads), helpers: Helpers::default() }
     }
 
+    /// Shared by clones of a backend. In a browser helpers belong to one thread, and nothing there has two.
+    #[cfg_attr(target_arch = "wasm32", expect(clippy::arc_with_non_send_sync, reason = "natively it is both"))]
+    pub(super) fn shared(self) -> Arc<Self> {
+        Arc::new(self)
+    }
+
     /// One for each kind of vector instructions, with a thread for each core.
     pub(super) fn all() -> Vec<Self> {
         Simd::all().into_iter().map(|simd| Self { simd, ..Self::new(None) }).collect()

@@ -18,7 +18,7 @@ pub struct Helper {
 
 impl Default for Helper {
     fn default() -> Self {
-        Self { cpu: Arc::new(Cpu::new(Some(1))), weights: HashMap::new(), fault: None }
+        Self { cpu: Cpu::new(Some(1)).shared(), weights: HashMap::new(), fault: None }
     }
 }
 
