@@ -72,8 +72,9 @@ export class Helpers {
   #all: Helper[] = [];
 
   /**
-   * Starts the helpers of a model that runs on `threads` threads. The default is half of what the machine runs at once,
-   * which is mostly two for each core: on two threads of one core, helpers lost against none. Where workers cannot be made there are none, which `notice` is told.
+   * Starts the helpers of a model that runs on `threads` threads. The default is half of what the machine says it
+   * runs at once: where that is two, a helper lost against none with weights of 8 bits (docs/benchmarks.md). Where workers
+   * cannot be made there are none, which `notice` is told.
    */
   async start(
     host: ThreadHost,

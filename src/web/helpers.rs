@@ -46,7 +46,8 @@ fn gone(reason: JsValue) -> Error {
     }
 }
 
-/// Dimensions of a layer from which on helpers save more than sending them activations costs.
+/// Dimensions of a layer from which on there are helpers by default: with 256, sending them activations cost more than it
+/// saved. A guess between that and the 1,024 of the smallest published model.
 const HIDDEN_WORTH_SHARING: u32 = 512;
 
 /// As [`Backend::open`]; the processor has the helpers that `start` starts, by default for a model that is large enough.

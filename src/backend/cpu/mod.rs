@@ -91,9 +91,7 @@ impl Cpu {
     pub(super) fn memory_for_weights(&self) -> Option<u64> {
         super::memory::for_weights(true)
     }
-}
 
-impl Cpu {
     /// `<operation>.<instructions>.<format>`.
     pub(super) fn kernel_name(&self, operation: Operation) -> String {
         let (name, format) = operation.name();

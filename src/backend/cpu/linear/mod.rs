@@ -48,6 +48,16 @@ pub enum MatmulStore {
     Swiglu,
 }
 
+impl MatmulStore {
+    /// The row of `y` that the first row of products goes to.
+    fn first_row(self) -> usize {
+        match self {
+            Self::At(row) => row as usize,
+            Self::Add | Self::Swiglu => 0,
+        }
+    }
+}
+
 /// Memory of a thread that multiplies.
 #[derive(Default)]
 struct Scratch {
@@ -244,7 +254,7 @@ impl CpuRun<'_> {
             answers.push((share, self.cpu.helpers.receive(helper).await));
         }
         own?;
-        let first = if let MatmulStore::At(row) = store { row as usize } else { 0 };
+        let first = store.first_row();
         for (share, products) in answers {
             let products = products?;
             let mut y = y.words_mut();
@@ -296,7 +306,7 @@ impl CpuRun<'_> {
                 scratch.second = second;
             }
         });
-        let first = if let MatmulStore::At(row) = store { row as usize } else { 0 };
+        let first = store.first_row();
         let (mut y, products) = (y.words_mut(), &self.products);
         let y = &mut floats_mut(&mut y)[first * w.n..][..rows * w.n];
         cpu.threads.each(
