@@ -2,8 +2,10 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
+mod support;
+
 use std::cell::RefCell;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pollster::block_on;
 use pplx_embed::backend::Device;
@@ -14,22 +16,19 @@ use pplx_embed::numbers::Dtype;
 use pplx_embed::{Error, Progress, Watch};
 use safetensors::SafeTensors;
 use serde_json::{Map, Value, json};
+use support::Copy;
 
 const FIXTURES: &str = "tests/fixtures";
-const BASE: &str = "tests/fixtures/checkpoints/causal-last-f32";
+const BASE: &str = "causal-last-f32";
 
-/// A copy of the base with some files replaced, which is removed at the end.
-struct Repository(PathBuf);
+/// A copy of the base with some files replaced.
+struct Repository(Copy);
 
 impl Repository {
     fn new(files: &Map<String, Value>) -> Self {
-        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("pplx-settings-{}-{number}", std::process::id()));
-        let repository = Self(folder);
-        repository.copy(Path::new(BASE), &repository.0);
+        let copy = Copy::of(BASE);
         for (name, content) in files {
-            let path = repository.0.join(name);
+            let path = copy.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             match content {
                 Value::Null => std::fs::remove_file(path).unwrap(),
@@ -37,45 +36,27 @@ impl Repository {
                 json => std::fs::write(path, json.to_string()).unwrap(),
             }
         }
-        repository
-    }
-
-    #[expect(clippy::only_used_in_recursion, reason = "a method, so that it is found beside the others")]
-    fn copy(&self, from: &Path, to: &Path) {
-        std::fs::create_dir_all(to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-            let target = to.join(entry.file_name());
-            match entry.file_type().unwrap().is_dir() {
-                true => self.copy(&entry.path(), &target),
-                false => drop(std::fs::copy(entry.path(), target).unwrap()),
-            }
-        }
+        Self(copy)
     }
 
     /// The same with one more file.
     fn with(self, name: &str, bytes: &[u8]) -> Self {
-        std::fs::write(self.0.join(name), bytes).unwrap();
+        std::fs::write(self.0.path().join(name), bytes).unwrap();
         self
     }
 
     fn load(&self, device: Device) -> Result<(Model, Vec<String>), Error> {
         let heard = Heard::default();
         let options = LoadOptions { device, ..LoadOptions::default() };
-        let model = block_on(Model::load(&Folder::new(&self.0), options, &heard))?;
+        let model = block_on(Model::load(&Folder::new(self.0.path()), options, &heard))?;
         Ok((model, heard.0.into_inner()))
     }
 
     fn error(&self) -> Error {
         match self.load(Device::Cpu) {
-            Ok(_) => panic!("{} is loaded", self.0.display()),
+            Ok(_) => panic!("{} is loaded", self.0.path().display()),
             Err(error) => error,
         }
-    }
-}
-
-impl Drop for Repository {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -154,7 +135,7 @@ fn files(name: &str, json: Value) -> Map<String, Value> {
 }
 
 fn base(name: &str) -> Value {
-    serde_json::from_slice(&std::fs::read(format!("{BASE}/{name}")).unwrap()).unwrap()
+    serde_json::from_slice(&std::fs::read(format!("{FIXTURES}/checkpoints/{BASE}/{name}")).unwrap()).unwrap()
 }
 
 /// A file of the base with one key set.

@@ -63,7 +63,10 @@ pub(super) fn parse(config: &Map<String, Value>, notices: &mut Notices) -> Resul
     if let Some(act) = raw.hidden_act.as_deref().filter(|&act| act != "silu" && act != "swish") {
         return Err(Error::unsupported(format!("hidden_act {act}"), "allowed are silu and swish, which is the same"));
     }
-    raw.note_foreign_code(notices);
+    if let Some(class) = raw.foreign_class() {
+        let message = "code of the repository, which is not run: vectors are those of transformers' own qwen3";
+        notices.add(format!("{FILE}: auto_map.AutoModel names {class}, {message}"));
+    }
     let count = |name: &str, value: Option<u64>, most: u64| match value {
         Some(v) if (1..=most).contains(&v) => Ok(v as u32),
         Some(v) => Err(invalid(format!("{name} is {v}, allowed is 1 to {most}"))),
@@ -122,6 +125,7 @@ pub(super) fn parse(config: &Map<String, Value>, notices: &mut Notices) -> Resul
         prompts: Default::default(),
         truncate: None,
         lengths: Default::default(),
+        foreign_class: raw.foreign_class(),
         notices: Vec::new(),
     })
 }
@@ -201,10 +205,8 @@ impl RawConfig {
     }
 
     /// Code of the repository is never run; that of Perplexity's models is built in.
-    fn note_foreign_code(&self, notices: &mut Notices) {
-        if let Some(class) = self.auto_map.as_ref().and_then(AutoMap::class).filter(|_| !self.is_pplx()) {
-            let message = "code of the repository, which is not run: vectors are those of transformers' own qwen3";
-            notices.add(format!("{FILE}: auto_map.AutoModel names {class}, {message}"));
-        }
+    fn foreign_class(&self) -> Option<String> {
+        let class = self.auto_map.as_ref().and_then(AutoMap::class).filter(|_| !self.is_pplx());
+        class.map(String::from)
     }
 }

@@ -1,6 +1,6 @@
 //! Which keys of a repository's configuration files are read, which cannot change a vector, and which must be off. A key in
 //! none of these lists is warned of: nothing that might change a vector is passed over without a word. `docs/settings.md`
-//! is this file as a table, with reasons; a test compares the two.
+//! lists the same keys; a test compares the two.
 
 use serde_json::{Map, Value};
 
@@ -261,5 +261,55 @@ pub(super) fn shortened(value: &Value) -> String {
     match text.char_indices().nth(MAX) {
         Some((at, _)) => format!("{}...", &text[..at]),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The documentation's rows under a heading, by their first cell.
+    fn row<'a>(page: &'a str, heading: &str, label: &str) -> &'a str {
+        let section =
+            page.split("\n## ").flat_map(|part| part.split("\n### ")).find(|s| s.starts_with(&format!("{heading}\n")));
+        let section = section.unwrap_or_else(|| panic!("no section {heading}"));
+        section.lines().find(|line| line.starts_with(&format!("| {label} |"))).unwrap_or("")
+    }
+
+    #[test]
+    fn the_documentation_lists_every_key_with_its_rule() {
+        let page = include_str!("../../../docs/settings.md");
+        let rope = |kind: &str| format!("rope_parameters, rope_scaling with rope_type {kind}");
+        for (heading, keys) in [
+            ("config.json".to_owned(), CONFIG),
+            (rope("default"), ROPE_DEFAULT),
+            (rope("linear"), ROPE_LINEAR),
+            (rope("yarn"), ROPE_YARN),
+            ("sentence_bert_config.json".into(), TRANSFORMER),
+            ("model_args, model_kwargs".into(), MODEL_ARGS),
+            ("tokenizer_args, processor_kwargs".into(), TOKENIZER_ARGS),
+            ("config_sentence_transformers.json".into(), SENTENCE_TRANSFORMER),
+            ("modules.json".into(), MODULE),
+            ("Pooling".into(), POOLING),
+            ("Dense".into(), DENSE),
+            ("Normalize".into(), NORMALIZE),
+            ("MultiVectorMask".into(), MULTI_VECTOR_MASK),
+        ] {
+            let mut listed = 0;
+            for (key, rule) in keys {
+                let (label, values) = match rule {
+                    Used => ("used", &[][..]),
+                    Harmless => ("cannot change a vector", &[][..]),
+                    Only(values) => ("must be off", *values),
+                };
+                let row = row(page, &heading, label);
+                assert!(row.contains(&format!("`{key}`")), "{heading}: {key} is not in the row {label:?}");
+                assert!(values.iter().all(|value| row.contains(&format!("`{value}`"))), "{heading}: values of {key}");
+                listed += 1 + if label == "must be off" { values.len() } else { 0 };
+            }
+            let rows = ["used", "cannot change a vector", "must be off"].map(|label| row(page, &heading, label));
+            let named: usize = rows.iter().map(|row| row.matches('`').count() / 2).sum();
+            assert_eq!(named, listed, "{heading} lists keys that are not known");
+        }
     }
 }

@@ -143,7 +143,9 @@ pub struct Config {
     pub truncate: Option<u32>,
     /// Limits on texts, and whether they are put in lower case.
     pub lengths: Lengths,
-    /// What a user should know of the settings: keys that are not known here.
+    /// The class of the repository's own code, which is not run; `None` for Perplexity's, which is built in.
+    pub foreign_class: Option<String>,
+    /// What a user should know of the settings: keys that are not known here, and code that is not run.
     pub notices: Vec<String>,
 }
 

@@ -16,7 +16,7 @@ use table::Table;
 
 use super::Config;
 use crate::backend::{Backend, Buffer, Kernels, Weight};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hub::Source;
 use crate::meter::Meter;
 use crate::numbers::MatrixFormat;
@@ -83,8 +83,13 @@ impl Weights {
         let stored = shards.locate(&plan, &config.scheme)?;
         if let [first, others @ ..] = &shards.unknown(&plan)[..] {
             let more = if others.is_empty() { String::new() } else { format!(" and {} others", others.len()) };
-            let message = format!("the weights have a tensor {first}{more}, which no part of the model reads");
-            watch.progress(Progress::Notice { message });
+            let unread = format!("the weights have a tensor {first}{more}, which no part of the model reads");
+            // Code and weights of its own: this is another model.
+            if let Some(class) = &config.foreign_class {
+                let message = format!("{unread}; allowed are models that transformers' own qwen3 makes the same of");
+                return Err(Error::unsupported(format!("auto_map.AutoModel {class} in config.json"), message));
+            }
+            watch.progress(Progress::Notice { message: unread });
         }
         watch.progress(Progress::Compile);
         let Room { form, formats, kernels, mut weights } = Room::make(backend, config, &plan, &stored, request).await?;
