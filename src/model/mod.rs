@@ -2,7 +2,9 @@
 
 mod arena;
 mod codes;
+mod byte_pairs;
 mod config;
+mod contents;
 mod context;
 mod embeddings;
 mod encoder;
@@ -17,7 +19,9 @@ use std::ops::Range;
 
 use arena::Arena;
 use async_lock::Mutex;
+pub use byte_pairs::tokenizer_json;
 pub use config::{Config, ModelKind, Pooling};
+pub use contents::explained;
 pub use context::{ContextOptions, LongDocuments};
 pub use embeddings::{Data, EmbedOptions, Embeddings, Usage};
 use encoder::{Encoder, OutputForm, Sequence};
@@ -141,6 +145,18 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub async fn load_on(
+        source: &impl Source,
+        open: impl AsyncFnOnce(u32) -> Result<(Backend, String)>,
+        options: LoadOptions,
+        watch: &dyn Watch,
+    ) -> Result<Self> {
+        match Self::load_files(source, open, options, watch).await {
+            Err(error) => Err(explained(source, error).await),
+            loaded => loaded,
+        }
+    }
+
+    async fn load_files(
         source: &impl Source,
         open: impl AsyncFnOnce(u32) -> Result<(Backend, String)>,
         options: LoadOptions,

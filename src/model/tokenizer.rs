@@ -8,7 +8,7 @@ use tokenizers::utils::truncation::TruncationDirection;
 use tokenizers::{AddedToken, AddedVocabulary, Encoding, PostProcessor, Tokenizer as Inner};
 
 use super::special::SpecialTokens;
-use super::{Config, ModelKind};
+use super::{Config, ModelKind, byte_pairs};
 use crate::error::{Error, Result};
 use crate::hub::{self, Source};
 
@@ -59,7 +59,7 @@ struct Lengths {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json`, and the limit from `sentence_bert_config.json` or, where that says nothing, the
+    /// Reads `tokenizer.json`, or makes one of `vocab.json` and `merges.txt`, and the limit from `sentence_bert_config.json` or, where that says nothing, the
     /// smaller of `tokenizer_config.json`'s `model_max_length` and the model's positions, as sentence-transformers
     /// does. A context model's separator is its `sep_token`, or where it has none its `eos_token`; from then on that
     /// token's text is text as any other.
@@ -68,7 +68,7 @@ impl Tokenizer {
     /// [`Error::InvalidTokenizer`] if it cannot be read or has ids beyond the vocabulary, or what kept a file from
     /// being read.
     pub async fn load(source: &impl Source, config: &Config) -> Result<Self> {
-        let json = hub::read(source, "tokenizer.json", MAX_TOKENIZER).await?;
+        let json = byte_pairs::tokenizer_json(source, MAX_TOKENIZER).await?;
         let own = lengths(source, "sentence_bert_config.json").await?.and_then(|l| l.max_seq_length);
         let general = lengths(source, "tokenizer_config.json").await?.and_then(|l| l.model_max_length);
         let positions = f64::from(config.max_positions);
