@@ -104,9 +104,12 @@ fn what_is_there_instead_of_weights_is_named_with_what_would_do() {
     let without = |name: &str| Temporary::of(name, MODEL).without(&["model.safetensors"]);
     let path = |folder: &Temporary| folder.0.display().to_string();
     let pickle = without("pickle").with("pytorch_model.bin", b"PK").with("training_args.bin", b"PK");
-    pickle.refused("unsupported", &["pytorch_model.bin", "AutoModel.from_pretrained", "save_pretrained", &path(&pickle)]);
+    pickle
+        .refused("unsupported", &["pytorch_model.bin", "AutoModel.from_pretrained", "save_pretrained", &path(&pickle)]);
     without("pickles").with("pytorch_model-00001-of-00002.bin", b"").refused("unsupported", &["pytorch_model-00001"]);
-    without("gguf").with("model-q8_0.gguf", b"GGUF").refused("unsupported", &["model-q8_0.gguf", "GGUF", "safetensors"]);
+    without("gguf")
+        .with("model-q8_0.gguf", b"GGUF")
+        .refused("unsupported", &["model-q8_0.gguf", "GGUF", "safetensors"]);
     without("onnx").with("onnx/model.onnx", b"").refused("unsupported", &["onnx/model.onnx", "ONNX", "safetensors"]);
     let adapter = without("adapter")
         .with("adapter_model.safetensors", b"")
@@ -118,7 +121,9 @@ fn what_is_there_instead_of_weights_is_named_with_what_would_do() {
     let bare = |name: &str| Temporary::new(name);
     bare("empty").refused("not-found", &["config.json", "which is empty", "tokenizer.json and model.safetensors"]);
     bare("only-gguf").with("some.Q4_K_M.gguf", b"").refused("unsupported", &["some.Q4_K_M.gguf"]);
-    bare("only-adapter").with("adapter_model.bin", b"").refused("unsupported", &["adapter_model.bin", "its base model"]);
+    bare("only-adapter")
+        .with("adapter_model.bin", b"")
+        .refused("unsupported", &["adapter_model.bin", "its base model"]);
     bare("text").with("notes.txt", b"").refused("not-found", &["which has notes.txt"]);
     let nested = bare("nested").with("main/config.json", b"{}").with("main/model.safetensors", b"");
     nested.refused("not-found", &["main/config.json is in a folder of its own"]);
@@ -146,13 +151,15 @@ fn without_a_tokenizer_its_absence_is_named_with_what_would_do() {
     let other = without("class").with("vocab.json", "{}").with("merges.txt", "").with("tokenizer_config.json", class);
     other.refused("unsupported", &["RobertaTokenizer", "Qwen2Tokenizer"]);
     let gap = r#"{"added_tokens_decoder": {"7": {"content": "<x>"}}}"#;
-    let gap = without("gap").with("vocab.json", r#"{"a": 0}"#).with("merges.txt", "").with("tokenizer_config.json", gap);
+    let gap =
+        without("gap").with("vocab.json", r#"{"a": 0}"#).with("merges.txt", "").with("tokenizer_config.json", gap);
     gap.refused("invalid-config", &["tokenizer_config.json", "\"<x>\"", "7"]);
 }
 
 #[test]
 fn vocabularies_with_merges_give_the_ids_of_transformers() {
-    let expected: Value = serde_json::from_slice(&std::fs::read("tests/fixtures/expected/byte-pairs.json").unwrap()).unwrap();
+    let expected: Value =
+        serde_json::from_slice(&std::fs::read("tests/fixtures/expected/byte-pairs.json").unwrap()).unwrap();
     let texts: Vec<&str> = expected["texts"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
     for (i, case) in expected["cases"].as_array().unwrap().iter().enumerate() {
         let folder = Temporary::new(&format!("pairs{i}"));

@@ -75,7 +75,14 @@ pub fn hub_cache() -> Option<PathBuf> {
 }
 
 fn home() -> Option<PathBuf> {
-    let in_caches = || Some(text("XDG_CACHE_HOME").map(|path| expanded(&path)).or_else(|| Some(user()?.join(".cache")))?.join("huggingface"));
+    let in_caches = || {
+        Some(
+            text("XDG_CACHE_HOME")
+                .map(|path| expanded(&path))
+                .or_else(|| Some(user()?.join(".cache")))?
+                .join("huggingface"),
+        )
+    };
     text("HF_HOME").map(|path| expanded(&path)).or_else(in_caches)
 }
 
@@ -127,7 +134,8 @@ fn missing(folder: &Path, absent: &Path) -> Option<String> {
     modules(folder).into_iter().find(|file| !settled(file)).or_else(|| {
         // model-00001-of-00003.safetensors says how many there are, and so does the index.
         let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let one = names.filter_map(|entry| entry.file_name().into_string().ok()).find(|name| shard_number(name).is_some());
+        let one =
+            names.filter_map(|entry| entry.file_name().into_string().ok()).find(|name| shard_number(name).is_some());
         let Some(one) = one else { return (!there("model.safetensors")).then(|| "model.safetensors".into()) };
         let (_, total) = shard_number(&one)?;
         let missing = (1..=total).filter_map(|n| shard_name(&one, n)).find(|shard| !there(shard));
@@ -150,5 +158,8 @@ fn modules(folder: &Path) -> Vec<String> {
     let modules: Vec<Module> = serde_json::from_slice(&json).unwrap_or_default();
     let kinds = ["Pooling", "Dense"];
     let with_settings = modules.into_iter().filter(|m| kinds.iter().any(|kind| m.kind.ends_with(kind)));
-    with_settings.map(|module| format!("{}/config.json", module.path.trim_matches('/'))).map(|p| p.trim_start_matches('/').to_owned()).collect()
+    with_settings
+        .map(|module| format!("{}/config.json", module.path.trim_matches('/')))
+        .map(|p| p.trim_start_matches('/').to_owned())
+        .collect()
 }

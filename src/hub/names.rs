@@ -26,7 +26,10 @@ mod tests {
     fn shards_are_told_by_their_names() {
         assert_eq!(shard_number("model-00002-of-00003.safetensors"), Some((2, 3)));
         assert_eq!(shard_number("model-1-of-1.safetensors"), Some((1, 1)));
-        assert_eq!(shard_name("model-00002-of-00003.safetensors", 1).as_deref(), Some("model-00001-of-00003.safetensors"));
+        assert_eq!(
+            shard_name("model-00002-of-00003.safetensors", 1).as_deref(),
+            Some("model-00001-of-00003.safetensors")
+        );
         for other in [
             "model.safetensors",
             "model-00000-of-00003.safetensors",

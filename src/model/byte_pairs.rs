@@ -17,7 +17,8 @@ const MAX_JSON: usize = 4 << 20;
 /// Most added tokens; Qwen3 has 26.
 const MAX_ADDED: usize = 65_536;
 /// What a text is cut into before the merges (`PRETOKENIZE_REGEX` there).
-const WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const WORDS: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 /// The classes whose tokenizer this is.
 const CLASSES: [&str; 2] = ["Qwen2Tokenizer", "Qwen2TokenizerFast"];
 /// The special tokens with names, in the order in which they are added (`SPECIAL_TOKENS_ATTRIBUTES` there).
@@ -108,7 +109,8 @@ fn built(vocabulary: &[u8], merges: &[u8], mut settings: Map<String, Value>, old
         serde_json::from_slice(vocabulary).map_err(|e| Error::config("vocab.json", e.to_string()))?;
     let merges = merges_of(merges)?;
     let named = named(&settings)?;
-    let tokens = added(&settings, &older.added, &named, vocabulary.len() as u32, |token| vocabulary.get(token).copied())?;
+    let tokens =
+        added(&settings, &older.added, &named, vocabulary.len() as u32, |token| vocabulary.get(token).copied())?;
     let post_processor = post_processor(&settings, &named, &tokens)?;
     let added_tokens: Vec<Value> = tokens.iter().map(|(id, token)| in_json(*id, token)).collect();
     let prefix = flag(&settings, "add_prefix_space")?;
@@ -227,7 +229,8 @@ fn added(
         let id = in_vocabulary(&token.content).unwrap_or(next);
         if let Some(wanted) = wanted.filter(|wanted| *wanted != id) {
             let Added { content, .. } = &token;
-            let message = format!("token {content:?} has id {wanted}, but after vocab.json and those before it comes {id}");
+            let message =
+                format!("token {content:?} has id {wanted}, but after vocab.json and those before it comes {id}");
             return Err(Error::config(if older.is_empty() { CONFIG } else { "added_tokens.json" }, message));
         }
         if tokens.len() >= MAX_ADDED {

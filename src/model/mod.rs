@@ -1,8 +1,8 @@
 //! A Qwen3 encoder: from a checkpoint and texts to vectors.
 
 mod arena;
-mod codes;
 mod byte_pairs;
+mod codes;
 mod config;
 mod contents;
 mod context;

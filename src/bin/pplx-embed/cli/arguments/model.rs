@@ -10,6 +10,7 @@ use pplx_embed::hub::{self, Folder, Http, LocalCopy, Repository, Retry};
 use pplx_embed::model::{LoadOptions, Model, WeightChoice};
 use pplx_embed::{Error, Result};
 
+use crate::cli::drivers::DriverOptions;
 use crate::cli::progress::Console;
 
 #[derive(Args)]
@@ -70,6 +71,8 @@ pub(crate) struct ModelOptions {
     /// and f32 to verify.
     #[arg(long)]
     weights: Option<String>,
+    #[command(flatten)]
+    drivers: DriverOptions,
 }
 
 /// Where a model's files are read.
@@ -116,14 +119,23 @@ impl ModelLocation {
             false => self.place.open().inspect_err(|e| console.note(&format!("note: not cached: {e}"))).ok(),
         };
         // With a whole copy at hand, or without a network, there is no need to try for long.
-        let attempts = if offline { 1 } else if whole.is_some() { 2 } else { Retry::default().attempts };
+        let attempts = if offline {
+            1
+        } else if whole.is_some() {
+            2
+        } else {
+            Retry::default().attempts
+        };
         let http = if offline { Http::default().offline() } else { Http::default() };
         let opened = Cached::open(&repository, http, Retry { attempts, ..Retry::default() }, store, console).await;
         match (opened, whole) {
             (Ok(server), _) => {
                 let same = server.commit().and_then(|commit| hub::local_copy(&self.model, Some(&commit)));
                 let same = same.filter(|copy| copy.missing.is_none());
-                Ok(same.map_or_else(|| ModelFiles::Server(server), Self::read_from))
+                Ok(match same {
+                    Some(copy) => Self::read_from(copy),
+                    None => ModelFiles::Server(server),
+                })
             }
             (Err(error), Some(copy)) if hub::is_unreachable(&error) => {
                 console.note(&format!("note: {error}; using revision {} from Hugging Face's cache", copy.commit));
@@ -145,7 +157,9 @@ impl ModelLocation {
             Err(Error::InvalidArgument { argument: "--model".into(), message })
         };
         if path.is_file() {
-            return refuse("which is a file; allowed is a model's folder, with config.json, tokenizer.json and safetensors");
+            return refuse(
+                "which is a file; allowed is a model's folder, with config.json, tokenizer.json and safetensors",
+            );
         }
         let is_path = [".", "/", "~"].iter().any(|start| self.model.starts_with(start)) || self.model.contains('\\');
         if is_path || self.model.matches('/').count() > 1 {
@@ -175,15 +189,16 @@ impl ModelOptions {
         let weights = WeightChoice::from_str(self.weights.as_deref().unwrap_or(usual))?;
         let (id, device, threads) = (self.origin.model.clone(), self.device, self.threads);
         let mut options = LoadOptions { id, device, threads, weights, ..LoadOptions::default() };
+        let open = async |_| self.drivers.open(device, threads, console).await;
         pollster::block_on(async {
             match self.origin.open(console).await? {
                 ModelFiles::Folder(folder, commit) => {
                     options.revision = commit;
-                    Model::load(&folder, options, console).await
+                    Model::load_on(&folder, open, options, console).await
                 }
                 ModelFiles::Server(source) => {
                     options.revision = source.revision();
-                    let model = Model::load(&source, options, console).await?;
+                    let model = Model::load_on(&source, open, options, console).await?;
                     source.loaded().await;
                     Ok(model)
                 }

@@ -270,7 +270,9 @@ impl Seen {
     fn again(&mut self, same: bool, at: usize, id: &str, place: Place, oddities: &mut Oddities) {
         let Some(first) = self.places.get(at) else { return };
         if same {
-            return count(&mut oddities.repeated_texts, || format!("{id:?} on {} and {}", first.beside(&place), place.beside(first)));
+            return count(&mut oddities.repeated_texts, || {
+                format!("{id:?} on {} and {}", first.beside(&place), place.beside(first))
+            });
         }
         let message = format!("_id {id:?} is on {} already, with another text", first.beside(&place));
         self.conflict.get_or_insert((place, message, 0)).2 += 1;

@@ -163,13 +163,18 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 fn missing(folder: &Path, part: &str, subset: Option<&str>) -> Result<Error> {
     let names = entries(folder)?;
     let names = names.iter().filter_map(|path| path.file_name()?.to_str());
-    let subsets: Vec<String> = names.filter_map(|name| Some(name.split('.').next()?.strip_suffix("-corpus")?.to_owned())).collect();
+    let subsets: Vec<String> =
+        names.filter_map(|name| Some(name.split('.').next()?.strip_suffix("-corpus")?.to_owned())).collect();
     if !subsets.is_empty() && subset.is_none_or(|subset| !subsets.iter().any(|other| other == subset)) {
         let came = subset.map_or("is not given".into(), |subset| format!("{subset:?}"));
         let message = format!("{came}, {} has {}", folder.display(), subsets.join(", "));
         return Ok(Error::InvalidArgument { argument: "--subset".into(), message });
     }
-    let forms = if part.ends_with("qrels") { "a folder, .tsv, .txt, .jsonl or .parquet" } else { "a folder, .jsonl or .parquet" };
+    let forms = if part.ends_with("qrels") {
+        "a folder, .tsv, .txt, .jsonl or .parquet"
+    } else {
+        "a folder, .jsonl or .parquet"
+    };
     let place = format!("{} ({forms}; .gz too, but of Parquet)", folder.display());
     Ok(Error::NotFound { file: part.into(), place })
 }

@@ -51,7 +51,8 @@ impl Lines {
             return Err(place.error(&format!("has more than {LONGEST} bytes")));
         }
         let text = String::from_utf8(bytes).map_err(|_| place.error("is not UTF-8"))?;
-        let text = if place.number == 1 { text.strip_prefix('\u{feff}').map(String::from).unwrap_or(text) } else { text };
+        let text =
+            if place.number == 1 { text.strip_prefix('\u{feff}').map(String::from).unwrap_or(text) } else { text };
         Ok(Some(TextLine { place, text }))
     }
 }

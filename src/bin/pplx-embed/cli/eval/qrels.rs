@@ -56,7 +56,12 @@ pub(super) fn judgements(files: &[SetFile]) -> Result<Judgements> {
                 found.repeated.get_or_insert_with(pair).1 += 1;
             }
             Some(Judgement { score: was, place: other, .. }) => {
-                let message = || format!("score {score}, but {was} for the same pair, {query:?} and {document:?}, on {}", other.beside(place));
+                let message = || {
+                    format!(
+                        "score {score}, but {was} for the same pair, {query:?} and {document:?}, on {}",
+                        other.beside(place)
+                    )
+                };
                 conflicts.get_or_insert_with(|| (message(), 0, place.clone())).1 += 1;
             }
         }
@@ -116,7 +121,9 @@ impl Columns {
         let place = |names: &[&str]| parts.iter().position(|part| names.contains(&part.to_ascii_lowercase().as_str()));
         let number = parts.last().is_some_and(|last| last.parse::<f64>().is_ok());
         match (place(&QUERY), place(&DOCUMENT), place(&SCORE)) {
-            (Some(query), Some(document), Some(score)) if !number => Ok((Self { tabs, count, query, document, score }, true)),
+            (Some(query), Some(document), Some(score)) if !number => {
+                Ok((Self { tabs, count, query, document, score }, true))
+            }
             _ if count == 3 => Ok((usual(1), false)),
             _ if count == 4 => Ok((usual(2), false)),
             _ => {
@@ -134,7 +141,8 @@ impl Columns {
         let parts = split(&line.text, self.tabs);
         if parts.len() != self.count {
             let between = if self.tabs { "tabs" } else { "spaces" };
-            let message = format!("has {} columns, allowed are {}, as before, with {between} between", parts.len(), self.count);
+            let message =
+                format!("has {} columns, allowed are {}, as before, with {between} between", parts.len(), self.count);
             return Err(line.place.error(&message));
         }
         for id in [parts[self.query], parts[self.document]] {

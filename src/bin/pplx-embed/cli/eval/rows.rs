@@ -73,7 +73,9 @@ impl Row {
             Value::String(id) => id.clone(),
             Value::Number(number) => match whole(value) {
                 Some(id) => id.to_string(),
-                None => return Err(self.place.error(&format!("{name} is {number}, allowed are texts and whole numbers"))),
+                None => {
+                    return Err(self.place.error(&format!("{name} is {number}, allowed are texts and whole numbers")));
+                }
             },
             _ => return Err(self.place.error(&format!("{name} is neither a text nor a number"))),
         };
