@@ -146,7 +146,7 @@ fn without_a_tokenizer_its_absence_is_named_with_what_would_do() {
     invalid("three", r#"{"a": 0}"#, "#version: 0.2\na b c\n", "merges.txt", &["line 2"]);
     invalid("one", r#"{"a": 0}"#, "a\n", "merges.txt", &["line 1"]);
     let unknown = without("unknown").with("vocab.json", r#"{"a": 0, "b": 1}"#).with("merges.txt", "a b\n");
-    unknown.refused("invalid-tokenizer", &["ab"]);
+    unknown.refused("invalid-config", &["merges.txt", "line 1", "\"ab\"", "vocab.json"]);
     let class = r#"{"tokenizer_class": "RobertaTokenizer"}"#;
     let other = without("class").with("vocab.json", "{}").with("merges.txt", "").with("tokenizer_config.json", class);
     other.refused("unsupported", &["RobertaTokenizer", "Qwen2Tokenizer"]);

@@ -107,7 +107,7 @@ fn built(vocabulary: &[u8], merges: &[u8], mut settings: Map<String, Value>, old
     check_class(&settings)?;
     let vocabulary: BTreeMap<String, u32> =
         serde_json::from_slice(vocabulary).map_err(|e| Error::config("vocab.json", e.to_string()))?;
-    let merges = merges_of(merges)?;
+    let merges = merges_of(merges, &vocabulary)?;
     let named = named(&settings)?;
     let tokens =
         added(&settings, &older.added, &named, vocabulary.len() as u32, |token| vocabulary.get(token).copied())?;
@@ -153,8 +153,9 @@ fn flag(settings: &Map<String, Value>, key: &str) -> Result<bool> {
     }
 }
 
-/// The pairs of `merges.txt`: two symbols on a line, after a line with the version.
-fn merges_of(text: &[u8]) -> Result<Vec<[&str; 2]>> {
+/// The pairs of `merges.txt`: two symbols on a line, after a line with the version. The library takes for granted that
+/// the vocabulary has both and what they become.
+fn merges_of<'a>(text: &'a [u8], vocabulary: &BTreeMap<String, u32>) -> Result<Vec<[&'a str; 2]>> {
     let invalid = |message: String| Error::config("merges.txt", message);
     let text = std::str::from_utf8(text).map_err(|e| invalid(format!("is not UTF-8 at byte {}", e.valid_up_to())))?;
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.starts_with("#version") && !line.is_empty());
@@ -162,6 +163,10 @@ fn merges_of(text: &[u8]) -> Result<Vec<[&str; 2]>> {
     for (number, line) in lines {
         match line.split_once(' ') {
             Some((first, second)) if !first.is_empty() && !second.is_empty() && !second.contains(' ') => {
+                let merged = format!("{first}{second}");
+                if let Some(symbol) = [first, second, &merged].into_iter().find(|s| !vocabulary.contains_key(*s)) {
+                    return Err(invalid(format!("line {number}: {symbol:?} is not in vocab.json")));
+                }
                 pairs.push([first, second]);
             }
             _ => return Err(invalid(format!("line {number} is not two symbols with a space between them"))),

@@ -19,7 +19,7 @@ use super::rows::{Place, rows};
 /// Most documents, and most chunks.
 const MAX_TEXTS: usize = 1 << 28;
 /// What ids are called.
-const ID: [&str; 4] = ["_id", "id", "corpus-id", "query-id"];
+const ID: [&str; 2] = ["_id", "id"];
 
 /// A document.
 #[derive(PartialEq, Eq)]
@@ -217,7 +217,12 @@ fn documents(files: &[SetFile], oddities: &mut Oddities) -> Result<Vec<CorpusDoc
         }
     }
     seen.finish()?;
-    Ok(documents)
+    // Then they are called otherwise, and what was measured would be nothing.
+    let empty = oddities.empty.as_ref().map_or(0, |(_, count)| *count);
+    match seen.places.first().filter(|_| empty >= documents.len()) {
+        Some(place) => Err(place.error("has no text, title or chunks, and neither has any other row")),
+        None => Ok(documents),
+    }
 }
 
 /// The texts of queries that have judgements.
@@ -280,10 +285,10 @@ impl Seen {
 
     /// # Errors
     /// [`Error::Io`] if an id is there with two texts: nobody knows which of them was judged.
-    fn finish(self) -> Result<()> {
-        match self.conflict {
+    fn finish(&self) -> Result<()> {
+        match &self.conflict {
             None => Ok(()),
-            Some((place, message, 1)) => Err(place.error(&message)),
+            Some((place, message, 1)) => Err(place.error(message)),
             Some((place, message, count)) => Err(place.error(&format!("{message}; {count} ids are there again so"))),
         }
     }

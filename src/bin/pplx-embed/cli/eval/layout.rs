@@ -170,13 +170,12 @@ fn missing(folder: &Path, part: &str, subset: Option<&str>) -> Result<Error> {
         let message = format!("{came}, {} has {}", folder.display(), subsets.join(", "));
         return Ok(Error::InvalidArgument { argument: "--subset".into(), message });
     }
-    let forms = if part.ends_with("qrels") {
-        "a folder, .tsv, .txt, .jsonl or .parquet"
-    } else {
-        "a folder, .jsonl or .parquet"
+    let (file, forms) = match part.ends_with("qrels") {
+        true => (part.to_owned(), "a folder, .tsv, .txt, .jsonl or .parquet"),
+        false => (format!("{part}.jsonl"), "nor as .jsonl.gz, .parquet or a folder of such"),
     };
-    let place = format!("{} ({forms}; .gz too, but of Parquet)", folder.display());
-    Ok(Error::NotFound { file: part.into(), place })
+    let place = format!("{} ({forms})", folder.display());
+    Ok(Error::NotFound { file, place })
 }
 
 /// The split that was asked for, or else `test`, or else the only one.

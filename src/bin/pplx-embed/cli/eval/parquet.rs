@@ -162,3 +162,53 @@ fn words(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it cannot be read")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use std::path::Path;
+
+    use super::rows;
+
+    const SETS: [(&str, &[&str]); 3] = [
+        ("pandas/corpus.parquet", &["id", "title", "text"]),
+        ("hub/corpus/corpus-00000-of-00002.parquet", &["_id", "title", "text"]),
+        ("chunks/corpus.parquet", &["_id", "chunks"]),
+    ];
+
+    /// The number of rows, or what was wrong.
+    fn count(path: &Path, columns: &[&str]) -> Result<usize, String> {
+        let mut count = 0;
+        for row in rows(path, columns).map_err(|e| e.to_string())? {
+            row.map_err(|e| e.to_string())?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    #[test]
+    fn damaged_files_are_errors_or_read_and_nothing_else() {
+        let place = std::env::temp_dir().join(format!("pplx-embed-parquet-{}", std::process::id()));
+        let mut refused = 0;
+        for (set, columns) in SETS {
+            let bytes = std::fs::read(Path::new("tests/fixtures/sets").join(set)).unwrap();
+            std::fs::write(&place, &bytes).unwrap();
+            let whole = count(&place, columns).unwrap();
+            for at in 0..bytes.len() {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= 1 << (at % 8);
+                std::fs::write(&place, &damaged).unwrap();
+                match count(&place, columns) {
+                    // A damaged count of rows may be believed, but is within the limit.
+                    Ok(count) => assert!(count <= whole.max(1 << 20), "{set}: {count} rows"),
+                    Err(message) => refused += usize::from(message.contains("parquet")),
+                }
+                std::fs::write(&place, &bytes[..at]).unwrap();
+                assert!(count(&place, columns).is_err(), "{set} cut at {at}");
+            }
+        }
+        drop(std::fs::remove_file(&place));
+        assert!(refused > 100, "{refused}");
+    }
+}
