@@ -106,7 +106,7 @@ fn numbers_nulls_parts_and_packed_files_are_read() {
     assert_eq!(measured(&folder, &[]), want);
     folder.holding("corpus.jsonl.gz", &both[..both.len() - 20]);
     refused(&folder.run(&arguments(&folder.path("set"))), 1, &["corpus.jsonl.gz", "line", "deflate"]);
-    folder.holding("corpus.jsonl.gz", "no gzip");
+    folder.holding("corpus.jsonl.gz", "no gzip, but a line");
     refused(&folder.run(&arguments(&folder.path("set"))), 1, &["corpus.jsonl.gz", "line 1", "gzip"]);
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn text(html: &str) -> String {
                     }
                 }
                 Some(_) => {}
+                None if SILENT.contains(&&**tag.name) => {}
                 None => text.tag(&tag.name, true),
             },
             Token::String(string) if silent.is_none() => text.push(&String::from_utf8_lossy(&string)),
