@@ -343,6 +343,19 @@ fn a_copy_says_what_the_hub_does_not_have() {
     refused(&home.info(&offline), &["lacks modules.json"]);
     home.holding(&format!("hub/models--{SMALL}/.no_exist/{commit}/modules.json"), "");
     assert_eq!(revision(&home.info(&offline)), commit);
+    // Newer tools keep a list of what the Hub has: what is on it and read has to be there.
+    std::fs::remove_dir_all(home.0.join(format!("hub/models--{SMALL}/.no_exist"))).unwrap();
+    let list = |files: &[&str]| {
+        let files: serde_json::Map<_, _> =
+            files.iter().map(|file| ((*file).to_owned(), json!({ "size": 1 }))).collect();
+        let tree = json!({ "format_version": 1, "files": files });
+        home.holding(&format!("hub/models--{SMALL}/trees/{commit}.json"), &tree.to_string());
+    };
+    list(&["config.json", "README.md"]);
+    assert_eq!(revision(&home.info(&offline)), commit);
+    list(&["config.json", "sentence_bert_config.json"]);
+    refused(&home.info(&offline), &["lacks sentence_bert_config.json"]);
+    list(&[]);
     // A commit may be asked for by itself, and is not led out of the cache.
     let of = |revision: &str| {
         home.run(&offline, &["info", "--device", "cpu", "--json", "--model", SMALL, "--revision", revision])

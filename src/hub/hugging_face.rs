@@ -2,8 +2,10 @@
 //!
 //! Names and places are those of `huggingface_hub` (its `constants.py` and `file_download.py`): models are in
 //! `{HF_HUB_CACHE}/models--{owner}--{name}`, where `refs/{revision}` names a commit, `snapshots/{commit}` has its files,
-//! and an empty `.no_exist/{commit}/{file}` says that the Hub has no such file.
+//! an empty `.no_exist/{commit}/{file}` says that the Hub has no such file, and `trees/{commit}.json` lists those that it
+//! has, if the tools were new enough to write it (`_tree_cache.py`).
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::names::{shard_name, shard_number};
@@ -11,8 +13,19 @@ use super::repository::{HUB, Repository};
 
 /// Largest file of a token, or of a reference, that is read, in bytes.
 const MAX_LINE: u64 = 4096;
-/// Largest `modules.json`, or index of shards, that is read, in bytes.
+/// Largest `modules.json`, or list of files, that is read, in bytes.
 const MAX_JSON: u64 = 32 << 20;
+/// What of a model is read where it is there, so that a copy without it would be another model.
+const SETTINGS: [&str; 8] = [
+    "modules.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "model.safetensors",
+    "model.safetensors.index.json",
+];
 
 /// The access token for `endpoint` (`None` is the Hugging Face Hub): `HF_TOKEN`, or else what the file that
 /// `HF_TOKEN_PATH` names holds, or else, for that Hub alone, the one that `hf auth login` has kept. None is sent unasked
@@ -64,7 +77,7 @@ pub fn local_copy(id: &str, revision: Option<&str>) -> Option<LocalCopy> {
     if !folder.is_dir() {
         return None;
     }
-    let missing = missing(&folder, &model.join(".no_exist").join(&commit));
+    let missing = Copy::new(&model, &commit, &folder).missing();
     Some(LocalCopy { folder, commit, missing })
 }
 
@@ -115,51 +128,86 @@ fn line(path: &Path) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
-/// The first file that a whole model in `folder` lacks. A download that broke off, or that fetched only what another
-/// tool needs, is no copy: without `modules.json` a model would load and pool in another way. `absent` has the names of
-/// files that the Hub has not either.
-fn missing(folder: &Path, absent: &Path) -> Option<String> {
-    let there = |file: &str| folder.join(file).is_file();
-    let settled = |file: &str| there(file) || absent.join(file).is_file();
-    let lacks = |file: &str| Some(file.to_owned());
-    if !there("config.json") {
-        return lacks("config.json");
-    }
-    if !settled("modules.json") {
-        return lacks("modules.json");
-    }
-    if !there("tokenizer.json") && !(there("vocab.json") && there("merges.txt")) {
-        return lacks("tokenizer.json");
-    }
-    modules(folder).into_iter().find(|file| !settled(file)).or_else(|| {
-        // model-00001-of-00003.safetensors says how many there are, and so does the index.
-        let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let one =
-            names.filter_map(|entry| entry.file_name().into_string().ok()).find(|name| shard_number(name).is_some());
-        let Some(one) = one else { return (!there("model.safetensors")).then(|| "model.safetensors".into()) };
-        let (_, total) = shard_number(&one)?;
-        let missing = (1..=total).filter_map(|n| shard_name(&one, n)).find(|shard| !there(shard));
-        missing.or_else(|| (!settled("model.safetensors.index.json")).then(|| "model.safetensors.index.json".into()))
-    })
+/// A JSON file of a size that is sensible; `None` if it is not there or something else.
+fn json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
+    let small = std::fs::metadata(path).is_ok_and(|about| about.len() <= MAX_JSON);
+    let bytes = if small { std::fs::read(path).ok()? } else { return None };
+    serde_json::from_slice(&bytes).ok()
 }
 
-/// The settings of the modules that have such: pooling and projections.
-fn modules(folder: &Path) -> Vec<String> {
-    #[derive(serde::Deserialize)]
-    struct Module {
-        path: String,
-        #[serde(rename = "type")]
-        kind: String,
+/// What there is of a commit.
+struct Copy<'a> {
+    folder: &'a Path,
+    /// Has the names of files that the Hub has not.
+    absent: PathBuf,
+    /// Every file that the Hub has, if that is known.
+    listed: Option<Vec<String>>,
+}
+
+impl<'a> Copy<'a> {
+    fn new(model: &Path, commit: &str, folder: &'a Path) -> Self {
+        #[derive(serde::Deserialize)]
+        struct Tree {
+            format_version: u32,
+            files: BTreeMap<String, serde::de::IgnoredAny>,
+        }
+        let tree: Option<Tree> = json(&model.join("trees").join(format!("{commit}.json")));
+        let listed = tree.filter(|tree| tree.format_version == 1).map(|tree| tree.files.into_keys().collect());
+        Self { folder, absent: model.join(".no_exist").join(commit), listed }
     }
-    let path = folder.join("modules.json");
-    let small = std::fs::metadata(&path).is_ok_and(|about| about.len() <= MAX_JSON);
-    let json = if small { std::fs::read(&path).unwrap_or_default() } else { Vec::new() };
-    // One that cannot be read is reported when the model is loaded.
-    let modules: Vec<Module> = serde_json::from_slice(&json).unwrap_or_default();
-    let kinds = ["Pooling", "Dense"];
-    let with_settings = modules.into_iter().filter(|m| kinds.iter().any(|kind| m.kind.ends_with(kind)));
-    with_settings
-        .map(|module| format!("{}/config.json", module.path.trim_matches('/')))
-        .map(|p| p.trim_start_matches('/').to_owned())
-        .collect()
+
+    fn has(&self, file: &str) -> bool {
+        self.folder.join(file).is_file()
+    }
+
+    /// It is there, or the Hub has it not either.
+    fn settles(&self, file: &str) -> bool {
+        let unlisted = self.listed.as_ref().is_some_and(|listed| listed.iter().all(|name| name != file));
+        self.has(file) || unlisted || self.absent.join(file).is_file()
+    }
+
+    /// The first file that it lacks. A download that broke off, or that fetched only what another tool needs, is no copy:
+    /// without `modules.json` a model would load and pool in another way.
+    fn missing(&self) -> Option<String> {
+        let lacks = |file: &str| Some(file.to_owned());
+        if !self.has("config.json") {
+            return lacks("config.json");
+        }
+        if !self.has("tokenizer.json") && !(self.has("vocab.json") && self.has("merges.txt")) {
+            return lacks("tokenizer.json");
+        }
+        if !self.settles("modules.json") {
+            return lacks("modules.json");
+        }
+        let listed = self.listed.iter().flatten().filter(|name| SETTINGS.contains(&name.as_str()));
+        let needed = self.modules().into_iter().chain(listed.cloned());
+        needed.into_iter().find(|file| !self.settles(file)).or_else(|| self.missing_weights())
+    }
+
+    /// The settings of the modules that have such: pooling and projections.
+    fn modules(&self) -> Vec<String> {
+        #[derive(serde::Deserialize)]
+        struct Module {
+            path: String,
+            #[serde(rename = "type")]
+            kind: String,
+        }
+        // One that cannot be read is reported when the model is loaded.
+        let modules: Vec<Module> = json(&self.folder.join("modules.json")).unwrap_or_default();
+        let with_settings =
+            modules.iter().filter(|module| ["Pooling", "Dense"].iter().any(|kind| module.kind.ends_with(kind)));
+        let path = |module: &Module| format!("{}/config.json", module.path.trim_matches('/'));
+        with_settings.map(|module| path(module).trim_start_matches('/').to_owned()).collect()
+    }
+
+    /// `model-00001-of-00003.safetensors` says how many there are.
+    fn missing_weights(&self) -> Option<String> {
+        let names = std::fs::read_dir(self.folder).into_iter().flatten().flatten();
+        let shard = names.filter_map(|e| e.file_name().into_string().ok()).find(|name| shard_number(name).is_some());
+        let Some(shard) = shard else { return (!self.has("model.safetensors")).then(|| "model.safetensors".into()) };
+        let (_, total) = shard_number(&shard)?;
+        let missing = (1..=total).filter_map(|n| shard_name(&shard, n)).find(|shard| !self.has(shard));
+        let index = "model.safetensors.index.json";
+        missing.or_else(|| (!self.settles(index)).then(|| index.into()))
+    }
 }
