@@ -187,3 +187,31 @@ fn a_model_with_vocabulary_and_merges_gives_the_vectors_of_its_tokenizer() {
         .with("merges.txt", pairs("merges.txt"));
     assert_eq!(embed(&apart.load().unwrap()), embed(&whole.load().unwrap()));
 }
+
+#[test]
+fn what_is_quantized_may_lack_the_same_files_and_has_them_afterwards() {
+    let quantize = |folder: &Temporary| {
+        let output = folder.0.with_extension("out");
+        drop(std::fs::remove_dir_all(&output));
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pplx-embed"));
+        command.args(["quantize", "--bits", "8", "--group-size", "32", "--quiet", "--model"]).arg(&folder.0);
+        (command.arg("--output").arg(&output).output().unwrap(), output)
+    };
+    let pairs = |file: &str| std::fs::read(Path::new("tests/fixtures/byte-pairs").join(file)).unwrap();
+    let lacking = Temporary::of("to-quantize", SHARDED)
+        .without(&[INDEX, "tokenizer.json"])
+        .with("vocab.json", pairs("vocab.json"))
+        .with("merges.txt", pairs("merges.txt"));
+    let (done, output) = quantize(&lacking);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(output.join(INDEX).is_file() && output.join("tokenizer.json").is_file());
+    let options = LoadOptions { device: Device::Cpu, threads: Some(1), ..LoadOptions::default() };
+    let model = pollster::block_on(Model::load(&Folder::new(&output), options, &())).unwrap();
+    assert_eq!(embed(&model).rows, 2);
+    std::fs::remove_dir_all(output).unwrap();
+    let pickle =
+        Temporary::of("pickle-to-quantize", "f32-odd").without(&["model.safetensors"]).with("pytorch_model.bin", b"");
+    let (refused, output) = quantize(&pickle);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && said.contains("pytorch_model.bin, a pickle") && !output.exists(), "{said}");
+}
