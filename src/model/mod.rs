@@ -1,8 +1,10 @@
 //! A Qwen3 encoder: from a checkpoint and texts to vectors.
 
 mod arena;
+mod byte_pairs;
 mod codes;
 mod config;
+mod contents;
 mod context;
 mod dense;
 mod embeddings;
@@ -19,7 +21,9 @@ use std::ops::Range;
 
 use arena::Arena;
 use async_lock::Mutex;
+pub use byte_pairs::tokenizer_json;
 pub use config::{Config, DenseLayer, HeadStep, Lengths, ModelKind, Pooling, Prompt, Prompts};
+pub use contents::explained;
 pub use context::{ContextOptions, LongDocuments};
 use dense::Dense;
 pub use embeddings::{Data, EmbedOptions, Embeddings, Usage};
@@ -154,6 +158,18 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub async fn load_on(
+        source: &impl Source,
+        open: impl AsyncFnOnce(u32) -> Result<(Backend, String)>,
+        options: LoadOptions,
+        watch: &dyn Watch,
+    ) -> Result<Self> {
+        match Self::load_files(source, open, options, watch).await {
+            Err(error) => Err(explained(source, error).await),
+            loaded => loaded,
+        }
+    }
+
+    async fn load_files(
         source: &impl Source,
         open: impl AsyncFnOnce(u32) -> Result<(Backend, String)>,
         options: LoadOptions,
