@@ -56,6 +56,7 @@ fn judgements_may_be_kept_in_any_form() {
         ("qrels/test.txt", "q1 0 d1 1\n7 0 2 2\n7 Q0 d1 0"),
         ("qrels/test.trec", "q1\t0\td1\t1\n7\t0\t2\t2\n\n7\t0\td1\t0\n"),
         ("qrels.txt", "# by hand\nq1  0   d1  1\n7 0 2 2\n7 0 d1 0\n"),
+        ("qrels/test.qrels", "q1\t0\td1\t1\t\n7 0 2  2 \n7 0\td1 0\n"),
         ("qrels.tsv", "qid iter docno rel\nq1 0 d1 1\n7 0 2 2\n7 0 d1 0\n"),
         (
             "qrels/test.jsonl",
@@ -94,6 +95,11 @@ fn numbers_nulls_parts_and_packed_files_are_read() {
         ("qrels/test.tsv", QRELS.as_bytes()),
     ];
     assert_eq!(measured(&with("parts", &parts), &[]), want);
+    // A split in two forms is read once.
+    let other: (&str, &[u8]) = ("qrels/test.jsonl", br#"{"query-id": "q1", "corpus-id": 2, "score": 1}"#);
+    let [twice, once] =
+        [&parts[..], &parts[..4]].map(|parts| measured(&with("twice", &[parts, &[other]].concat()), &[]));
+    assert!(twice == once && once != want);
     // Several members of gzip, one after another, are one file; what is there unpacked too is read once.
     let both = [first, second].concat();
     let packed: [(&str, &[u8]); 4] = [

@@ -15,13 +15,13 @@ const MAX_FILES: usize = 10_000;
 /// Where judgements are, the first of these that is there.
 const QRELS: [&str; 3] = ["qrels", "default", "data"];
 
-/// How a file is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a file is written. Of several ways the last is the one that is read: it says most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum FileKind {
-    /// A JSON object on each line.
-    Jsonl,
     /// Columns of text, judgements only.
     Columns,
+    /// A JSON object on each line.
+    Jsonl,
     Parquet,
 }
 
@@ -113,12 +113,6 @@ fn files(folder: &Path, part: &str) -> Result<Vec<SetFile>> {
         // A single file is of the usual split.
         found.extend(file.map(|file| SetFile { split: "test".into(), ..file }));
     }
-    if found.len() > 1 {
-        let first = |kind: FileKind| found.iter().any(|file| file.kind == kind);
-        // The same twice, packed and unpacked or in two forms, is read once.
-        let kind = [FileKind::Parquet, FileKind::Jsonl, FileKind::Columns].into_iter().find(|kind| first(*kind));
-        found.retain(|file| Some(file.kind) == kind);
-    }
     let folder = folder.join(part);
     if found.is_empty() && folder.is_dir() {
         for path in entries(&folder)? {
@@ -140,8 +134,10 @@ fn files(folder: &Path, part: &str) -> Result<Vec<SetFile>> {
     }
 }
 
-/// Leaves out what is there packed as well as unpacked.
+/// Leaves out what is there twice: a split in several forms, a file packed as well as unpacked.
 fn once(files: &mut Vec<SetFile>) {
+    let all = files.clone();
+    files.retain(|file| all.iter().all(|other| other.split != file.split || other.kind <= file.kind));
     let plain: Vec<PathBuf> = files.iter().map(|file| file.path.clone()).collect();
     files.retain(|file| {
         let unpacked = file.path.extension().is_some_and(|e| e == "gz").then(|| file.path.with_extension(""));

@@ -114,7 +114,8 @@ struct Columns {
 impl Columns {
     /// The columns that the first line tells of, and whether it is a header.
     fn of(line: &TextLine) -> Result<(Self, bool)> {
-        let tabs = line.text.contains('\t');
+        // Ids may have spaces in them where tabs part the columns; TREC's have none, and anything parts those.
+        let tabs = split(&line.text, true).len() > 2;
         let parts = split(&line.text, tabs);
         let count = parts.len();
         let usual = |document: usize| Self { tabs, count, query: 0, document, score: document + 1 };
@@ -138,11 +139,13 @@ impl Columns {
     }
 
     fn judgement(&self, line: &TextLine) -> Result<Judgement> {
-        let parts = split(&line.text, self.tabs);
+        let mut parts = split(&line.text, self.tabs);
         if parts.len() != self.count {
-            let between = if self.tabs { "tabs" } else { "spaces" };
-            let message =
-                format!("has {} columns, allowed are {}, as before, with {between} between", parts.len(), self.count);
+            parts = split(&line.text, false);
+        }
+        if parts.len() != self.count {
+            let count = split(&line.text, self.tabs).len();
+            let message = format!("has {count} columns, allowed are {}, as before", self.count);
             return Err(line.place.error(&message));
         }
         for id in [parts[self.query], parts[self.document]] {
@@ -157,6 +160,6 @@ impl Columns {
 }
 
 fn split(text: &str, tabs: bool) -> Vec<&str> {
-    let text = text.trim_end_matches(['\n', '\r']);
+    let text = text.trim_end();
     if tabs { text.split('\t').collect() } else { text.split_whitespace().collect() }
 }
