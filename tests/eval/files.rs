@@ -43,7 +43,8 @@ fn with(name: &str, files: &[(&str, &[u8])]) -> Folder {
 
 fn usual() -> Value {
     let files = [("corpus.jsonl", CORPUS), ("queries.jsonl", QUERIES), ("qrels/test.tsv", QRELS)];
-    measured(&with("usual", &files.map(|(file, text)| (file, text.as_bytes()))), &[])
+    let name = format!("usual-{:?}", std::thread::current().id());
+    measured(&with(&name, &files.map(|(file, text)| (file, text.as_bytes()))), &[])
 }
 
 #[test]
