@@ -89,6 +89,10 @@ export function invalid(argument: string, came: unknown, allowed: string): PplxE
   return new PplxEmbedError("invalid-argument", `${argument}: ${show(came)}, allowed is ${allowed}`);
 }
 
+/** @internal What to do where a bundler did not bring the package's files along. */
+export const MOVED =
+  "if a bundler did not copy it (esbuild does not), leave pplx-embed-web out of the bundle and serve its files (docs/hosts.md)";
+
 /** @internal The error for a call whose signal was aborted. */
 export function aborted(signal: AbortSignal): PplxEmbedError {
   return new PplxEmbedError("aborted", "cancelled by the caller", { cause: signal.reason });

@@ -17,13 +17,13 @@
 import { bundle } from "./engine/bundled.js";
 import { settings } from "./mini/settings.js";
 
-// Bundlers look for exactly these expressions.
-const shared = {
+// Bundlers look for exactly these expressions. In a script that is no module they fail, so they wait until they are needed.
+const shared = () => ({
   "model.safetensors": new URL("./mini/model.safetensors", import.meta.url).href,
   "tokenizer.json": new URL("./mini/tokenizer.json", import.meta.url).href,
-};
-const projection = new URL("./mini/late/1_Dense/model.safetensors", import.meta.url).href;
+});
+const projection = () => new URL("./mini/late/1_Dense/model.safetensors", import.meta.url).href;
 
-bundle("mini", { urls: shared, texts: settings["mini"] });
-bundle("mini-context", { urls: shared, texts: settings["mini-context"] });
-bundle("mini-late", { urls: { ...shared, "1_Dense/model.safetensors": projection }, texts: settings["mini-late"] });
+bundle("mini", () => ({ urls: shared(), texts: settings["mini"] }));
+bundle("mini-context", () => ({ urls: shared(), texts: settings["mini-context"] }));
+bundle("mini-late", () => ({ urls: { ...shared(), "1_Dense/model.safetensors": projection() }, texts: settings["mini-late"] }));
