@@ -51,8 +51,12 @@ export type ToWorker =
   | { type: "took"; call: number; failed: string | undefined }
   | { type: "abort"; call: number };
 
-/** From the worker. `done` or `failed` ends a call; `persist` asks for `ThreadHost.persist`, which needs a page. */
+/**
+ * From the worker. `ready` comes first, once; `done` or `failed` ends a call; `persist` asks for `ThreadHost.persist`, which
+ * needs a page.
+ */
 export type FromWorker =
+  | { type: "ready" }
   | { type: "persist" }
   | { type: "progress"; call: number; progress: Progress }
   | { type: "bytes"; call: number; bytes: Uint8Array<ArrayBuffer> }

@@ -2,6 +2,7 @@
 // shared memory, which only cross-origin isolated pages have.
 
 import type { EngineWorker, ThreadHost } from "../hosts/host.js";
+import { afterSilence, SILENCE } from "../hosts/silence.js";
 
 /** Most threads that are used unless more are asked for. */
 const DEFAULT_MAX = 8;
@@ -25,13 +26,17 @@ class Helper implements HelperLink {
   #failed: Error | undefined;
   /** Resolves when it has started; rejects if it cannot. */
   readonly ready: Promise<void>;
+  readonly #heard: () => void;
 
   constructor(host: ThreadHost, module: WebAssembly.Module) {
     let settle: { resolve(): void; reject(error: Error): void };
     this.ready = new Promise((resolve, reject) => (settle = { resolve, reject }));
     this.#worker = host.startHelper({
       received: (message) => {
-        if (message === "ready") return settle.resolve();
+        if (message === "ready") {
+          this.#heard();
+          return settle.resolve();
+        }
         const answer = message as Uint8Array<ArrayBuffer>;
         if (!this.#waiting) return void this.#answers.push(answer);
         this.#worker.waits(false);
@@ -39,10 +44,14 @@ class Helper implements HelperLink {
         this.#waiting = undefined;
       },
       failed: (why) => {
+        this.#heard();
         this.#failed = new Error(`a worker thread failed: ${why || `${this.#worker.script} could not be loaded`}`);
         settle.reject(this.#failed);
         this.#waiting?.reject(this.#failed);
       },
+    });
+    this.#heard = afterSilence(() => {
+      settle.reject(new Error(`${this.#worker.script} said nothing for ${SILENCE} seconds`));
     });
     this.#worker.waits(false);
     this.#worker.post(module);
@@ -62,6 +71,7 @@ class Helper implements HelperLink {
 
   end(): void {
     this.#failed ??= new Error("the model was disposed of");
+    this.#heard();
     this.#worker.end();
     this.#waiting?.reject(this.#failed);
   }

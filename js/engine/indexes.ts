@@ -55,14 +55,14 @@ export class LocalIndexes {
   }
 
   async #create({ index: number, wasmUrl, ...options }: CreateIndexRequest, hooks: Hooks): Promise<OpenedIndex> {
-    const wasm = await module(this.#host, wasmUrl);
+    const wasm = await module(this.#host, wasmUrl, hooks.signal);
     const create = () => guarded(() => (this.#model() ?? wasm).createIndex({ ...options, ...outside(hooks) }));
     const index = await this.#host.withGpu(options.device, create);
     return { info: await this.#keep(number, index, options.device), ids: [], data: [] };
   }
 
   async #open({ index: number, source, wasmUrl, ...options }: OpenIndexRequest, hooks: Hooks): Promise<OpenedIndex> {
-    const wasm = await module(this.#host, wasmUrl);
+    const wasm = await module(this.#host, wasmUrl, hooks.signal);
     const read = (file: Reading) =>
       guarded(() => (this.#model() ?? wasm).openIndex(file, { ...options, ...outside(hooks) }) as Promise<WebIndex>);
     const index = await this.#host.withGpu(options.device, () => {

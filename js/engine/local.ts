@@ -94,7 +94,7 @@ export class LocalEngine implements Engine {
 
   async #load(asked: LoadRequest, hooks: Hooks): Promise<ModelInfo> {
     const { wasmUrl, cache, bundled, folder, ...request } = asked;
-    const [wasm, store] = await Promise.all([module(this.#host, wasmUrl), this.#store(cache, hooks)]);
+    const [wasm, store] = await Promise.all([module(this.#host, wasmUrl, hooks.signal), this.#store(cache, hooks)]);
     const read: Fetch = (url, init) => this.#host.read(url, init, this.#fetch);
     const files = served(request.endpoint, read, bundled, folder);
     const notice = (message: string) => hooks.onProgress?.({ stage: "notice", message });
@@ -143,7 +143,7 @@ export class LocalEngine implements Engine {
     hooks: Hooks,
     call: (scorer: WebScorer, given: object) => Promise<T>,
   ): Promise<T> {
-    const wasm = await module(this.#host, wasmUrl);
+    const wasm = await module(this.#host, wasmUrl, hooks.signal);
     this.#scorer ??= this.#host.withGpu("auto", () => guarded(() => wasm.scorer(outside(hooks))));
     const scorer = await this.#scorer;
     if (this.#closed) throw new PplxEmbedError("disposed", "the scorer was disposed of");

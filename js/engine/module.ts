@@ -1,37 +1,59 @@
 // The wasm module of this thread, and calls into it.
 
-import { PplxEmbedError } from "../errors.js";
+import { MOVED, PplxEmbedError } from "../errors.js";
 import type { ThreadHost } from "../hosts/host.js";
 import type { Hooks } from "./calls.js";
 
 export type Wasm = typeof import("../wasm/pplx_embed.js");
 export type WebModel = Awaited<ReturnType<Wasm["load"]>>;
 
-/** The module, once it was asked for. All models of this thread share it. */
-let starting: Promise<Wasm> | undefined;
+/** The module, once it was asked for, and how many calls wait for it. All models of this thread share it. */
+let starting: { wasm: Promise<Wasm>; waiting: number; stop: AbortController } | undefined;
 /** Why the module can no longer be used. */
 let crashed: PplxEmbedError | undefined;
 /** Rejects the calls inside the module, which would never settle after a panic. */
 const inside = new Set<(reason: PplxEmbedError) => void>();
 
 /**
- * The module, started.
+ * The module, started. If `signal` is aborted before, and nobody else waits, its download ends.
  *
  * @throws {@link PplxEmbedError} with code `"start"`.
  */
-export function module(host: ThreadHost, wasmUrl: string | undefined): Promise<Wasm> {
-  starting ??= start(host, wasmUrl).catch((error: unknown) => {
+export async function module(host: ThreadHost, wasmUrl: string | undefined, signal: AbortSignal): Promise<Wasm> {
+  starting ??= begin(host, wasmUrl);
+  const { wasm, stop } = starting;
+  const mine = starting;
+  mine.waiting++;
+  const leave = () => {
+    // Not after it has started: everybody goes on using it.
+    if (--mine.waiting === 0) stop.abort();
+  };
+  signal.addEventListener("abort", leave);
+  try {
+    return await wasm;
+  } catch (error) {
+    if (!stop.signal.aborted || signal.aborted) throw error;
+  } finally {
+    signal.removeEventListener("abort", leave);
+  }
+  return module(host, wasmUrl, signal); // those who wanted it before did not wait for it
+}
+
+function begin(host: ThreadHost, wasmUrl: string | undefined): NonNullable<typeof starting> {
+  const stop = new AbortController();
+  const wasm = start(host, wasmUrl, stop.signal).catch((error: unknown) => {
     starting = undefined; // the next load tries again
     const from = wasmUrl ? ` from ${wasmUrl}` : "";
     const why = error instanceof Error ? error.message : String(error);
-    throw new PplxEmbedError("start", `the wasm module could not be started${from}: ${why}`, { cause: error });
+    const hint = wasmUrl ? "" : `; ${MOVED}`;
+    throw new PplxEmbedError("start", `the wasm module could not be started${from}: ${why}${hint}`, { cause: error });
   });
-  return starting;
+  return { wasm, stop, waiting: 0 };
 }
 
-async function start(host: ThreadHost, wasmUrl: string | undefined): Promise<Wasm> {
-  const [wasm, given] = await Promise.all([import("../wasm/pplx_embed.js"), host.wasm(wasmUrl)]);
-  await (given === undefined ? wasm.default() : wasm.default({ module_or_path: given }));
+async function start(host: ThreadHost, wasmUrl: string | undefined, signal: AbortSignal): Promise<Wasm> {
+  const [wasm, given] = await Promise.all([import("../wasm/pplx_embed.js"), host.wasm(wasmUrl, signal)]);
+  await wasm.default({ module_or_path: given });
   wasm.start(crash);
   // Some failures inside the module are not panics: memory that cannot grow, a full stack, an exception of the browser
   // that no code there expects. They are reported here and nowhere else.

@@ -1,7 +1,8 @@
 // The engine in a worker, as the page sees it.
 
-import { PplxEmbedError } from "../errors.js";
+import { MOVED, PplxEmbedError } from "../errors.js";
 import type { EngineWorker, Host } from "../hosts/host.js";
+import { afterSilence, SILENCE } from "../hosts/silence.js";
 import type { Answer, CallName, Engine, FromWorker, Hooks, Request, ToWorker } from "./calls.js";
 
 /** A call that the worker has not answered yet. */
@@ -16,7 +17,8 @@ export class WorkerEngine implements Engine {
   readonly #worker: EngineWorker;
   readonly #calls = new Map<number, PendingCall>();
   #next = 0;
-  #answered = false;
+  #ready = false;
+  readonly #heard: () => void;
   #ended: PplxEmbedError | undefined;
 
   /** @throws as {@link Host.startWorker}. */
@@ -25,11 +27,14 @@ export class WorkerEngine implements Engine {
     this.#worker = host.startWorker({
       received: (message) => this.#receive(message as FromWorker),
       failed: (why) => {
-        const message = this.#answered
-          ? `the worker failed: ${why}`
-          : `${this.#worker.script} could not be loaded: ${why || "check that it is served, and what the CSP allows"}`;
-        this.#end(new PplxEmbedError(this.#answered ? "internal" : "start", message));
+        if (this.#ready) return this.#end(new PplxEmbedError("internal", `the worker failed: ${why}`));
+        const what = why || `check that it is served, and what the CSP allows; ${MOVED}`;
+        this.#end(new PplxEmbedError("start", `${this.#worker.script} could not be loaded: ${what}`));
       },
+    });
+    this.#heard = afterSilence(() => {
+      const what = `said nothing for ${SILENCE} seconds: check that it is what is served, whole; ${MOVED}`;
+      this.#end(new PplxEmbedError("start", `${this.#worker.script} ${what}`));
     });
     this.#worker.waits(false);
   }
@@ -62,7 +67,13 @@ export class WorkerEngine implements Engine {
   }
 
   #receive(message: FromWorker): void {
-    this.#answered = true;
+    if (!this.#ready) {
+      // Whatever else is served in the place of the script may send messages too.
+      if (message?.type !== "ready") return;
+      this.#ready = true;
+      this.#heard();
+    }
+    if (message.type === "ready") return;
     if (message.type === "persist") return this.#host.persist();
     const call = this.#calls.get(message.call);
     if (message.type === "progress") call?.hooks.onProgress?.(message.progress);
@@ -84,6 +95,7 @@ export class WorkerEngine implements Engine {
   /** Ends the worker, which frees its memory, its downloads and its GPU device. */
   #end(reason: PplxEmbedError): void {
     this.#ended ??= reason;
+    this.#heard();
     this.#worker.end();
     for (const call of this.#calls.values()) call.reject(this.#ended);
   }

@@ -45,6 +45,7 @@ export function serve(host: ThreadHost, post: Post): (message: ToWorker) => void
     });
   }
 
+  post({ type: "ready" }, []);
   return (message) => {
     if (message.type === "abort") running.get(message.call)?.abort();
     else if (message.type === "took") sending.get(message.call)?.(message.failed);

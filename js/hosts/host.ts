@@ -48,10 +48,10 @@ export interface ThreadHost {
   /** What the host calls the GPU; empty if it does not say. */
   adapterName(): Promise<string>;
   /**
-   * The wasm module at the caller's `wasmUrl`, or the one beside its script: its address or its bytes; undefined where
-   * its script finds it by itself.
+   * The wasm module at the caller's `wasmUrl`, or the one beside its script: its bytes, or a response that brings them
+   * until `signal` is aborted.
    */
-  wasm(wasmUrl: string | undefined): Promise<string | Uint8Array<ArrayBuffer> | undefined>;
+  wasm(wasmUrl: string | undefined, signal: AbortSignal): Promise<Response | Uint8Array<ArrayBuffer>>;
   /** Tells `listener` of every error in this thread that nobody catches. */
   onUncaught(listener: (thrown: unknown) => void): void;
   /** Reads an address, by `fetch` (the global one by default) unless it is that of a file which only the host can read. */

@@ -5,11 +5,8 @@ import { type EngineWorker, type Host, OtherOriginError, type WorkerListener } f
 import { startHelper } from "./web/helpers.js";
 import * as opfs from "./web/opfs.js";
 import * as pieces from "./web/pieces.js";
-import { webThread } from "./web/thread.js";
+import { type Place, webThread } from "./web/thread.js";
 import { WriterWorker } from "./web/writer.js";
-
-/** Whether the browser has refused to make a worker from this package's scripts. */
-let refused = false;
 
 /** @throws {@link OtherOriginError}, or PplxEmbedError with code `"start"`. */
 function made(make: () => Worker): Worker {
@@ -17,7 +14,6 @@ function made(make: () => Worker): Worker {
     return make();
   } catch (cause) {
     if ((cause as { name?: unknown } | null)?.name === "SecurityError") {
-      refused = true;
       throw new OtherOriginError("the browser makes no worker from a script on another origin than the page", { cause });
     }
     throw new PplxEmbedError("start", `the worker could not be started: ${String(cause)}`, { cause });
@@ -28,9 +24,14 @@ function made(make: () => Worker): Worker {
 const startEngine = () => made(() => new Worker(new URL("../worker.js", import.meta.url), { type: "module" }));
 const startWriter = () => made(() => new Worker(new URL("./web/writer-worker.js", import.meta.url), { type: "module" }));
 
-const inOpfs = opfs.place((handle, discard) => WriterWorker.open(startWriter(), handle, discard));
-/** Without workers a page cannot append to a file in OPFS, so the Cache API then comes first. */
-const places = () => (refused ? [pieces.open, inOpfs] : [inOpfs, pieces.open]);
+/** Without workers a page cannot append to a file in OPFS. The place then does not work, and the Cache API's turn comes. */
+let writes: Promise<void> | undefined;
+const write = opfs.place((handle, discard) => WriterWorker.open(startWriter(), handle, discard));
+const inOpfs: Place = async (root, name, create) => {
+  if (create) await (writes ??= (async () => WriterWorker.probe(startWriter()))());
+  return write(root, name, create);
+};
+const places = () => [inOpfs, pieces.open];
 
 export const web: Host = {
   ...webThread(places),

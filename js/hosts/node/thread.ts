@@ -8,6 +8,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 
 import type { Fetch, ThreadHost } from "../host.js";
+import { answered } from "../silence.js";
 import { adapterName } from "../web/thread.js";
 import { FolderFiles, namesIn, openReading, replace } from "./files.js";
 import { withGpu } from "./gpu.js";
@@ -40,9 +41,9 @@ export function nodeThread(given: () => ThreadData): Omit<ThreadHost, "startHelp
     cores: availableParallelism,
     adapterName,
 
-    async wasm(wasmUrl) {
+    async wasm(wasmUrl, signal) {
       const url = new URL(wasmUrl ?? new URL("../../wasm/pplx_embed_bg.wasm", import.meta.url));
-      return url.protocol === "file:" ? readFile(url) : url.href;
+      return url.protocol === "file:" ? readFile(url) : answered(url.href, signal);
     },
 
     // Node.js ends the process after such an error; whoever keeps it alive still hears of it.

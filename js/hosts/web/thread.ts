@@ -3,6 +3,7 @@
 import { PplxEmbedError } from "../../errors.js";
 import { type Files, ROOT } from "../files.js";
 import type { ThreadHost } from "../host.js";
+import { answered } from "../silence.js";
 import { lock } from "./locks.js";
 
 /** A way to keep files in a browser. Opens the cache `name`, or fails if there is none and `create` is false. */
@@ -24,7 +25,8 @@ export function webThread(places: () => Place[]): Omit<ThreadHost, "startHelper"
 
     adapterName,
 
-    wasm: async (wasmUrl) => wasmUrl,
+    // Bundlers look for exactly this expression.
+    wasm: (url, signal) => answered(url ?? new URL("../../wasm/pplx_embed_bg.wasm", import.meta.url).href, signal),
 
     onUncaught(listener) {
       addEventListener("error", (event) => listener(event.error));

@@ -1,6 +1,7 @@
 // Writing to OPFS from a page. Only a worker can append to a file without copying all of it, so a worker does it.
 
 import type { Writing } from "../files.js";
+import { afterSilence, SILENCE } from "../silence.js";
 
 /** To the worker: a file to open, bytes to append, or what else to do. The worker answers each in turn. */
 export type ToWriter = FileSystemFileHandle | ArrayBuffer | "flush" | "close";
@@ -12,7 +13,13 @@ export class WriterWorker implements Writing {
   readonly #worker: Worker;
   readonly #discard: () => Promise<void>;
   readonly #waiting: { resolve: () => void; reject: (error: Error) => void }[] = [];
+  readonly #heard: () => void;
   size = 0;
+
+  /** Fails if `worker`, which should run writer-worker.js, cannot be loaded or does not answer. Ends it. */
+  static async probe(worker: Worker): Promise<void> {
+    await new WriterWorker(worker, async () => {}).close();
+  }
 
   /** Has `worker`, which runs writer-worker.js, open the file. `discard` removes it. */
   static async open(worker: Worker, handle: FileSystemFileHandle, discard: () => Promise<void>): Promise<WriterWorker> {
@@ -21,7 +28,7 @@ export class WriterWorker implements Writing {
       await writing.#ask(handle);
       return writing;
     } catch (error) {
-      worker.terminate();
+      writing.#end();
       throw error;
     }
   }
@@ -29,7 +36,13 @@ export class WriterWorker implements Writing {
   private constructor(worker: Worker, discard: () => Promise<void>) {
     this.#worker = worker;
     this.#discard = discard;
+    const failed = (why: string) => {
+      this.#heard();
+      for (const asked of this.#waiting.splice(0)) asked.reject(new Error(`writer-worker.js: ${why}`));
+    };
+    this.#heard = afterSilence(() => failed(`said nothing for ${SILENCE} seconds`));
     worker.onmessage = ({ data }: MessageEvent<FromWriter>) => {
+      this.#heard();
       const asked = this.#waiting.shift();
       if ("size" in data) {
         this.size = data.size;
@@ -40,8 +53,7 @@ export class WriterWorker implements Writing {
     };
     worker.onerror = (event) => {
       event.preventDefault(); // the calls report it
-      const error = new Error(`writer-worker.js: ${event.message || "could not be loaded"}`);
-      for (const asked of this.#waiting.splice(0)) asked.reject(error);
+      failed(event.message || "could not be loaded");
     };
   }
 
@@ -57,13 +69,18 @@ export class WriterWorker implements Writing {
     try {
       await this.#ask("close");
     } finally {
-      this.#worker.terminate();
+      this.#end();
     }
   }
 
   discard(): Promise<void> {
-    this.#worker.terminate();
+    this.#end();
     return this.#discard();
+  }
+
+  #end(): void {
+    this.#heard();
+    this.#worker.terminate();
   }
 
   #ask(message: ToWriter): Promise<void> {
