@@ -1,7 +1,6 @@
 // What goes wrong has a code and a message that names it; nothing hangs, and nothing is left behind.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
 
 import { start, until } from "./browser.mjs";
 
@@ -324,39 +323,6 @@ test("a worker or a module that cannot be had", async () => {
     }
   };
   await browser.visit("/blank.html", visit, [/nowhere\.wasm/, /WebAssembly\.instantiateStreaming/]);
-});
-
-test("from another origin, which makes no workers, everything runs in the page and a notice says so", async () => {
-  await browser.visit("/blank.html", async (page) => {
-    const types = { js: "text/javascript", wasm: "application/wasm" };
-    await page.route("http://cdn.test/**", (route) => {
-      const { pathname } = new URL(route.request().url());
-      const path = fileURLToPath(new URL(`../..${pathname}`, import.meta.url));
-      const headers = { "Access-Control-Allow-Origin": "*", "Content-Type": types[pathname.split(".").at(-1)] };
-      return route.fulfill({ path, headers });
-    });
-    // The server's own pages do not let scripts of other origins in.
-    const html = { contentType: "text/html", body: "<!doctype html><title>test</title>" };
-    await page.route("**/plain.html", (route) => route.fulfill(html));
-    await page.goto(new URL("/plain.html", browser.server.url).href);
-    const got = await page.evaluate(async () => {
-      const { cache, createIndex, listIndexes, load } = await import("http://cdn.test/dist/index.js");
-      const notices = [];
-      const onProgress = (p) => p.stage === "notice" && notices.push(p.message);
-      const model = await load("f32-odd", { endpoint: "/fixtures", onProgress });
-      const { shape } = await model.embed("a");
-      const index = await createIndex({ dimensions: 2, onProgress });
-      await index.add([{ id: "a", vector: new Int8Array([1, 2]) }]);
-      await index.save("kept");
-      const refused = await load("f32-odd", { endpoint: "/fixtures", worker: true }).catch((error) => error);
-      const kept = [(await cache.list()).length, (await listIndexes()).length];
-      return { shape, notices, kept, code: refused.code, message: refused.message };
-    });
-    assert.deepEqual([got.shape, got.kept, got.code], [[1, 52], [1, 1], "start"]);
-    assert.match(got.message, /^worker: true, but .* another origin/);
-    const running = got.notices.filter((notice) => /^running in the page: .* another origin/.test(notice));
-    assert.equal(running.length, 2, got.notices.join()); // of the model and of the index
-  });
 });
 
 test("a panic and an unforeseen exception in the module reach the caller", async () => {
