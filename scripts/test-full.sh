@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# What takes too long for every change, on lavapipe: the full shapes of the 0.6b and 4b models with random weights and a
-# text of 32,768 tokens, against transformers, and a hundred times the fuzzing. Needs 13 GB of disk under target/large,
-# 11 GB of memory and, the first time, PyTorch from PyPI. The results are printed; bench/results keeps those that count.
+# What takes too long for every change. Pages that Next.js, webpack and esbuild build, with those from the npm registry. On
+# lavapipe the full shapes of the 0.6b and 4b models with random weights and a text of 32,768 tokens, against transformers,
+# and a hundred times the fuzzing. Needs 13 GB of disk under target/large, 11 GB of memory and, the first time, PyTorch from
+# PyPI. The results are printed; bench/results keeps those that count.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
@@ -18,6 +19,8 @@ for shape in 0.6b 4b; do
     "$python" tests/fixtures/make_large.py --shape "$shape" --out "target/large/$shape"
 done
 [ -e target/large/long/expected.safetensors ] || "$python" tests/fixtures/make_long.py --out target/large/long
+
+node --test --test-reporter=spec --test-concurrency=1 tests/bundlers/{esbuild,next,webpack}.test.mjs
 
 # One at a time: the 4b model alone fills half the memory of a small machine.
 cargo test --release --test oracle -- --ignored

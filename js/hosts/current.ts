@@ -16,7 +16,7 @@ export async function currentHost(): Promise<Host> {
     return node;
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    const hint = "if this program was bundled, leave pplx-embed-web out of the bundle (external)";
+    const hint = "if this program was bundled, leave pplx-embed-web out of the bundle (external; in Next.js serverExternalPackages)";
     throw new PplxEmbedError("start", `a part of pplx-embed-web could not be loaded: ${why}; ${hint}`, { cause });
   }
 }

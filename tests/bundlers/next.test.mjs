@@ -1,9 +1,10 @@
 // A production build of Next.js, by its default bundler.
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { assertRuns, installed, bin } from "./support.mjs";
+import { assertRuns, bin, installed, unbundled } from "./support.mjs";
 
 /** Starts `next start` on a free port, and waits until it is ready. */
 function started(t, app) {
@@ -23,9 +24,12 @@ function started(t, app) {
   });
 }
 
-test("Next.js: built by Turbopack, run in a browser", async (t) => {
+test("Next.js: built by Turbopack, run in a browser and on the server", async (t) => {
   const app = await installed(t, "next");
   if (!app) return;
   await bin(app, "next", "build");
-  await assertRuns(await started(t, app));
+  const url = await started(t, app);
+  await assertRuns(url);
+  const { rows } = await (await fetch(new URL("/server", url))).json();
+  assert.deepEqual(rows, (await unbundled()).rows.slice(0, 1));
 });

@@ -1,13 +1,14 @@
 // Apps that bundlers build from the packed package, and what they do in headless Chromium.
 import assert from "node:assert/strict";
 import { execFile, execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 import { chromium } from "playwright-core";
 
+import { serve } from "../../scripts/serve.mjs";
 import { executable, FLAGS } from "../web/browser.mjs";
 
 const HERE = fileURLToPath(new URL(".", import.meta.url));
@@ -68,6 +69,19 @@ export async function installed(t, name) {
   cpSync(join(HERE, name), app, { recursive: true });
   cpSync(join(HERE, "app.js"), join(app, "app.js"));
   return app;
+}
+
+/** Puts a file of an app beside what was built from it. */
+export function copied(app, file) {
+  mkdirSync(join(app, "www"), { recursive: true });
+  copyFileSync(join(app, file), join(app, "www", file));
+}
+
+/** Serves what an app was built to, under the strictest policy that the package must run in, until the test ends. */
+export async function served(t, app) {
+  const server = await serve({ port: 0, root: app });
+  t.after(() => server.close());
+  return server.url;
 }
 
 /** What the package without a bundler gives. */
