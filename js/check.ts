@@ -1,17 +1,60 @@
 // Checks the types of arguments. What values are allowed, and the defaults, the wasm module decides.
 
-import { invalid } from "./errors.js";
+import { attempt, invalid, PplxEmbedError, reason } from "./errors.js";
 import { hasFiles } from "./hosts/runtime.js";
 import type { LoadOptions, OnProgress } from "./types.js";
+
+/**
+ * What `read` gives of an argument. What it throws is a fault of the argument: a getter, a trap of a proxy, memory that was
+ * transferred elsewhere.
+ */
+export function readable<T>(argument: string, allowed: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (cause instanceof PplxEmbedError) throw cause;
+    const message = `${argument}: cannot be read (${reason(cause)}), allowed is ${allowed}`;
+    throw new PplxEmbedError("invalid-argument", message, { cause });
+  }
+}
+
+/** The fields of an object, each read once. The object can change afterwards, and could not be sent to a worker. */
+export function fields<T extends object>(argument: string, given: T, names: readonly (keyof T & string)[]): Partial<T> {
+  const read: Partial<T> = {};
+  for (const name of names) {
+    const value = readable(argument === "" ? name : `${argument}.${name}`, "a value", () => given[name]);
+    if (value !== undefined) read[name] = value;
+  }
+  return read;
+}
 
 /** The options, if they are an object that has only the fields in `allowed`. */
 export function options<T extends object>(given: T | undefined, allowed: readonly (keyof T & string)[]): Partial<T> {
   if (given === undefined) return {};
-  if (typeof given !== "object" || given === null) throw invalid("options", given, "an object");
-  for (const name of Object.keys(given)) {
+  const names = readable("options", "an object", () => {
+    if (typeof given !== "object" || given === null || Array.isArray(given)) throw invalid("options", given, "an object");
+    return Object.keys(given);
+  });
+  for (const name of names) {
     if (!(allowed as readonly string[]).includes(name)) throw invalid("options", name, allowed.join(", "));
   }
-  return given;
+  return fields("", given, allowed);
+}
+
+/** A copy of an array without its holes, its class and whatever else it has; undefined if it is none. */
+export function array(argument: string, value: unknown): unknown[] | undefined {
+  return readable(argument, "an array", () => {
+    if (!Array.isArray(value)) return undefined;
+    const { length } = value;
+    const copy: unknown[] = [];
+    // By index, because forEach and the like skip holes. A hole is refused, so nothing behind it matters.
+    for (let i = 0; i < length; i++) {
+      const one: unknown = value[i];
+      copy.push(one);
+      if (one === undefined) break;
+    }
+    return copy;
+  });
 }
 
 /** An option of a primitive type. */
@@ -30,28 +73,38 @@ export function name(argument: string, value: unknown): string {
 export function address(name: string, value: string | URL | undefined): string | undefined {
   if (value === undefined) return undefined;
   const base = globalThis.document?.baseURI ?? globalThis.location?.href;
-  // A URL is not recognised by its class, because each frame of a page has its own.
-  const text = typeof value === "string" ? value : (value as URL | null)?.href;
-  if (typeof text !== "string") throw invalid(name, value, "a string or a URL");
+  const text = attempt(() => addressed(value), undefined);
+  if (text === undefined) throw invalid(name, value, "a string or a URL");
   if (text === "" || !URL.canParse(text, base)) throw invalid(name, text, "an address");
   return new URL(text, base).href;
 }
 
-/**
- * Whether a value is the path or the address of a file or folder. A path is written as one, so that it is never taken for
- * a name: it begins with "/", "./", "../" or a drive. Pages have no files.
- */
-export function isPath(value: unknown): value is string | URL {
-  if (!hasFiles()) return false;
+/** A string, or the address of a URL. A URL is not recognised by its class, because each frame of a page has its own. */
+function addressed(value: unknown): string | undefined {
   const text = typeof value === "string" ? value : (value as URL | null | undefined)?.href;
-  return typeof text === "string" && /^(file:|\.{0,2}[\\/]|\.{1,2}$|[a-z]:[\\/])/i.test(text);
+  return typeof text === "string" ? text : undefined;
+}
+
+/**
+ * The path or the address of a file or folder; undefined if the value is none. A path is written as one, so that it is never
+ * taken for a name: it begins with "/", "./", "../" or a drive. Pages have no files.
+ */
+export function path(value: unknown): string | undefined {
+  if (!hasFiles()) return undefined;
+  const text = attempt(() => addressed(value), undefined);
+  return text !== undefined && /^(file:|\.{0,2}[\\/]|\.{1,2}$|[a-z]:[\\/])/i.test(text) ? text : undefined;
 }
 
 /** An AbortSignal, not recognised by its class, because each frame of a page has its own. */
 export function signal(value: AbortSignal | undefined): AbortSignal | undefined {
-  if (value !== undefined && !(typeof value?.aborted === "boolean" && "addEventListener" in value)) {
-    throw invalid("signal", value, "an AbortSignal");
-  }
+  if (value === undefined) return undefined;
+  const works = attempt(() => {
+    const listener = () => {};
+    value.addEventListener("abort", listener);
+    value.removeEventListener("abort", listener);
+    return typeof value.aborted === "boolean";
+  }, false);
+  if (!works) throw invalid("signal", value, "an AbortSignal");
   return value;
 }
 
@@ -74,15 +127,13 @@ export function texts(value: string | readonly string[]): readonly string[] {
   return strings("texts", value);
 }
 
-/** One string or many, as an array. */
-export function strings(name: string, value: string | readonly string[]): readonly string[] {
+/** One string or many, as an array of its own. */
+export function strings(name: string, value: string | readonly string[], allowed = "a string or an array of strings"): string[] {
   if (typeof value === "string") return [value];
-  if (!Array.isArray(value)) throw invalid(name, value, "a string or an array of strings");
-  // By index, because forEach and the like skip holes.
-  for (let i = 0; i < value.length; i++) {
-    if (typeof value[i] !== "string") throw invalid(`${name}[${i}]`, value[i], "a string");
-  }
-  return value;
+  const copy = array(name, value);
+  if (!copy) throw invalid(name, value, allowed);
+  for (const [i, text] of copy.entries()) if (typeof text !== "string") throw invalid(`${name}[${i}]`, text, "a string");
+  return copy as string[];
 }
 
 /** @throws {@link PplxEmbedError} with code `"invalid-argument"` for what is no device. */

@@ -77,10 +77,10 @@ export class PplxEmbedError extends Error {
   /** @internal What the wasm module, the worker or anything else threw, as a PplxEmbedError. */
   static from(thrown: unknown): PplxEmbedError {
     if (thrown instanceof PplxEmbedError) return thrown;
-    const { code, message } = (thrown ?? {}) as { code?: unknown; message?: unknown };
+    const code = attempt(() => (thrown as { code?: unknown } | undefined)?.code, undefined);
     // A DOMException has a numeric code; a thrown trap of the wasm module has none.
-    if (typeof code === "string") return new PplxEmbedError(code as ErrorCode, String(message));
-    return new PplxEmbedError("internal", String(message ?? thrown), { cause: thrown });
+    if (typeof code === "string") return new PplxEmbedError(code as ErrorCode, reason(thrown));
+    return new PplxEmbedError("internal", reason(thrown), { cause: thrown });
   }
 }
 
@@ -99,11 +99,28 @@ export function aborted(signal: AbortSignal): PplxEmbedError {
   return new PplxEmbedError("aborted", "cancelled by the caller", { cause: signal.reason });
 }
 
+/** @internal What `read` gives, or `other` if it throws: anything may be a proxy, or have getters that throw. */
+export function attempt<T, O>(read: () => T, other: O): T | O {
+  try {
+    return read();
+  } catch {
+    return other;
+  }
+}
+
+/** @internal The message of whatever was thrown. */
+export function reason(thrown: unknown): string {
+  const message = attempt(() => (thrown as { message?: unknown } | undefined)?.message, undefined);
+  return typeof message === "string" ? message : attempt(() => String(thrown), "something that is no error was thrown");
+}
+
 /** @internal A value as a message shows it. */
 export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value);
-  if (value === null || ["number", "boolean", "undefined", "bigint"].includes(typeof value)) return String(value);
-  if (Array.isArray(value)) return "an array";
-  if (typeof value === "object") return `a value of type ${value.constructor?.name ?? "object"}`;
-  return `a ${typeof value}`;
+  if (typeof value === "bigint") return `${value}n`;
+  if (value === null || ["number", "boolean", "undefined"].includes(typeof value)) return String(value);
+  if (typeof value !== "object") return `a ${typeof value}`;
+  const name = attempt(() => (Array.isArray(value) ? "" : (value.constructor?.name as unknown)), undefined);
+  if (name === "") return "an array";
+  return `a value of type ${typeof name === "string" ? name : "object"}`;
 }

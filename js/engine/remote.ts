@@ -1,6 +1,6 @@
 // The engine in a worker, as the page sees it.
 
-import { MOVED, PplxEmbedError } from "../errors.js";
+import { MOVED, PplxEmbedError, reason } from "../errors.js";
 import type { EngineWorker, Host } from "../hosts/host.js";
 import { afterSilence, SILENCE } from "../hosts/silence.js";
 import type { Answer, CallName, Engine, FromWorker, Hooks, Request, ToWorker } from "./calls.js";
@@ -49,7 +49,12 @@ export class WorkerEngine implements Engine {
     this.#worker.waits(true);
     hooks.signal.addEventListener("abort", abort, { once: true });
     try {
-      this.#post({ type: "call", call, name, request });
+      try {
+        this.#post({ type: "call", call, name, request });
+      } catch (cause) {
+        // Arguments are copied before, field by field, so this is for what nobody foresaw.
+        throw new PplxEmbedError("invalid-argument", `${name}: an argument cannot be sent to the worker: ${reason(cause)}`, { cause });
+      }
       return (await answer) as Answer<K>;
     } finally {
       hooks.signal.removeEventListener("abort", abort);

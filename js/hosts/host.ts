@@ -78,7 +78,7 @@ export interface ThreadHost {
 /** What a host provides to the user's thread. */
 export interface Host extends ThreadHost {
   /** The address of a file or folder, given its path or address. @throws PplxEmbedError where paths mean nothing. */
-  address(argument: string, path: string | URL): string;
+  address(argument: string, path: string): string;
   /** Whether there is a folder at an address that `address` gave. */
   isFolder(address: string): Promise<boolean>;
   /**

@@ -38,7 +38,7 @@ export const web: Host = {
   startHelper,
 
   address(argument, path) {
-    throw invalid(argument, String(path), "no path of a file: a page has none");
+    throw invalid(argument, path, "no path of a file: a page has none");
   },
 
   isFolder: async () => false,

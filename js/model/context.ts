@@ -62,17 +62,12 @@ export function splitRequest(text: string, o: Partial<SplitOptions>): SplitReque
 
 /** @internal An array of arrays of strings. */
 export function checkDocuments(value: readonly (readonly string[])[]): readonly (readonly string[])[] {
-  const allowed = "an array of documents, each an array of strings";
-  if (!Array.isArray(value)) throw invalid("documents", value, allowed);
-  // By index, because forEach and the like skip holes.
-  for (let i = 0; i < value.length; i++) {
-    const chunks: unknown = value[i];
-    if (!Array.isArray(chunks)) throw invalid(`documents[${i}]`, chunks, "an array of strings");
-    for (let j = 0; j < chunks.length; j++) {
-      if (typeof chunks[j] !== "string") throw invalid(`documents[${i}][${j}]`, chunks[j], "a string");
-    }
-  }
-  return value;
+  const documents = check.array("documents", value);
+  if (!documents) throw invalid("documents", value, "an array of documents, each an array of strings");
+  return documents.map((chunks, i) => {
+    if (typeof chunks === "string") throw invalid(`documents[${i}]`, chunks, "an array of strings");
+    return check.strings(`documents[${i}]`, chunks as readonly string[], "an array of strings");
+  });
 }
 
 /** @internal */

@@ -40,9 +40,9 @@ const OPTIONS = [
  */
 export async function load<K extends ModelKind = "late">(id: string | URL, options?: LoadOptions): Promise<Model<K>> {
   const o = check.options(options, OPTIONS);
-  const path = check.isPath(id) ? id : undefined;
-  if (path === undefined && typeof id !== "string") throw invalid("id", id, "a string");
-  const name = typeof id === "string" ? id : id.href;
+  const path = check.path(id);
+  const name = typeof id === "string" ? id : path;
+  if (name === undefined) throw invalid("id", id, "a string");
   const files = o.endpoint === undefined ? bundled(name) : undefined;
   for (const option of ["revision", "token"] as const) {
     if (files && o[option] !== undefined) {
@@ -88,11 +88,11 @@ export async function load<K extends ModelKind = "late">(id: string | URL, optio
 }
 
 /** The address of the folder of a model, without a slash at its end. */
-async function folderAt(path: string | URL): Promise<string> {
+async function folderAt(path: string): Promise<string> {
   const host = await currentHost();
   const address = host.address("id", path).replace(/\/+$/, "");
   if (await host.isFolder(address)) return address;
-  throw new PplxEmbedError("not-found", `id: ${String(path)}, allowed is a folder; there is none at ${address}`);
+  throw new PplxEmbedError("not-found", `id: ${path}, allowed is a folder; there is none at ${address}`);
 }
 
 /** Says where a file of the package should have been. */

@@ -4,7 +4,7 @@ import { cancellable, type Stop } from "../calls/cancel.js";
 import * as check from "../check.js";
 import type { Engine, Hooks, Request } from "../engine/calls.js";
 import { startEngine } from "../engine/start.js";
-import { aborted, invalid, PplxEmbedError } from "../errors.js";
+import { aborted, attempt, invalid, PplxEmbedError } from "../errors.js";
 import { currentHost } from "../hosts/current.js";
 import { Model } from "../model/model.js";
 import type { IndexInfo, LoadOptions, ModelKind, OnProgress } from "../types.js";
@@ -118,16 +118,17 @@ export async function openIndex<Data = any>(
 ): Promise<SearchIndex<Data>> {
   const o = check.options(options, OPEN_OPTIONS);
   const recover = check.primitive("recover", o.recover, "boolean");
-  if (check.isPath(source)) {
-    const address = (await currentHost()).address("source", source);
+  const path = check.path(source);
+  if (path !== undefined) {
+    const address = (await currentHost()).address("source", path);
     return made(o, "openIndex", { source: { address }, recover });
   }
   return made(o, "openIndex", { source: isBlob(source) ? source : check.name("source", source), recover });
 }
 
-/** Whether it is a Blob. Not recognised by its class, because each frame of a page has its own. */
+/** Whether it is a Blob that can be sent to a worker. Each frame of a page has its own class of them. */
 function isBlob(value: unknown): value is Blob {
-  return /^\[object (Blob|File)\]$/.test(Object.prototype.toString.call(value));
+  return attempt(() => !!Blob.prototype.slice.call(value, 0, 0), false);
 }
 
 /** The model, if there is one. Options for an index without a model are then not allowed. */

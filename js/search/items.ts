@@ -1,7 +1,8 @@
 // Items to add to an index, checked.
 
 import type { AddItemsRequest, RawVectors } from "../engine/calls.js";
-import { invalid, PplxEmbedError } from "../errors.js";
+import * as check from "../check.js";
+import { invalid, PplxEmbedError, reason } from "../errors.js";
 import type { IndexInfo } from "../types.js";
 import { joined, rows, type TokenArray } from "../vectors/token-vectors.js";
 
@@ -36,7 +37,9 @@ export type IndexItem<Data = any> = {
     }
 );
 
-const FIELDS = ["id", "data", "text", "chunks", "vector", "scales"];
+const FIELDS = ["id", "data", "text", "chunks", "vector", "scales"] as const;
+/** The fields of an item, which a caller may have set to anything. */
+type Fields = { [K in (typeof FIELDS)[number]]?: unknown } & { id: string };
 const SORTS = ["text", "chunks", "vector"] as const;
 
 /** The request that adds items. `model` says whether the index has a model. */
@@ -45,15 +48,15 @@ export function addRequest(
   info: IndexInfo,
   model: boolean,
 ): Omit<AddItemsRequest, "index" | "upsert"> {
-  if (!Array.isArray(items)) throw invalid("items", items, "an array of items");
+  const list = check.array("items", items);
+  if (!list) throw invalid("items", items, "an array of items");
   const ids: string[] = [];
   const data: (string | undefined)[] = [];
   const texts: (string | readonly string[])[] = [];
   const vectors: RawVectors[] = [];
-  // By index, because forEach and the like skip holes.
-  for (let i = 0; i < items.length; i++) {
+  for (const [i, given] of list.entries()) {
     const name = `items[${i}]`;
-    const item = checked(name, items[i]);
+    const item = checked(name, given);
     ids.push(item.id);
     data.push(json(`${name}.data`, item.data));
     if (item.vector !== undefined) vectors.push(vector(name, item, info));
@@ -68,22 +71,24 @@ export function addRequest(
 }
 
 /** Checks that an item has an id, exactly one content, and no unknown fields. */
-function checked(name: string, item: IndexItem): IndexItem {
-  if (typeof item !== "object" || item === null) throw invalid(name, item, "an object, for example { id, text }");
-  const unknown = Object.keys(item).find((field) => !FIELDS.includes(field));
+function checked(name: string, given: unknown): Fields {
+  if (typeof given !== "object" || given === null) throw invalid(name, given, "an object, for example { id, text }");
+  const names = check.readable(name, "an object", () => Object.keys(given));
+  const unknown = names.find((field) => !(FIELDS as readonly string[]).includes(field));
   if (unknown !== undefined) throw invalid(name, unknown, `${FIELDS.join(", ")}; put other fields into data`);
+  const item: { [K in keyof Fields]?: unknown } = check.fields(name, given as Fields, FIELDS);
   if (typeof item.id !== "string") throw invalid(`${name}.id`, item.id, "a string");
-  const given = SORTS.filter((sort) => item[sort] !== undefined);
-  if (given.length !== 1) {
-    const has = given.join(" and ") || "no content";
+  const sorts = SORTS.filter((sort) => item[sort] !== undefined);
+  if (sorts.length !== 1) {
+    const has = sorts.join(" and ") || "no content";
     throw new PplxEmbedError("invalid-argument", `${name}: has ${has}, allowed is one of ${SORTS.join(", ")}`);
   }
-  return item;
+  return item as Fields;
 }
 
 function textOf(
   name: string,
-  item: IndexItem,
+  item: Fields,
   kind: IndexInfo["kind"],
   model: boolean,
 ): string | readonly string[] {
@@ -96,19 +101,16 @@ function textOf(
     return item.text;
   }
   if (kind === "late") throw invalid(`${name}.chunks`, item.chunks, "undefined in a late index: use text");
-  if (!Array.isArray(item.chunks)) throw invalid(`${name}.chunks`, item.chunks, "an array of strings");
-  for (let j = 0; j < item.chunks.length; j++) {
-    if (typeof item.chunks[j] !== "string") throw invalid(`${name}.chunks[${j}]`, item.chunks[j], "a string");
-  }
-  return item.chunks;
+  if (typeof item.chunks === "string") throw invalid(`${name}.chunks`, item.chunks, "an array of strings");
+  return check.strings(`${name}.chunks`, item.chunks as readonly string[], "an array of strings");
 }
 
-function vector(name: string, { vector: data, scales }: IndexItem, { kind, dimensions: dim }: IndexInfo): RawVectors {
+function vector(name: string, { vector: data, scales }: Fields, { kind, dimensions: dim }: IndexInfo): RawVectors {
   if (kind === "dense" && scales !== undefined) {
     throw invalid(`${name}.scales`, scales, "undefined in a dense index: they do not change a cosine");
   }
   const names = (field: string) => `${name}.${field === "scales" ? field : "vector"}`;
-  const { count, ...numbers } = rows({ data: data as TokenArray, scales }, dim, names);
+  const { count, ...numbers } = rows({ data, scales }, dim, names);
   return { ...numbers, offsets: Uint32Array.of(0, count), dim };
 }
 
@@ -119,8 +121,8 @@ function json(name: string, data: unknown): string | undefined {
   try {
     text = JSON.stringify(data);
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new PplxEmbedError("invalid-argument", `${name}: cannot be turned into JSON: ${why}`, { cause: error });
+    const message = `${name}: cannot be turned into JSON: ${reason(error)}`;
+    throw new PplxEmbedError("invalid-argument", message, { cause: error });
   }
   if (text === undefined) throw invalid(name, data, "JSON");
   return text;

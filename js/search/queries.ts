@@ -2,7 +2,7 @@
 
 import * as check from "../check.js";
 import type { RawQueries, RawVectors, SearchRequest } from "../engine/calls.js";
-import { invalid, PplxEmbedError } from "../errors.js";
+import { attempt, invalid, PplxEmbedError } from "../errors.js";
 import type { IndexInfo, OnProgress } from "../types.js";
 import { joined, rows, type TokenArray } from "../vectors/token-vectors.js";
 
@@ -69,9 +69,7 @@ export function rawQueries(
 ): RawQueries {
   const texts: string[] = [];
   const vectors: RawVectors[] = [];
-  // By index, because forEach and the like skip holes.
-  for (let i = 0; i < queries.length; i++) {
-    const query = queries[i] as Query;
+  for (const [i, query] of queries.entries()) {
     if (typeof query !== "string") vectors.push(vector(name(i), query, info));
     else if (model) texts.push(query);
     else throw new PplxEmbedError("invalid-argument", `${name(i)}: the index has no model, allowed is a vector`);
@@ -86,10 +84,10 @@ export function rawQueries(
 
 function vector(name: string, query: Exclude<Query, string>, { kind, dimensions }: IndexInfo): RawVectors {
   const bare = ArrayBuffer.isView(query);
-  if (!bare && (typeof query !== "object" || query === null || !("vector" in query))) {
+  if (!bare && (typeof query !== "object" || query === null || !attempt(() => "vector" in query, true))) {
     throw invalid(name, query, "a string, a typed array or { vector, scales }");
   }
-  const { vector: data, scales } = bare ? { vector: query, scales: undefined } : query;
+  const { vector: data, scales } = bare ? { vector: query } : check.fields(name, query, ["vector", "scales"]);
   const names = (field: string) => (bare ? name : `${name}.${field === "scales" ? field : "vector"}`);
   const { count, ...numbers } = rows({ data, scales }, dimensions, names);
   const dense = kind === "dense";

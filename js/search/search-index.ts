@@ -149,15 +149,15 @@ export class SearchIndex<Data = any> implements AsyncDisposable {
     const o = check.options(options, SEARCH_OPTIONS);
     const numbers = searchRequest(o);
     const filter = check.primitive("filter", o.filter, "function") as ((id: string, data: unknown) => boolean) | undefined;
-    const many = Array.isArray(queries);
-    const list = (many ? queries : [queries]) as readonly Query[];
+    const several = check.array("queries", queries) as Query[] | undefined;
+    const list = several ?? [queries as Query];
     const asked = rawQueries(list, (i) => `queries[${i}]`, this.#info, this.#hasModel);
     return this.#calls.run(o, async (hooks) => {
       if (list.length === 0) return [];
       const mask = filter && this.#items.mask(filter);
       const raw = await this.#engine.call("search", { index: this.#number, ...asked, ...numbers, mask }, hooks);
       const hits = hitsOf<Data>(raw, this.#items, this.#info.kind);
-      return many ? hits : (hits[0] as Hit<Data>[]);
+      return several ? hits : (hits[0] as Hit<Data>[]);
     });
   }
 
@@ -202,8 +202,9 @@ export class SearchIndex<Data = any> implements AsyncDisposable {
    */
   async save(target: string | URL | WritableStream<Uint8Array>, options?: ChangeOptions): Promise<void> {
     const o = check.options(options, CHANGE_OPTIONS);
-    if (check.isPath(target)) {
-      const address = async () => (await currentHost()).address("target", target);
+    const path = check.path(target);
+    if (path !== undefined) {
+      const address = async () => (await currentHost()).address("target", path);
       return this.#calls.run(o, async (hooks) => this.#save({ address: await address() }, hooks), true);
     }
     if (typeof target === "string") {
@@ -236,7 +237,7 @@ export class SearchIndex<Data = any> implements AsyncDisposable {
     const o = check.options(options, CHANGE_OPTIONS);
     const request = addRequest(items, this.#info, this.#hasModel);
     const call = async (hooks: Hooks) => {
-      if (items.length === 0) return { tokens: 0, truncated: [] };
+      if (request.ids.length === 0) return { tokens: 0, truncated: [] };
       const added = await this.#engine.call("addItems", { index: this.#number, ...request, upsert }, hooks);
       this.#items.add(request.ids, request.data);
       this.#info = { ...this.#info, bytes: added.bytes };

@@ -1,6 +1,7 @@
 // Where the page writes an index that is being saved.
 
-import { invalid, PplxEmbedError } from "../errors.js";
+import { readable } from "../check.js";
+import { attempt, invalid, PplxEmbedError, reason } from "../errors.js";
 
 /** Takes bytes, in order. The next bytes come when the promise resolves. */
 type Take = (bytes: Uint8Array<ArrayBuffer>) => Promise<void>;
@@ -14,9 +15,7 @@ export async function blobOf(save: (take: Take) => Promise<void>): Promise<Blob>
 
 /** Writes everything that `save` writes to a stream, and closes the stream, or aborts it if that fails. */
 export async function writeTo(target: WritableStream<Uint8Array>, save: (take: Take) => Promise<void>): Promise<void> {
-  if (typeof target?.getWriter !== "function") throw invalid("target", target, "a name or a WritableStream");
-  if (target.locked) throw invalid("target", target, "a WritableStream that is not locked");
-  const writer = target.getWriter();
+  const writer = writerOf(target);
   let broken: PplxEmbedError | undefined;
   try {
     const write = async (act: Promise<void>) => {
@@ -36,8 +35,21 @@ export async function writeTo(target: WritableStream<Uint8Array>, save: (take: T
   }
 }
 
+const METHODS = ["write", "close", "abort", "releaseLock"] as const;
+
+/** A stream is not recognised by its class, because each frame of a page has its own. */
+function writerOf(target: WritableStream<Uint8Array>): WritableStreamDefaultWriter<Uint8Array> {
+  const allowed = "a name or a WritableStream";
+  return readable("target", allowed, () => {
+    if (typeof target?.getWriter !== "function") throw invalid("target", target, allowed);
+    if (target.locked) throw invalid("target", target, "a WritableStream that is not locked");
+    const writer = target.getWriter();
+    if (METHODS.some((name) => typeof writer?.[name] !== "function")) throw invalid("target", target, allowed);
+    return writer;
+  });
+}
+
 function failed(error: unknown): PplxEmbedError {
-  const { name, message = String(error) } = (error ?? {}) as { name?: string; message?: string };
-  const code = name === "QuotaExceededError" ? "storage-full" : "io";
-  return new PplxEmbedError(code, `writing to the stream failed: ${message}`, { cause: error });
+  const full = attempt(() => (error as { name?: unknown }).name === "QuotaExceededError", false);
+  return new PplxEmbedError(full ? "storage-full" : "io", `writing to the stream failed: ${reason(error)}`, { cause: error });
 }

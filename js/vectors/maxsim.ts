@@ -69,7 +69,7 @@ export async function maxsim(
   options?: MaxsimOptions,
 ): Promise<Float32Array> {
   const o = check.options(options, OPTIONS);
-  const pairs = o.pairs && flat(o.pairs);
+  const pairs = o.pairs === undefined ? undefined : flat(o.pairs);
   return run("maxsim", queries, documents, pairs, o);
 }
 
@@ -96,7 +96,7 @@ export async function explainMaxsim(
   options?: ExplainMaxsimOptions,
 ): Promise<MaxsimExplanation> {
   const o = check.options(options, EXPLAIN_OPTIONS);
-  return run("explainMaxsim", queries, documents, pair && flat([pair]), o);
+  return run("explainMaxsim", queries, documents, pair === undefined ? undefined : Uint32Array.from(indices("pair", pair)), o);
 }
 
 async function run<K extends "maxsim" | "explainMaxsim">(
@@ -168,12 +168,13 @@ class SharedEngine {
 const engines = new Map<boolean | undefined, SharedEngine>();
 
 function flat(pairs: NonNullable<MaxsimOptions["pairs"]>): Uint32Array {
-  if (!Array.isArray(pairs)) throw invalid("pairs", pairs, "an array of [query, document]");
-  const result = new Uint32Array(2 * pairs.length);
-  for (let i = 0; i < pairs.length; i++) {
-    const pair: unknown = pairs[i];
-    if (!Array.isArray(pair) || pair.length !== 2) throw invalid(`pairs[${i}]`, pair, "[query, document]");
-    for (let j = 0; j < 2; j++) result[2 * i + j] = wholeNumber(`pairs[${i}][${j}]`, pair[j]);
-  }
-  return result;
+  const list = check.array("pairs", pairs);
+  if (!list) throw invalid("pairs", pairs, "an array of [query, document]");
+  return Uint32Array.from(list.flatMap((pair, i) => indices(`pairs[${i}]`, pair)));
+}
+
+function indices(name: string, pair: unknown): number[] {
+  const numbers = check.array(name, pair);
+  if (numbers?.length !== 2) throw invalid(name, pair, "[query, document]");
+  return numbers.map((number, i) => wholeNumber(`${name}[${i}]`, number));
 }

@@ -1,7 +1,8 @@
 // Vectors that a caller passes, checked and brought into the form that the wasm module takes.
 
+import * as check from "../check.js";
 import type { RawVectors } from "../engine/calls.js";
-import { invalid, PplxEmbedError, show } from "../errors.js";
+import { attempt, invalid, PplxEmbedError, show } from "../errors.js";
 import type { TokenDtype } from "../types.js";
 
 /** The typed array that holds token vectors. A Float16Array is accepted too. */
@@ -22,6 +23,7 @@ export interface TokenVectors {
 }
 
 const DTYPES = ["float32", "float16", "int8", "binary"] as const;
+const FIELDS = ["data", "offsets", "dim", "dtype", "scales"] as const;
 const ARRAYS = { float32: Float32Array, float16: Uint16Array, int8: Int8Array, binary: Uint8Array };
 const NAMES = { float32: "a Float32Array", float16: "a Uint16Array", int8: "an Int8Array", binary: "a Uint8Array" };
 
@@ -39,9 +41,9 @@ export function wholeNumber(name: string, value: unknown): number {
 
 /** @internal The vectors of one argument, which may be an array: all items one after another. */
 export function rawVectors(name: string, given: TokenVectors | readonly TokenVectors[]): RawVectors {
-  if (!Array.isArray(given)) return raw(name, given as TokenVectors);
-  const all: RawVectors[] = [];
-  for (let i = 0; i < given.length; i++) all.push(raw(`${name}[${i}]`, given[i] as TokenVectors));
+  const list = check.array(name, given);
+  if (!list) return raw(name, given as TokenVectors);
+  const all = list.map((one, i) => raw(`${name}[${i}]`, one as TokenVectors));
   if (all.length === 0) throw invalid(name, given, "one or more token vectors; for no items, one with the offsets [0]");
   return joined(all, (i) => (field) => `${name}[${i}].${field}`);
 }
@@ -73,35 +75,35 @@ export function joined(all: readonly RawVectors[], names: (index: number) => Fie
 
 /** @internal The rows of `dim` numbers in `data`. */
 export function rows(
-  { data, dtype, scales }: Pick<TokenVectors, "data" | "dtype" | "scales">,
+  { data, dtype, scales }: { data?: unknown; dtype?: unknown; scales?: unknown },
   dim: number,
   names: FieldNames,
 ): RawRows {
-  const form = dtype ?? dtypeOf(data);
-  if (!form || !DTYPES.includes(form)) {
+  const form = DTYPES.find((known) => known === (dtype ?? dtypeOf(data)));
+  if (!form) {
     if (dtype !== undefined) throw invalid(names("dtype"), dtype, DTYPES.join(", "));
     throw invalid(names("data"), data, Object.values(NAMES).join(", "));
   }
-  const numbers = form === "float16" ? halves(data) : data;
-  if (!isArray(numbers, form)) throw invalid(names("data"), data, `${NAMES[form]} for "${form}"`);
-  refuseDetached(names("data"), numbers);
+  const numbers = own(names("data"), data, form);
+  if (!numbers) throw invalid(names("data"), data, `${NAMES[form]} for "${form}"`);
   const width = form === "binary" ? Math.ceil(dim / 8) : dim;
   const count = numbers.length / (width || 1);
   const refuse = (field: "data" | "scales", length: number, allowed: string) =>
     new PplxEmbedError("invalid-argument", `${names(field)}: has ${length} numbers, allowed is ${allowed}`);
   if (!Number.isInteger(count)) throw refuse("data", numbers.length, `a multiple of ${width}`);
-  const factors = form === "int8" ? (scales ?? undefined) : undefined;
-  if (factors !== undefined && !isArray(factors, "float32")) throw invalid(names("scales"), scales, NAMES.float32);
-  if (factors) refuseDetached(names("scales"), factors);
+  const given = form === "int8" ? (scales ?? undefined) : undefined;
+  const factors = given === undefined ? undefined : (own(names("scales"), given, "float32") as Float32Array | undefined);
+  if (given !== undefined && !factors) throw invalid(names("scales"), scales, NAMES.float32);
   if (factors && factors.length !== count) throw refuse("scales", factors.length, `${count}, one a vector`);
   return { data: numbers, dtype: form, scales: factors, count };
 }
 
 function raw(name: string, given: TokenVectors): RawVectors {
   if (typeof given !== "object" || given === null) throw invalid(name, given, "token vectors: { data, offsets, dim }");
-  const dim = wholeNumber(`${name}.dim`, given.dim);
-  const { count, ...numbers } = rows(given, dim, (field) => `${name}.${field}`);
-  const offsets = ends(`${name}.offsets`, given.offsets ?? [0, count]);
+  const read = check.fields(name, given, FIELDS);
+  const dim = wholeNumber(`${name}.dim`, read.dim);
+  const { count, ...numbers } = rows(read, dim, (field) => `${name}.${field}`);
+  const offsets = ends(`${name}.offsets`, read.offsets ?? [0, count]);
   if (offsets.length > 0 && offsets.at(-1) !== count) {
     const message = `${name}.offsets[${offsets.length - 1}]: ${offsets.at(-1)}, allowed is ${count}, the vectors in data`;
     throw new PplxEmbedError("invalid-argument", message);
@@ -109,22 +111,38 @@ function raw(name: string, given: TokenVectors): RawVectors {
   return { ...numbers, offsets, dim };
 }
 
-/** Whether it is the typed array of a form. Not recognised by its class, because each frame of a page has its own. */
-function isArray(value: unknown, form: TokenDtype): value is TokenArray & Float32Array {
-  return ArrayBuffer.isView(value) && kind(value) === ARRAYS[form].name;
+/**
+ * The numbers of a form as an array of this thread's own class, which a worker and the wasm module take: each frame of a page
+ * has its own classes, and memory that threads share cannot be sent everywhere, so it is copied. Undefined if `value` is no
+ * array of the form.
+ */
+function own(name: string, value: unknown, form: TokenDtype): TokenArray | undefined {
+  if (!ArrayBuffer.isView(value) || !takes(form, kind(value))) return undefined;
+  return check.readable(name, NAMES[form], () => {
+    refuseDetached(name, value);
+    const view = new ARRAYS[form](value.buffer as ArrayBuffer, value.byteOffset, (value as TokenArray).length);
+    return /Shared/.test(kind(view.buffer)) ? new ARRAYS[form](view) : view;
+  });
 }
 
-function kind(view: ArrayBufferView): string {
-  return Object.prototype.toString.call(view).slice(8, -1);
+/** The bits of a Float16Array, which older browsers do not have, are halves too. */
+function takes(form: TokenDtype, name: string): boolean {
+  return name === ARRAYS[form].name || (form === "float16" && name === "Float16Array");
+}
+
+/** The class of an object, in whatever frame. */
+export function kind(object: object): string {
+  return attempt(() => Object.prototype.toString.call(object).slice(8, -1), "");
 }
 
 function dtypeOf(data: unknown): TokenDtype | undefined {
   if (!ArrayBuffer.isView(data)) return undefined;
-  return kind(data) === "Float16Array" ? "float16" : DTYPES.find((form) => isArray(data, form));
+  const name = kind(data);
+  return DTYPES.find((form) => takes(form, name));
 }
 
-/** A detached array looks empty, and sending it to the worker throws. */
-function refuseDetached(name: string, array: TokenArray): void {
+/** @internal A detached array looks empty, and sending it to the worker throws. */
+export function refuseDetached(name: string, array: ArrayBufferView): void {
   if (array.byteLength > 0) return;
   try {
     new Uint8Array(array.buffer);
@@ -133,15 +151,13 @@ function refuseDetached(name: string, array: TokenArray): void {
   }
 }
 
-/** The bits of a Float16Array, which older browsers do not have. */
-function halves(data: TokenArray): TokenArray {
-  if (!ArrayBuffer.isView(data) || kind(data) !== "Float16Array") return data;
-  return new Uint16Array(data.buffer, data.byteOffset, data.length);
-}
-
 function ends(name: string, given: ArrayLike<number | bigint>): Uint32Array {
-  if (typeof given !== "object" || given === null || !Number.isInteger(given.length)) {
-    throw new PplxEmbedError("invalid-argument", `${name}: ${show(given)}, allowed is an array of whole numbers`);
-  }
-  return Uint32Array.from({ length: given.length }, (_, i) => wholeNumber(`${name}[${i}]`, given[i]));
+  const allowed = "an array of whole numbers";
+  return check.readable(name, allowed, () => {
+    if (ArrayBuffer.isView(given)) refuseDetached(name, given);
+    if (typeof given !== "object" || given === null || !Number.isInteger(given.length)) {
+      throw new PplxEmbedError("invalid-argument", `${name}: ${show(given)}, allowed is ${allowed}`);
+    }
+    return Uint32Array.from({ length: given.length }, (_, i) => wholeNumber(`${name}[${i}]`, given[i]));
+  });
 }

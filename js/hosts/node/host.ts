@@ -29,8 +29,7 @@ export const node: Host = {
   ...nodeThread(thread),
   startHelper,
 
-  address(argument, path) {
-    const text = String(path);
+  address(argument, text) {
     try {
       const url = /^file:/i.test(text) ? new URL(text) : pathToFileURL(text);
       fileURLToPath(url); // which refuses what is no path: another host, or an encoded slash
