@@ -29,14 +29,19 @@ export function fields<T extends object>(argument: string, given: T, names: read
 }
 
 /** The options, if they are an object that has only the fields in `allowed`. */
-export function options<T extends object>(given: T | undefined, allowed: readonly (keyof T & string)[]): Partial<T> {
+export function options<T extends object>(
+  given: T | undefined,
+  allowed: readonly (keyof T & string)[],
+  argument = "options",
+): Partial<T> {
   if (given === undefined) return {};
-  const names = readable("options", "an object", () => {
-    if (typeof given !== "object" || given === null || Array.isArray(given)) throw invalid("options", given, "an object");
+  const names = readable(argument, "an object", () => {
+    const array = Array.isArray(given) || ArrayBuffer.isView(given); // which has methods that are called like options
+    if (typeof given !== "object" || given === null || array) throw invalid(argument, given, "an object");
     return Object.keys(given);
   });
   for (const name of names) {
-    if (!(allowed as readonly string[]).includes(name)) throw invalid("options", name, allowed.join(", "));
+    if (!(allowed as readonly string[]).includes(name)) throw invalid(argument, name, allowed.join(", "));
   }
   return fields("", given, allowed);
 }

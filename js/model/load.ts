@@ -107,5 +107,5 @@ function cacheOf(given: LoadOptions["cache"]): string | undefined {
   if (given === false) return undefined;
   if (given === undefined || given === true) return cacheName(undefined);
   if (typeof given !== "object" || given === null) throw invalid("cache", given, "true, false or { name }");
-  return cacheName(check.options(given, ["name"]).name);
+  return cacheName(check.options(given, ["name"], "cache").name);
 }

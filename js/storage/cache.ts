@@ -131,7 +131,7 @@ export const cache = {
 
 /** The name of a cache: the default, or a valid one. */
 export function cacheName(name: string | undefined): string {
-  return check.name("name", name ?? "models");
+  return name === undefined ? "models" : check.name("name", name);
 }
 
 function nameOf(options: CacheOptions | undefined): string {

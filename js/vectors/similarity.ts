@@ -59,8 +59,8 @@ function scaled(name: string, vector: Numbers): Numbers {
 /**
  * The Hamming distance of two binary vectors: in how many dimensions they differ.
  *
- * @param a - `"binary"`: D numbers, each +1 or -1; or `"ubinary"`: D bits, eight to a byte. In plain arrays, numbers that are
- * not all +1 or -1 are bytes.
+ * @param a - `"binary"`: D numbers, each +1 or -1; or `"ubinary"`: D bits, eight to a byte. Plain arrays
+ * without a -1 are bytes.
  * @param b - As `a`, in the same form.
  * @returns 0 to D.
  * @throws {@link PplxEmbedError} with code `"invalid-argument"` if the lengths or forms differ, or an Int8Array has
@@ -83,8 +83,8 @@ export function hamming(a: Int8Array | Uint8Array | readonly number[], b: Int8Ar
     const allowed = "two Int8Array of +1 and -1, or two Uint8Array of packed bits, or plain arrays of the same numbers";
     throw invalid(forms[0] === "other" ? "a" : "b", forms[0] === "other" ? a : b, allowed);
   }
-  // Two plain arrays of nothing but +1 and -1: if they are bytes after all, there is no -1 in them, and both are equal.
-  const bits = forms.includes("bits") || (!forms.includes("signs") && ![x, y].every((one) => Array.from(one).every(isSign)));
+  // Two plain arrays of signs without a -1 are equal, which they are as bytes too.
+  const bits = forms.includes("bits") || (!forms.includes("signs") && ![x, y].some((one) => one.includes(-1)));
   const [isAllowed, allowed] = bits ? [isByte, "a byte, 0 to 255"] : [isSign, "+1 or -1"];
   let differ = 0;
   for (let i = 0; i < x.length; i++) {

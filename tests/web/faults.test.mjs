@@ -72,7 +72,7 @@ test("arguments of load that are not allowed are named", async () => {
       [{ weights: "f64" }, "invalid-argument", /^weights: "f64", allowed are auto, f32/],
       [{ cache: "opfs" }, "invalid-argument", /^cache: "opfs", allowed is true, false or/],
       [{ cache: { name: "../x" } }, "invalid-argument", /^name: "\.\.\/x", allowed is 1 to 64/],
-      [{ cache: { dir: "x" } }, "invalid-argument", /^options: "dir", allowed is name/],
+      [{ cache: { dir: "x" } }, "invalid-argument", /^cache: "dir", allowed is name/],
       [{ revision: "a/../b" }, "invalid-argument", /^revision: /],
       [{ revision: 5 }, "invalid-argument", /^revision: 5, allowed is a string/],
       [{ endpoint: "http://user:hunter2@localhost/" }, "invalid-argument", /^endpoint: has credentials/],

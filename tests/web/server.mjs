@@ -3,7 +3,7 @@
 //   /fixtures/{name}/resolve/{revision}/{file}          tests/fixtures/checkpoints/{name}/{file}
 //   /fault/{fault}/{name}/resolve/{revision}/{file}     the same, with one of FAULTS
 //   /noworker/...                                       dist/ without worker.js
-//   /blank.html, /page.js                               an empty page, and the script of the tests' pages
+//   /blank.html, /page.js, /arguments.js                an empty page, and the scripts of the tests' pages
 import { createReadStream, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -130,8 +130,8 @@ export async function serveTests({ root } = {}) {
       } else if (request.url === "/blank.html") {
         response.writeHead(200, { ...headers, "Content-Type": "text/html" });
         response.end('<!doctype html><title>test</title>');
-      } else if (request.url === "/page.js") {
-        script(response, headers, "tests/web/page.js");
+      } else if (["/page.js", "/arguments.js"].includes(request.url)) {
+        script(response, headers, `tests/web${request.url}`);
       } else if (request.url.startsWith("/noworker/") && !request.url.endsWith("/worker.js")) {
         script(response, headers, request.url.replace("/noworker/", "dist/"));
       } else {
