@@ -35,6 +35,7 @@ class Helper implements HelperLink {
       received: (message) => {
         if (message === "ready") {
           this.#heard();
+          this.#worker.waits(false);
           return settle.resolve();
         }
         const answer = message as Uint8Array<ArrayBuffer>;
@@ -53,7 +54,7 @@ class Helper implements HelperLink {
     this.#heard = afterSilence(() => {
       settle.reject(new Error(`${this.#worker.script} said nothing for ${SILENCE} seconds`));
     });
-    this.#worker.waits(false);
+    this.#worker.waits(true); // the load does
     this.#worker.post(module);
   }
 

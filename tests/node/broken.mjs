@@ -1,0 +1,18 @@
+// Loads "mini" by the package in the folder that is the argument, in a worker and in this thread, and prints how that ends.
+const [folder] = process.argv.slice(2);
+const outcomes = {};
+for (const worker of [true, false]) {
+  try {
+    const { load } = await import(`${folder}/index.js`);
+    await import(`${folder}/mini.js`);
+    const notices = [];
+    const onProgress = (p) => p.stage === "notice" && notices.push(p.message);
+    const model = await load("mini", { device: "cpu", threads: 2, worker, onProgress });
+    await model.embed("a");
+    await model.dispose();
+    outcomes[worker] = { code: "none", message: notices.join("; ") };
+  } catch ({ name, code, message }) {
+    outcomes[worker] = { name, code, message };
+  }
+}
+console.log(JSON.stringify(outcomes));
