@@ -91,8 +91,8 @@ export function invalid(argument: string, came: unknown, allowed: string): PplxE
 
 /** @internal What to do where a bundler did not bring the package's files along. */
 export const MOVED =
-  "if a bundler did not copy the package's files (esbuild does not), leave pplx-embed-web out of the bundle and serve them " +
-  "as they are (docs/hosts.md)";
+  "if a bundler left the package's other files behind (esbuild does, and Vite before 8 in development), leave pplx-embed-web " +
+  "out of the bundle, as docs/hosts.md shows";
 
 /** @internal The error for a call whose signal was aborted. */
 export function aborted(signal: AbortSignal): PplxEmbedError {

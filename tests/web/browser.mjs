@@ -25,10 +25,10 @@ export function executable() {
   throw new Error(`no Chromium: set CHROMIUM to one, or install one of ${NAMES.join(", ")}`);
 }
 
-/** A browser and a server, for a file of tests. The models in `root` are those of its Hub. */
-export async function start({ root } = {}) {
+/** A browser and a server, for a file of tests. The models in `root` are those of its Hub; `intercept` as for `serve`. */
+export async function start({ root, intercept } = {}) {
   const [server, browser] = await Promise.all([
-    serveTests({ root }),
+    serveTests({ root, intercept }),
     chromium.launch({ executablePath: executable(), args: FLAGS, chromiumSandbox: false }),
   ]);
   return {

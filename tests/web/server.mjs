@@ -93,7 +93,7 @@ const FAULTS = {
  * Serves on free ports. `log` has `{ path, authorization }` of what was asked of the plain host; `open` counts its
  * answers; `hub` is a Hub with a CDN, of the models in `root`.
  */
-export async function serveTests({ root } = {}) {
+export async function serveTests({ root, intercept } = {}) {
   const log = [];
   const state = { open: 0 };
 
@@ -124,6 +124,7 @@ export async function serveTests({ root } = {}) {
     port: 0,
     connect: [hubs.hub, hubs.cdn],
     intercept(request, response, headers) {
+      if (intercept?.(request, response, headers)) return true;
       const match = /^\/(?:fixtures|fault\/([^/]+))\/(.+)\/resolve\/[^/]+\/(.+)$/.exec(request.url);
       if (match) {
         host(request, response, headers, ...match.slice(1));

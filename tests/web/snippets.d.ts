@@ -18,3 +18,8 @@ declare const text: string;
 declare const texts: string[];
 declare const report: string;
 declare function showHelp(message: string): void;
+
+/** TypeScript knows pages and service workers, but not both at once. */
+interface WindowEventMap {
+  fetch: Event & { readonly request: Request; respondWith(response: Promise<Response>): void };
+}
