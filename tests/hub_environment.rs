@@ -182,7 +182,8 @@ fn tokens_are_found_where_hugging_face_s_tools_look_and_go_to_their_own_server()
     let home = Home::new("token");
     let file = home.holding("secrets/token", &format!("{TOKEN}\n"));
     home.holding(".cache/huggingface/token", "hf_of_the_hub_itself");
-    let cases: [(&[(&str, &str)], Option<&str>); 8] = [
+    type Variables<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(Variables<'_>, Option<&str>); 8] = [
         (&[], None),
         (&[("HF_TOKEN", TOKEN)], Some(TOKEN)),
         (&[("HUGGING_FACE_HUB_TOKEN", TOKEN)], Some(TOKEN)),

@@ -132,7 +132,7 @@ fn parquet_gives_what_pandas_reads() {
         let folder = with("pandas", &[]);
         files.iter().for_each(|(file, text)| folder.holding(file, text));
         let want = measured(&folder, &[]);
-        assert!(want[0][0]["queries"].as_array().unwrap().len() >= 1);
+        assert!(!want[0][0]["queries"].as_array().unwrap().is_empty());
         let path = Path::new("tests/fixtures/sets").join(set["folder"].as_str().unwrap());
         let split = set["split"].as_str().unwrap();
         let mut more = vec!["--split", split];

@@ -80,7 +80,7 @@ pub(crate) enum ModelFiles<'a> {
     /// A folder, and the commit that it is of, if it is one of Hugging Face's cache.
     Folder(Folder, Option<String>),
     /// A server, with the cache where there is one.
-    Server(Cached<'a, Http, Directory>),
+    Server(Box<Cached<'a, Http, Directory>>),
 }
 
 impl ModelLocation {
@@ -134,7 +134,7 @@ impl ModelLocation {
                 let same = same.filter(|copy| copy.missing.is_none());
                 Ok(match same {
                     Some(copy) => Self::read_from(copy),
-                    None => ModelFiles::Server(server),
+                    None => ModelFiles::Server(Box::new(server)),
                 })
             }
             (Err(error), Some(copy)) if hub::is_unreachable(&error) => {
@@ -198,7 +198,7 @@ impl ModelOptions {
                 }
                 ModelFiles::Server(source) => {
                     options.revision = source.revision();
-                    let model = Model::load_on(&source, open, options, console).await?;
+                    let model = Model::load_on(&*source, open, options, console).await?;
                     source.loaded().await;
                     Ok(model)
                 }
