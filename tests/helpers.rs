@@ -56,8 +56,10 @@ fn every_operation_agrees_with_its_twin_with_one_two_and_four_helpers() {
         for causal in [false, true] {
             // Long enough to be sent to helpers, and too short.
             for lengths in [&[700, 300][..], &[5, 1]] {
-                let heads = Heads { query: 6, key: 3, dim: 12, causal };
-                block_on(probe::attention(&probe, lengths, heads)).unwrap();
+                for window in [None, Some(400)] {
+                    let heads = Heads { query: 6, key: 3, dim: 12, causal, window };
+                    block_on(probe::attention(&probe, lengths, heads)).unwrap();
+                }
             }
         }
     }

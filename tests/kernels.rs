@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use pollster::block_on;
 use pplx_embed::backend::probe::{self, Probe};
-use pplx_embed::backend::{Backend, Heads, Operation};
+use pplx_embed::backend::{Activation, Backend, Heads, Operation};
 use pplx_embed::numbers::{Dtype, MatrixFormat};
 
 const Q8_IN_8: MatrixFormat = MatrixFormat::Q8 { group: 8 };
@@ -28,7 +28,9 @@ fn backends() -> &'static [Backend] {
 /// Runs `test` on each backend with all kernels of an encoder.
 fn on_each(test: impl AsyncFn(&Probe<'_>)) {
     for backend in backends() {
-        let kernels = block_on(backend.kernels(&Operation::of_encoder(&FORMATS))).unwrap();
+        let mut operations = Operation::of_encoder(&FORMATS);
+        operations.push(Operation::Bias);
+        let kernels = block_on(backend.kernels(&operations)).unwrap();
         block_on(test(&Probe { backend, kernels: &kernels, tolerance: 2e-5 }));
     }
 }
@@ -190,11 +192,26 @@ fn head_norm_rope_for_every_kind_of_head() {
 }
 
 #[test]
+fn attention_in_windows_at_the_edges_of_four_queries_and_eight_keys() {
+    on_each(async |probe| {
+        for causal in [false, true] {
+            for window in [1, 2, 4, 7, 8, 9, 12, 17, 40] {
+                let heads = Heads { query: 4, key: 2, dim: 12, causal, window: Some(window) };
+                probe::attention(probe, &[1, 9, 67, 33], heads).await.unwrap();
+            }
+            // Windows that begin in the second range of keys, and that reach over its edge.
+            let heads = Heads { query: 2, key: 1, dim: 4, causal, window: Some(300) };
+            probe::attention(probe, &[3, 4500], heads).await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn attention_at_the_edges_of_four_queries_and_eight_keys() {
     on_each(async |probe| {
         for causal in [false, true] {
             for length in [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 67] {
-                let heads = Heads { query: 2, key: 1, dim: 16, causal };
+                let heads = Heads { query: 2, key: 1, dim: 16, causal, window: None };
                 probe::attention(probe, &[length], heads).await.unwrap();
             }
         }
@@ -206,11 +223,11 @@ fn attention_of_ragged_batches_with_every_grouping_and_head_dim() {
     on_each(async |probe| {
         for causal in [false, true] {
             for (query, key) in [(1, 1), (2, 2), (3, 3), (4, 2), (6, 2), (8, 2), (4, 1)] {
-                let heads = Heads { query, key, dim: 8, causal };
+                let heads = Heads { query, key, dim: 8, causal, window: None };
                 probe::attention(probe, &[5, 1, 8, 13, 4], heads).await.unwrap();
             }
             for dim in [4, 20, 64, 100, 128, 256] {
-                let heads = Heads { query: 4, key: 2, dim, causal };
+                let heads = Heads { query: 4, key: 2, dim, causal, window: None };
                 probe::attention(probe, &[3, 9, 1], heads).await.unwrap();
             }
         }
@@ -221,7 +238,7 @@ fn attention_of_ragged_batches_with_every_grouping_and_head_dim() {
 fn attention_at_the_edges_of_a_range_of_2048_keys() {
     on_each(async |probe| {
         for causal in [false, true] {
-            let heads = Heads { query: 2, key: 1, dim: 4, causal };
+            let heads = Heads { query: 2, key: 1, dim: 4, causal, window: None };
             for lengths in [&[2047][..], &[2048], &[2049], &[3, 4097, 5]] {
                 probe::attention(probe, lengths, heads).await.unwrap();
             }
@@ -234,7 +251,20 @@ fn pooling_at_the_edges_of_a_block_of_64_tokens() {
     on_each(async |probe| {
         for lengths in [&[1][..], &[0], &[0, 3, 0], &[63, 64, 65], &[1, 200, 7]] {
             for h in [1, 3, 64, 100] {
-                probe::pool(probe, lengths, h).await.unwrap();
+                for weights in [[1.0, 0.0], [0.25, 0.25]] {
+                    probe::pool(probe, lengths, h, weights).await.unwrap();
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_bias_and_an_activation_at_the_edges_of_a_workgroup() {
+    on_each(async |probe| {
+        for [rows, n] in [[1, 1], [3, 63], [2, 64], [5, 65], [600, 4]] {
+            for activation in [Activation::Identity, Activation::Tanh] {
+                probe::bias(probe, rows, n, activation).await.unwrap();
             }
         }
     });

@@ -13,6 +13,8 @@ mod memory;
 mod ops;
 pub mod probe;
 mod run;
+#[cfg(target_arch = "wasm32")]
+mod turn;
 
 use std::ops::Range;
 use std::str::FromStr;
@@ -21,7 +23,9 @@ use std::sync::Arc;
 pub use buffer::{Buffer, Weight};
 pub use cpu::{Answer, Cpu, Helper, Link};
 pub use gpu::{Gpu, shaders};
-pub use ops::{AdapterInfo, HeadRows, Heads, Limits, MaxSimJob, MaxSimShard, MaximaSum, Operation, Segment, Tile};
+pub use ops::{
+    Activation, AdapterInfo, HeadRows, Heads, Limits, MaxSimJob, MaxSimShard, MaximaSum, Operation, Segment, Tile,
+};
 pub use run::{Kernels, Run};
 
 use crate::error::{Error, Result};
@@ -269,6 +273,18 @@ impl Backend {
         match self {
             Self::Gpu(gpu) => gpu.flush_writes().await,
             Self::Cpu(cpu) => cpu.sync().await,
+        }
+    }
+
+    /// What a call gives that gave `result`: if that is a fault of the device, what the device says of it once it has said
+    /// all, which is [`crate::Error::DeviceLost`] if it is gone. The next call starts without the faults of this one.
+    ///
+    /// # Errors
+    /// Those of `result`.
+    pub async fn settled<T>(&self, result: Result<T>) -> Result<T> {
+        match (self, result) {
+            (Self::Gpu(gpu), Err(error)) => Err(gpu.settle(error).await),
+            (_, result) => result,
         }
     }
 

@@ -39,6 +39,7 @@ const FAMILIES: &[Family] = &[
     family("rms_norm", "row", NO_FORMAT, &["rms_norm"], Adapters::Any, ROUNDED),
     family("head_norm_rope", "head", NO_FORMAT, &["head_norm_rope"], Adapters::Any, ROUNDED),
     family("attention", "range", NO_FORMAT, &["attention"], Adapters::Any, ROUNDED),
+    family("bias", "number", NO_FORMAT, &["bias"], Adapters::Any, ROUNDED),
     family("pool", "blocks", NO_FORMAT, &["pool"], Adapters::Any, ROUNDED),
     family("quantize", "words", NO_FORMAT, &["quantize"], Adapters::Any, ROUNDED),
     family("matmul", "register", WEIGHTS, &["matmul_{}"], Adapters::Any, ROUNDED),

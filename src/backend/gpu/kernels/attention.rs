@@ -15,6 +15,7 @@ struct Params {
     causal: u32,
     first_key: u32,
     end_key: u32,
+    reach: u32,
 }
 
 /// Keys of a text that one dispatch covers; see `attention.wgsl` for why there is a bound.
@@ -36,6 +37,7 @@ impl Recorder<'_> {
                 causal: u32::from(heads.causal),
                 first_key,
                 end_key: first_key + RANGE,
+                reach: heads.reach(),
             };
             let seen = tiles.iter().map(|t| f64::from(t.keys.saturating_sub(first_key).min(RANGE))).sum::<f64>();
             let work = 2.0 * f64::from(Tile::ROWS) * seen * f64::from(heads.query * heads.dim);
