@@ -101,6 +101,11 @@ impl ModelLocation {
             return Ok(ModelFiles::Folder(Folder::new(path), None));
         }
         self.refuse_path(path)?;
+        // An id looks like a path, and a path like an id.
+        if path.parent().is_some_and(|parent| !parent.as_os_str().is_empty() && parent.is_dir()) {
+            console
+                .note(&format!("note: there is no folder {}; a server is asked for a model of this name", self.model));
+        }
         let copy = hub::local_copy(&self.model, Some(&self.revision));
         let whole = copy.clone().filter(|copy| copy.missing.is_none());
         let offline = hub::is_offline();
