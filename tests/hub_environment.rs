@@ -257,6 +257,38 @@ fn a_server_that_is_no_hub_is_told_with_what_to_check() {
     refused(&lost, &["config.json", &endpoint, "did not answer as a Hub", "check the endpoint, its path"]);
 }
 
+#[test]
+fn repositories_of_a_hub_may_lack_an_index_and_say_what_they_have_instead_of_weights() {
+    let home = Home::new("repositories");
+    for (model, from, without) in [("shards", SHARDED, ".index.json"), ("pickle", SMALL, ".safetensors")] {
+        for (file, bytes) in files(from).into_iter().filter(|(file, _)| !file.ends_with(without)) {
+            let path = home.0.join("models").join(model).join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+    }
+    home.holding("models/adapter/adapter_model.safetensors", "");
+    home.holding("models/pickle/pytorch_model.bin", "");
+    let hub = Hub::serving(&home.0.join("models"));
+    let info = |model: &str| {
+        let arguments = ["info", "--device", "cpu", "--json", "--endpoint", &hub.endpoint, "--model", model];
+        (home.run(&[], &arguments), home.run(&[], &[&arguments[..], &["--no-cache"]].concat()))
+    };
+    let (cached, uncached) = info("shards");
+    assert_eq!(revision(&cached), revision(&uncached));
+    // And from what is kept, without a network.
+    let offline = home.run(
+        &[("HF_HUB_OFFLINE", "1")],
+        &["info", "--device", "cpu", "--json", "--endpoint", &hub.endpoint, "--model", "shards"],
+    );
+    assert_eq!(revision(&offline), revision(&cached));
+    for (model, words) in
+        [("adapter", &["adapter_model.safetensors", "MODEL"][..]), ("pickle", &["pytorch_model.bin", "MODEL"])]
+    {
+        refused(&info(model).0, words);
+    }
+}
+
 /// A proxy that writes down the first line and the headers of what it is asked, and leads on to where it is asked to, if it
 /// is allowed to.
 struct Proxy {
