@@ -87,7 +87,8 @@ export class LocalEngine implements Engine {
       notice(`${lost.message}; starting again failed: ${error instanceof Error ? error.message : String(error)}`);
       return false;
     }
-    notice(`${lost.message}; started again, on ${this.#model ? (this.#model.info() as ModelInfo).device : "another device"}`);
+    const on = this.#model ? deviceOf(this.#model.info() as ModelInfo) : "another device";
+    notice(`${lost.message}; started again, on ${on}`);
     return true;
   }
 
@@ -116,7 +117,7 @@ export class LocalEngine implements Engine {
     const info = model.info() as ModelInfo;
     const name = info.adapter.name || (await this.#host.adapterName());
     const bytes = { ...info.bytes, wasm: wasm.memoryBytes() };
-    return { ...info, device: info.device === "cpu" ? "cpu" : "webgpu", bytes, adapter: { ...info.adapter, name } };
+    return { ...info, device: deviceOf(info), bytes, adapter: { ...info.adapter, name } };
   }
 
   /** Opens the cache. Where no files can be kept, in a private window for example, the model is loaded without it. */
@@ -148,6 +149,11 @@ export class LocalEngine implements Engine {
     if (this.#closed) throw new PplxEmbedError("disposed", "the scorer was disposed of");
     return guarded(() => call(scorer, { ...given, ...outside(hooks) }));
   }
+}
+
+/** The module says "gpu" for what pages call WebGPU. */
+function deviceOf(info: ModelInfo): ModelInfo["device"] {
+  return info.device === "cpu" ? "cpu" : "webgpu";
 }
 
 /** The files of a model that needs no server. */
