@@ -10,6 +10,7 @@ mod dense;
 mod embeddings;
 mod encoder;
 pub mod late;
+mod merges;
 mod packer;
 mod special;
 mod split;
