@@ -196,7 +196,7 @@ fn failing(place: &Place, nth: i64) -> (FailsOnce, Rc<Cell<i64>>) {
 }
 
 #[test]
-fn each_operation_of_the_store_fails_in_turn_and_costs_no_load() {
+fn each_operation_of_the_store_fails_in_turn_and_the_next_load_works() {
     let want = block_on(load(&net(), Place::new().store(), WeightChoice::Q8, &Ear::default())).unwrap();
     for warm in [false, true] {
         let count = {
@@ -217,10 +217,16 @@ fn each_operation_of_the_store_fails_in_turn_and_costs_no_load() {
             }
             let ear = Ear::default();
             let first = block_on(load(&net, failing(&place, nth).0, WeightChoice::Q8, &ear));
-            assert_eq!(first.unwrap(), want, "operation {nth}, warm: {warm}: {:?}", ear.notices);
+            match first {
+                Ok(vector) => assert_eq!(vector, want, "operation {nth}, warm: {warm}: {:?}", ear.notices),
+                // What was there a moment before, and made the plan.
+                Err(error) => {
+                    assert!(error.to_string().contains("load again"), "operation {nth}, warm: {warm}: {error}")
+                }
+            }
             let again = block_on(load(&net, place.store(), WeightChoice::Q8, &Ear::default()));
             assert_eq!(again.unwrap(), want, "after operation {nth}, warm: {warm}");
-            assert!(place.parts().is_empty(), "operation {nth}, warm: {warm}");
+            assert!(place.parts().is_empty(), "operation {nth}, warm: {warm}: {:?} {:?}", place.parts(), ear.notices);
         }
     }
 }

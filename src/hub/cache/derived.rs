@@ -73,8 +73,11 @@ impl<T: Transport, S: FileStore> Cached<'_, T, S> {
         if known.derived.is_empty() {
             return Ok(());
         }
-        if let Err(error) = entry.store.remove(&blob(&known.key)).await {
-            entry.refused(file, &error);
+        // A part is left where the whole could not be given its name.
+        for name in [blob(&known.key), refs::sums(&known.key), refs::part(&known.key)] {
+            if let Err(error) = entry.store.remove(&name).await {
+                entry.refused(file, &error);
+            }
         }
         Ok(())
     }
@@ -127,8 +130,16 @@ impl<S: FileStore> CachedDerivedFile<'_, S> {
     pub async fn finish(mut self) -> Result<LocalFile> {
         let gone = || Error::io(&self.key, "is gone");
         let writer = self.writer.take().ok_or_else(gone)?;
-        writer.close().await?;
-        publish(&*self.entry.store, &self.key, std::mem::take(&mut self.summer)).await?;
+        let store = &*self.entry.store;
+        let published = match writer.close().await {
+            Ok(()) => publish(store, &self.key, std::mem::take(&mut self.summer)).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = published {
+            // Nobody would go on with it.
+            store.remove(&refs::part(&self.key)).await?;
+            return Err(error);
+        }
         self.entry.note_derived(&self.file, &self.key).await?;
         self.entry.whole(&self.key, &self.key, None).await?.ok_or_else(gone)
     }
