@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn sums_do_not_depend_on_the_pieces_and_find_every_changed_block() {
         for size in [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5] {
-            let bytes: Vec<u8> = (0..size).map(|i| (i * 7919 >> 3) as u8).collect();
+            let bytes: Vec<u8> = (0..size).map(|i| ((i * 7919) >> 3) as u8).collect();
             let whole = sums(&bytes, bytes.len());
             assert_eq!(sums(&bytes, 1000), whole);
             let parsed = BlockSums::parse(&whole, size).unwrap();

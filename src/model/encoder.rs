@@ -52,7 +52,7 @@ pub(super) struct Encoder<'a> {
 /// A step between pooling and the vector, on the device.
 pub(super) enum Step {
     Normalize,
-    Dense(Dense),
+    Dense(Box<Dense>),
 }
 
 /// The share of the batch that one block of tokens has.
