@@ -33,6 +33,15 @@ fn on_each(test: impl AsyncFn(&Probe<'_>)) {
     }
 }
 
+/// Runs `test` with the kernels of linear layers of each GPU family that reads weights in strips.
+fn on_each_strip_family(test: impl AsyncFn(&Probe<'_>)) {
+    let operations: Vec<_> = FORMATS.iter().flat_map(|&f| [Operation::Matmul(f), Operation::Swiglu(f)]).collect();
+    for family in ["tile", "narrow"] {
+        let kernels = block_on(backends()[0].kernels_of(family, &operations)).unwrap();
+        block_on(test(&Probe { backend: &backends()[0], kernels: &kernels, tolerance: 2e-5 }));
+    }
+}
+
 #[test]
 fn rms_norm_at_the_edges_of_64_lanes() {
     on_each(async |probe| {
@@ -79,6 +88,79 @@ fn swiglu_at_the_edges_of_the_4x4_tile_and_the_32x32_workgroup() {
 }
 
 #[test]
+fn strips_at_the_edges_of_every_tile() {
+    on_each_strip_family(async |probe| {
+        for format in FORMATS {
+            // A workgroup has 16 tokens and 32 outputs, half of them of a pair, 64 and 64, or 128 and 128.
+            for rows in [1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 129] {
+                for n in [1, 4, 15, 16, 17, 31, 32, 33, 63, 64, 65, 129] {
+                    probe::matmul(probe, format, [rows, n, 24], u64::MAX).await.unwrap();
+                }
+                for n in [1, 15, 16, 17, 63, 64, 65] {
+                    probe::swiglu(probe, format, [rows, n, 24], u64::MAX).await.unwrap();
+                }
+            }
+            // Enough rows for the largest tile, with one output, and past one, two and three tiles of them.
+            for [rows, n] in [[3969, 1], [2047, 129], [2049, 128], [1281, 257]] {
+                probe::matmul(probe, format, [rows, n, 24], u64::MAX).await.unwrap();
+                // Of so many products of two sums some would be too ill-conditioned, if the sums were longer.
+                probe::swiglu(probe, format, [rows, n, 8], u64::MAX).await.unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn strips_of_every_k_and_bits_that_do_not_depend_on_the_tile() {
+    on_each_strip_family(async |probe| {
+        for format in FORMATS {
+            // Below, at and past a step of 16, a block of 64, and a round of 16 blocks.
+            for k in [8, 16, 24, 56, 64, 72, 1016, 1024, 1032, 3072] {
+                for rows in [5, 33] {
+                    probe::matmul(probe, format, [rows, 13, k], u64::MAX).await.unwrap();
+                }
+            }
+            if format != Q4_IN_8 {
+                for k in [4, 20, 68] {
+                    probe::matmul(probe, format, [5, 13, k], u64::MAX).await.unwrap();
+                    probe::matmul(probe, format, [33, 13, k], u64::MAX).await.unwrap();
+                }
+            }
+            for matrices in [1, 2] {
+                probe::rows_alike(probe, format, matrices).await.unwrap();
+            }
+        }
+        for group in [4, 12, 32, 64, 128, 1024, u32::MAX] {
+            for format in [MatrixFormat::Q8 { group }, MatrixFormat::Q4 { group }] {
+                for k in [8, 40, 64, 136, 1032] {
+                    for rows in [5, 33] {
+                        probe::matmul(probe, format, [rows, 9, k], u64::MAX).await.unwrap();
+                    }
+                }
+                probe::rows_alike(probe, format, 1).await.unwrap();
+                probe::swiglu(probe, format, [33, 9, 72], u64::MAX).await.unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn strips_cut_into_parts() {
+    on_each_strip_family(async |probe| {
+        for format in FORMATS {
+            // Rows of 24 are padded to 32; parts are whole strips of 64.
+            let strip = 64 * format.value_bytes(32).max(format.row_groups(24) * 8);
+            for strips in [1, 2] {
+                for rows in [5, 40] {
+                    probe::matmul(probe, format, [rows, 150, 24], strip * strips).await.unwrap();
+                    probe::swiglu(probe, format, [rows, 150, 24], 2 * strip * strips).await.unwrap();
+                }
+            }
+        }
+    });
+}
+
+#[test]
 fn every_size_of_group_with_a_shorter_last_one() {
     on_each(async |probe| {
         for group in [4, 12, 32, 64, 128, 1024, u32::MAX] {
@@ -116,19 +198,21 @@ fn matmul_and_swiglu_with_weights_cut_into_parts() {
 #[test]
 fn bytes_of_a_matrix_and_of_a_pair() {
     for backend in backends() {
+        let kernels = block_on(backend.kernels(&[])).unwrap();
         let format = MatrixFormat::Q4 { group: 32 };
-        let [one, two] = [1, 2].map(|matrices| backend.weight("w", [matrices, 3, 80], format).unwrap());
+        let [one, two] = [1, 2].map(|matrices| backend.weight(&kernels, "w", [matrices, 3, 80], format).unwrap());
         // 40 bytes of codes and 3 groups of 8 bytes a row.
         assert_eq!((one.bytes(), two.bytes(), one.format()), (3 * 64, 6 * 64, format));
-        assert_eq!(backend.weight("w", [1, 3, 80], MatrixFormat::Bf16).unwrap().bytes(), 480);
+        assert_eq!(backend.weight(&kernels, "w", [1, 3, 80], MatrixFormat::Bf16).unwrap().bytes(), 480);
     }
 }
 
 #[test]
 fn rows_that_no_kernel_reads_are_refused_by_the_name_of_the_weight() {
     for backend in backends() {
+        let kernels = block_on(backend.kernels(&[])).unwrap();
         for format in [MatrixFormat::Q4 { group: 64 }, MatrixFormat::Q8 { group: 0 }] {
-            let refused = backend.weight("layers.0.mlp", [2, 2, 60], format).err().unwrap();
+            let refused = backend.weight(&kernels, "layers.0.mlp", [2, 2, 60], format).err().unwrap();
             assert_eq!(refused.code(), "unsupported");
             assert!(refused.to_string().starts_with("layers.0.mlp with K = 60"), "{refused}");
         }
@@ -144,8 +228,8 @@ fn a_format_without_kernels_and_a_pair_in_the_place_of_a_matrix_fail() {
         let products: Vec<_> = names.iter().filter(|n| n.contains("matmul") || n.contains("swiglu")).collect();
         assert_eq!(products, ["matmul.register.q8", "swiglu.register.q8"], "{names:?}");
         let (x, y) = (backend.buffer("x", 1024).unwrap(), backend.buffer("y", 1024).unwrap());
-        let pair = backend.weight("w", [2, 8, 8], Q8_IN_8).unwrap();
-        let plain = backend.weight("w", [1, 8, 8], MatrixFormat::F32).unwrap();
+        let pair = backend.weight(&kernels, "w", [2, 8, 8], Q8_IN_8).unwrap();
+        let plain = backend.weight(&kernels, "w", [1, 8, 8], MatrixFormat::F32).unwrap();
         let mut run = backend.run(&kernels, &()).unwrap();
         for (wrong, why) in [(&pair, "reads 1 matrices"), (&plain, "no kernel for matmul f32")] {
             let error = run.matmul(&x, wrong, &y, 1, 0).await.err().unwrap();
@@ -172,7 +256,8 @@ fn what_belongs_to_the_other_engine_is_refused() {
 #[test]
 fn allocating_gives_what_was_made_and_keeps_its_error() {
     for backend in backends() {
-        let make = |k| move || backend.weight("w", [1, 8, k], Q4_IN_8);
+        let kernels = &block_on(backend.kernels(&[])).unwrap();
+        let make = |k| move || backend.weight(kernels, "w", [1, 8, k], Q4_IN_8);
         assert_eq!(block_on(backend.allocate(make(64))).unwrap().format(), Q4_IN_8);
         assert_eq!(block_on(backend.allocate(make(63))).err().unwrap().code(), "unsupported");
     }

@@ -94,7 +94,8 @@ async fn affine_weights_in_every_size_of_group() {
 #[wasm_bindgen_test]
 async fn allocating_gives_what_was_made() {
     let gpu = gpu().await;
-    let made = gpu.allocate(|| gpu.weight("w", [2, 8, 64], MatrixFormat::Q4 { group: 32 })).await.unwrap();
+    let none = gpu.kernels(&[]).await.unwrap();
+    let made = gpu.allocate(|| gpu.weight(&none, "w", [2, 8, 64], MatrixFormat::Q4 { group: 32 })).await.unwrap();
     assert_eq!(made.bytes(), 2 * 8 * (32 + 16));
 }
 

@@ -216,8 +216,8 @@ impl Backend {
     /// # Errors
     /// [`crate::Error::Unsupported`] if rows of `k` cannot be held in this format, [`crate::Error::OutOfMemory`] if there
     /// is no room, [`crate::Error::AdapterTooSmall`] if not even one row fits a buffer.
-    pub fn weight(&self, label: &str, shape: [u32; 3], format: MatrixFormat) -> Result<Weight> {
-        self.weight_in_parts(label, shape, format, self.limits().buffer_bytes)
+    pub fn weight(&self, kernels: &Kernels, label: &str, shape: [u32; 3], format: MatrixFormat) -> Result<Weight> {
+        self.weight_in_parts(kernels, label, shape, format, self.limits().buffer_bytes)
     }
 
     /// The same with buffers of at most `max_bytes`, for tests of the seams.
@@ -226,13 +226,14 @@ impl Backend {
     /// As [`Backend::weight`].
     pub fn weight_in_parts(
         &self,
+        kernels: &Kernels,
         label: &str,
         shape: [u32; 3],
         format: MatrixFormat,
         max_bytes: u64,
     ) -> Result<Weight> {
         Ok(match self {
-            Self::Gpu(gpu) => Weight::Gpu(gpu::GpuWeight::zeros(gpu, label, shape, format, max_bytes)?),
+            Self::Gpu(gpu) => Weight::Gpu(gpu::GpuWeight::zeros(gpu, kernels.gpu()?, label, shape, format, max_bytes)?),
             Self::Cpu(cpu) => Weight::Cpu(cpu::CpuWeight::zeros(cpu, label, shape, format)?),
         })
     }

@@ -153,7 +153,7 @@ impl Model {
         let request = WeightRequest { choice: options.weights, memory };
         let (weights, kernels) = Weights::load(source, &config, &backend, request, watch).await?;
         let late = match &config.late {
-            Some(settings) => Some(Late::load(source, settings, &tokenizer, &backend).await?),
+            Some(settings) => Some(Late::load(source, settings, &tokenizer, &backend, &kernels).await?),
             None => None,
         };
         let arena = Mutex::new(Arena::new(&backend, &config)?);

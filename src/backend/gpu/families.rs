@@ -33,6 +33,16 @@ const fn family(
     Family { name, operation, formats, shaders, features, adapters, packing, tolerance }
 }
 
+/// A family that reads weights in strips.
+const fn strips(
+    operation: &'static str,
+    name: &'static str,
+    formats: &'static [&'static str],
+    shaders: &'static [&'static str],
+) -> Family {
+    Family { packing: Packing::Strips, ..family(operation, name, formats, shaders, Adapters::Hardware, ROUNDED) }
+}
+
 /// Of several families that suit an adapter, the first is taken unless another is faster.
 #[rustfmt::skip]
 const FAMILIES: &[Family] = &[
@@ -41,7 +51,11 @@ const FAMILIES: &[Family] = &[
     family("attention", "range", NO_FORMAT, &["attention"], Adapters::Any, ROUNDED),
     family("pool", "blocks", NO_FORMAT, &["pool"], Adapters::Any, ROUNDED),
     family("quantize", "words", NO_FORMAT, &["quantize"], Adapters::Any, ROUNDED),
+    strips("matmul", "tile", WEIGHTS, &["matmul_large_{}", "matmul_small_{}", "matmul_few_{}"]),
+    strips("matmul", "narrow", WEIGHTS, &["matmul_small_{}", "matmul_few_{}"]),
     family("matmul", "register", WEIGHTS, &["matmul_{}"], Adapters::Any, ROUNDED),
+    strips("swiglu", "tile", WEIGHTS, &["swiglu_large_{}", "swiglu_small_{}", "swiglu_few_{}"]),
+    strips("swiglu", "narrow", WEIGHTS, &["swiglu_small_{}", "swiglu_few_{}"]),
     family("swiglu", "register", WEIGHTS, &["swiglu_{}"], Adapters::Any, ROUNDED),
     family("pack_rows", "words", &["float32", "float16", "binary"], &["pack_rows_{}"], Adapters::Any, EXACT),
     family("pack_rows", "words", &["int8"], &["pack_rows_{}", "pack_scales"], Adapters::Any, EXACT),
@@ -73,15 +87,20 @@ pub(in crate::backend) async fn candidates(
     only: Option<&str>,
 ) -> Result<Vec<GpuKernel>> {
     let (name, format) = operation.name();
-    let mut compiled = Vec::new();
+    let mut compiled: Vec<GpuKernel> = Vec::new();
     for family in families(gpu, operation, only) {
         let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let mut pipelines = Vec::new();
         for pattern in family.shaders {
             let module = pattern.replace("{}", format);
             let shader = Shader::find(&module).ok_or_else(|| missing(&module))?;
-            let raw = shader.pipeline(gpu);
-            pipelines.push(Pipeline { layout: raw.get_bind_group_layout(0), raw, shader });
+            // Families may share shaders.
+            let mut before = compiled.iter().flat_map(|kernel: &GpuKernel| &kernel.pipelines);
+            let pipeline = before.find(|pipeline| pipeline.shader.name == shader.name).cloned();
+            pipelines.push(pipeline.unwrap_or_else(|| {
+                let raw = shader.pipeline(gpu);
+                Pipeline { layout: raw.get_bind_group_layout(0), raw, shader }
+            }));
         }
         if let Some(error) = scope.pop().await {
             return Err(Error::Gpu { message: format!("compiling {name}.{}: {error}", family.name) });

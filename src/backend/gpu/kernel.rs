@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::shaders::Shader;
 use crate::backend::ops::Operation;
+use crate::numbers::MatrixFormat;
 
 /// A way to do an operation. What a family needs and where it may run is a row of the table in `families.rs`.
 #[derive(Debug)]
@@ -40,10 +41,12 @@ pub(super) enum Adapters {
 pub(super) enum Packing {
     /// `[N, K]`, row by row, and the scales and biases `[N, groups]` in a buffer of their own.
     RowMajor,
+    /// In strips of 64 rows, as `strips.rs` says.
+    Strips,
 }
 
 /// A pipeline and the shader it was made of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Pipeline {
     pub(super) raw: wgpu::ComputePipeline,
     /// Asked for once: each call makes an object.
@@ -111,6 +114,12 @@ impl GpuKernels {
     /// The kernel for an operation, if it is among these.
     pub(super) fn find(&self, operation: Operation) -> Option<&Arc<GpuKernel>> {
         self.0.iter().find(|kernel| kernel.does(operation))
+    }
+
+    /// How a weight of so many matrices has to lie for these kernels; row by row where none of them reads it.
+    pub(super) fn packing(&self, matrices: u32, format: MatrixFormat) -> Packing {
+        let operation = if matrices == 1 { Operation::Matmul(format) } else { Operation::Swiglu(format) };
+        self.find(operation).map_or(Packing::RowMajor, |kernel| kernel.family.packing)
     }
 
     /// Names and reasons, sorted by name.

@@ -8,6 +8,7 @@ mod kernel;
 mod kernels;
 mod recorder;
 pub mod shaders;
+mod strips;
 mod weight;
 
 pub(super) use buffer::GpuBuffer;

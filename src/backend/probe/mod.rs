@@ -10,7 +10,7 @@ mod maxsim;
 mod pack_rows;
 
 pub use dense::dense;
-pub use encoder::{attention, head_norm_rope, matmul, pool, quantize, rms_norm, swiglu};
+pub use encoder::{attention, head_norm_rope, matmul, pool, quantize, rms_norm, rows_alike, swiglu};
 pub use maxsim::maxsim;
 pub use pack_rows::{pack_rows, pack_these_rows};
 
@@ -56,8 +56,14 @@ pub(super) async fn check(backend: &Backend, kernels: &Kernels, operation: Opera
             }
             Ok(())
         }
-        Operation::Matmul(format) => matmul(&probe, grouped(format), [5, 9, 24], u64::MAX).await,
-        Operation::Swiglu(format) => swiglu(&probe, grouped(format), [5, 5, 24], u64::MAX).await,
+        Operation::Matmul(format) => {
+            matmul(&probe, grouped(format), [5, 9, 24], u64::MAX).await?;
+            rows_alike(&probe, grouped(format), 1).await
+        }
+        Operation::Swiglu(format) => {
+            swiglu(&probe, grouped(format), [5, 5, 24], u64::MAX).await?;
+            rows_alike(&probe, grouped(format), 2).await
+        }
         Operation::PackRows(format) => pack_rows(&probe, format, 5, 37).await,
         Operation::Dense(format) => {
             dense(&probe, format, [1, 67, 130]).await?;

@@ -14,7 +14,7 @@ pub use tokens::{EncodeOptions, MarkerPosition, Role, TokenEmbeddings, TokenRows
 
 use super::Tokenizer;
 use super::special::SpecialTokens;
-use crate::backend::{Backend, Weight};
+use crate::backend::{Backend, Kernels, Weight};
 use crate::checkpoint::Header;
 use crate::error::{Error, Result};
 use crate::hub::{self, Source};
@@ -72,13 +72,14 @@ impl Late {
         config: &LateConfig,
         tokenizer: &Tokenizer,
         backend: &Backend,
+        kernels: &Kernels,
     ) -> Result<Self> {
         let filling = match &config.expansion {
             Some(expansion) => Some(filling(source, expansion, tokenizer).await?),
             None => None,
         };
         let projection = match &config.dense {
-            Some(dense) => Some(projection(source, dense, backend).await?),
+            Some(dense) => Some(projection(source, dense, backend, kernels).await?),
             None => None,
         };
         Ok(Self { marking: Marking::new(config, tokenizer, filling)?, projection })
@@ -117,7 +118,7 @@ async fn filling(source: &impl Source, expansion: &Expansion, tokenizer: &Tokeni
 }
 
 /// The weight `[D, H]` of a Dense module.
-async fn projection(source: &impl Source, dense: &DenseLayer, backend: &Backend) -> Result<Weight> {
+async fn projection(source: &impl Source, dense: &DenseLayer, backend: &Backend, kernels: &Kernels) -> Result<Weight> {
     const NAME: &str = "linear.weight";
     let file = format!("{}/model.safetensors", dense.path);
     let invalid = |message: String| Error::checkpoint(&file, message);
@@ -147,7 +148,7 @@ async fn projection(source: &impl Source, dense: &DenseLayer, backend: &Backend)
         }
         let mut values = Vec::new();
         number.widen(own, &mut values);
-        let weight = backend.weight(NAME, [1, dense.outputs, dense.inputs], MatrixFormat::F32)?;
+        let weight = backend.weight(kernels, NAME, [1, dense.outputs, dense.inputs], MatrixFormat::F32)?;
         weight.write(0, 0, bytemuck::cast_slice(&values));
         return Ok(weight);
     }

@@ -53,7 +53,7 @@ impl Room {
                     let mut read = formats[1..].to_vec();
                     read.extend(config.late.iter().map(|_| MatrixFormat::F32));
                     let kernels = backend.kernels(&Operation::of_encoder(&read)).await?;
-                    match backend.allocate(|| buffers(backend, config, plan, &formats)).await {
+                    match backend.allocate(|| buffers(backend, &kernels, config, plan, &formats)).await {
                         Ok(mut weights) => {
                             weights.note = refused.map(|why| format!("{}: {why}", form.name()));
                             return Ok(Self { form, formats, kernels, weights });
@@ -99,7 +99,13 @@ fn formats(form: FormatRule, plan: &Plan, stored: &[StoredMatrix]) -> Vec<Matrix
 }
 
 /// Buffers for everything.
-fn buffers(backend: &Backend, config: &Config, plan: &Plan, formats: &[MatrixFormat]) -> Result<Weights> {
+fn buffers(
+    backend: &Backend,
+    kernels: &Kernels,
+    config: &Config,
+    plan: &Plan,
+    formats: &[MatrixFormat],
+) -> Result<Weights> {
     let norm = |length: u32| backend.buffer("norm", u64::from(length) * 4);
     // The plan begins with the embedding table; seven matrices a layer follow.
     let table = Table::new(formats[0], plan.matrices[0].shape[0], plan.matrices[0].shape[1])?;
@@ -108,7 +114,7 @@ fn buffers(backend: &Backend, config: &Config, plan: &Plan, formats: &[MatrixFor
         let make = |i: usize, matrices: u32| {
             let matrix = &plan.matrices[first + i];
             let [n, k] = matrix.shape.map(|axis| axis as u32);
-            backend.weight(&matrix.name, [matrices, n, k], formats[first + i])
+            backend.weight(kernels, &matrix.name, [matrices, n, k], formats[first + i])
         };
         layers.push(Layer {
             input_norm: norm(config.hidden)?,
