@@ -32,7 +32,7 @@ struct Params {
     dh4: u32,       // Dh / 4
     scale: f32,     // 1 / sqrt(Dh)
     causal: u32,    // 1: a token attends to itself and the tokens before it
-    first_key: u32, // the range of keys, counted in each text: a multiple of KEYS
+    first_key: u32, // the range of keys, counted in each text: a multiple of BLOCK
     end_key: u32,
 }
 
@@ -57,7 +57,7 @@ struct State {
     total: vec4<f32>,    // l
 }
 
-const KEYS = 8u;
+const BLOCK = 8u;
 const LOWEST = -1e30;
 
 // Scores of the four queries for four keys, a column a key: those out of a query's reach are LOWEST.
@@ -112,7 +112,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         total = state[state_ix].total;
     }
     let end = min(params.end_key, tile.keys);
-    for (var first = params.first_key; first < end; first += KEYS) {
+    for (var first = params.first_key; first < end; first += BLOCK) {
         let places = first + vec4<u32>(0u, 1u, 2u, 3u);
         let a = k_base + min(places, vec4<u32>(tile.keys - 1u)) * k_stride;
         let b = k_base + min(places + 4u, vec4<u32>(tile.keys - 1u)) * k_stride;

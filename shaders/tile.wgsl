@@ -47,6 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // What this lane copies of x: a vec4 of K of rows that are LANES / 4 apart.
     let x_k = lane % 4u;
     let x_row = lane / 4u;
+    let x_quad = (x_row / 4u) ^ (x_k * 2u);
     var x_at: array<u32, X_LOADS>;
     for (var i = 0u; i < X_LOADS; i++) {
         x_at[i] = min(row + x_row + i * (LANES / 4u), params.rows - 1u) * k4 + x_k;
@@ -90,7 +91,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
             workgroupBarrier();
             for (var i = 0u; i < X_LOADS; i++) {
-                let quad = (x_row / 4u + i * (LANES / 16u)) ^ (x_k * 2u);
+                let quad = x_quad + i * (LANES / 16u);
                 xs[x_k * 4u][quad][x_row % 4u] = x_new[i].x;
                 xs[x_k * 4u + 1u][quad][x_row % 4u] = x_new[i].y;
                 xs[x_k * 4u + 2u][quad][x_row % 4u] = x_new[i].z;

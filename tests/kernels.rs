@@ -25,10 +25,21 @@ fn backends() -> &'static [Backend] {
     })
 }
 
+fn heads(dim: u32, causal: bool) -> Heads {
+    Heads { query: 4, key: 2, dim, causal }
+}
+
+/// All of an encoder, with heads of each size that kernels are made for, and beyond.
+fn every_operation() -> Vec<Operation> {
+    let mut operations = Operation::of_encoder(heads(64, false), &FORMATS);
+    operations.extend([128, 256, 260].map(|dim| Operation::Attention(heads(dim, false))));
+    operations
+}
+
 /// Runs `test` on each backend with all kernels of an encoder.
 fn on_each(test: impl AsyncFn(&Probe<'_>)) {
     for backend in backends() {
-        let kernels = block_on(backend.kernels(&Operation::of_encoder(&FORMATS))).unwrap();
+        let kernels = block_on(backend.kernels(&every_operation())).unwrap();
         block_on(test(&Probe { backend, kernels: &kernels, tolerance: 2e-5 }));
     }
 }
@@ -223,7 +234,7 @@ fn rows_that_no_kernel_reads_are_refused_by_the_name_of_the_weight() {
 fn a_format_without_kernels_and_a_pair_in_the_place_of_a_matrix_fail() {
     block_on(async {
         let backend = &backends()[0];
-        let kernels = backend.kernels(&Operation::of_encoder(&[Q8_IN_8, Q8_IN_8])).await.unwrap();
+        let kernels = backend.kernels(&Operation::of_encoder(heads(4, false), &[Q8_IN_8, Q8_IN_8])).await.unwrap();
         let names: Vec<String> = kernels.choices().into_iter().map(|(name, _)| name).collect();
         let products: Vec<_> = names.iter().filter(|n| n.contains("matmul") || n.contains("swiglu")).collect();
         assert_eq!(products, ["matmul.register.q8", "swiglu.register.q8"], "{names:?}");
@@ -294,9 +305,8 @@ fn attention_of_ragged_batches_with_every_grouping_and_head_dim() {
                 let heads = Heads { query, key, dim: 8, causal };
                 probe::attention(probe, &[5, 1, 8, 13, 4], heads).await.unwrap();
             }
-            for dim in [4, 20, 64, 100, 128, 256] {
-                let heads = Heads { query: 4, key: 2, dim, causal };
-                probe::attention(probe, &[3, 9, 1], heads).await.unwrap();
+            for dim in [4, 20, 64, 100, 128, 256, 260] {
+                probe::attention(probe, &[3, 9, 1], heads(dim, causal)).await.unwrap();
             }
         }
     });
@@ -312,6 +322,31 @@ fn attention_at_the_edges_of_a_range_of_2048_keys() {
             }
         }
     });
+}
+
+#[test]
+fn attention_tiles_at_their_edges() {
+    let gpu = &backends()[0];
+    let sizes = [64, 128, 256].map(|dim| Operation::Attention(heads(dim, false)));
+    let kernels = block_on(gpu.kernels_of("tile", &sizes)).unwrap();
+    let probe = Probe { backend: gpu, kernels: &kernels, tolerance: 2e-5 };
+    block_on(async {
+        for causal in [false, true] {
+            // A workgroup takes 64 or 32 queries of all heads of a group, and 32 or 64 keys at a time.
+            for dim in [4, 20, 64, 68, 100, 128, 132, 256] {
+                for lengths in [&[1][..], &[15, 16, 17, 1], &[31, 32, 33], &[63, 64, 65], &[5, 129, 3]] {
+                    probe::attention(&probe, lengths, heads(dim, causal)).await.unwrap();
+                }
+            }
+            for (query, key) in [(1, 1), (3, 3), (3, 1), (6, 2), (16, 8), (16, 2), (16, 1), (64, 1)] {
+                let heads = Heads { query, key, dim: 128, causal };
+                assert_eq!(kernels.tile_rows(heads), 64 / (query / key));
+                probe::attention(&probe, &[1, 33, 65], heads).await.unwrap();
+            }
+        }
+        probe::attention(&probe, &[3, 2051], heads(8, true)).await.unwrap();
+    });
+    assert!(block_on(gpu.kernels_of("tile", &[Operation::Attention(heads(260, false))])).is_err());
 }
 
 #[test]

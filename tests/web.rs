@@ -29,6 +29,7 @@ async fn gpu() -> &'static Backend {
 }
 
 /// Each format; those with groups in groups of 8.
+const HEADS: Heads = Heads { query: 2, key: 1, dim: 16, causal: false };
 const FORMATS: [MatrixFormat; 5] = [
     MatrixFormat::F32,
     MatrixFormat::F16,
@@ -58,7 +59,7 @@ async fn chrome_compiles_every_shader() {
 
 #[wasm_bindgen_test]
 async fn matmul_and_swiglu_at_the_edges_of_their_tiles() {
-    on_each(&Operation::of_encoder(&FORMATS), async |probe| {
+    on_each(&Operation::of_encoder(HEADS, &FORMATS), async |probe| {
         for format in FORMATS {
             for rows in [1, 4, 33] {
                 for n in [1, 8, 63, 65] {
@@ -78,7 +79,7 @@ async fn matmul_and_swiglu_at_the_edges_of_their_tiles() {
 
 #[wasm_bindgen_test]
 async fn affine_weights_in_every_size_of_group() {
-    on_each(&Operation::of_encoder(&FORMATS[3..]), async |probe| {
+    on_each(&Operation::of_encoder(HEADS, &FORMATS[3..]), async |probe| {
         for group in [4, 32, 64, 128, u32::MAX] {
             for format in [MatrixFormat::Q8 { group }, MatrixFormat::Q4 { group }] {
                 for k in [8, 64, 72, 136] {
@@ -101,7 +102,7 @@ async fn allocating_gives_what_was_made() {
 
 #[wasm_bindgen_test]
 async fn the_other_kernels_at_the_edges_of_theirs() {
-    on_each(&Operation::of_encoder(&[]), async |probe| {
+    on_each(&Operation::of_encoder(HEADS, &[]), async |probe| {
         for h in [4, 252, 260, 1028, 2560] {
             probe::rms_norm(probe, 3, h).await.unwrap();
         }
@@ -110,7 +111,7 @@ async fn the_other_kernels_at_the_edges_of_theirs() {
         }
         for causal in [false, true] {
             for length in [1, 4, 5, 8, 9, 17, 67] {
-                let heads = Heads { query: 2, key: 1, dim: 16, causal };
+                let heads = Heads { causal, ..HEADS };
                 probe::attention(probe, &[length], heads).await.unwrap();
             }
             for (query, key, dim) in [(1, 1, 4), (3, 3, 20), (4, 2, 64), (6, 2, 8), (4, 1, 128), (2, 1, 256)] {

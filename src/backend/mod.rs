@@ -104,7 +104,15 @@ impl Backend {
     /// [`crate::Error::NoAdapter`] where there is none, [`crate::Error::AdapterTooSmall`] where it has less than WebGPU's
     /// default limits.
     pub async fn gpu() -> Result<Self> {
-        Ok(Self::Gpu(Gpu::open().await?))
+        Ok(Self::Gpu(Gpu::open(&[]).await?))
+    }
+
+    /// The same with kernels of these families wherever they do an operation, for tests and measurements.
+    ///
+    /// # Errors
+    /// As [`Backend::gpu`].
+    pub async fn gpu_with(families: &[&str]) -> Result<Self> {
+        Ok(Self::Gpu(Gpu::open(families).await?))
     }
 
     /// The processor, with a thread for each core.

@@ -146,12 +146,13 @@ impl Encoder<'_> {
     fn token_block(&self, first: u32, rows: u32, sequences: &[Sequence]) -> TokenBlock {
         let (mut tiles, mut segments) = (Vec::new(), Vec::new());
         let (mut key, mut vector) = (0, 0);
+        let most = self.kernels.tile_rows(self.config.heads());
         for sequence in sequences {
             let length = sequence.ids.len() as u32;
             let (from, to) = (first.max(key), (first + rows).min(key + length));
             if from < to {
                 let (row, count, start) = (from - first, to - from, from - key);
-                tiles.extend(Tile::cover(row, key, start, count, sequence.attended, self.config.causal));
+                tiles.extend(Tile::cover(most, row, key, start, count, sequence.attended, self.config.causal));
                 let here = start..start + count;
                 let before = sequence.spans.partition_point(|span| span.end <= here.start);
                 for (vector, span) in (vector..).zip(&sequence.spans).skip(before) {

@@ -18,6 +18,8 @@ pub struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     adapter: AdapterInfo,
+    /// Families that are taken for whatever they do, whatever the adapter: none, but in tests and measurements.
+    pub(super) preferred: Vec<String>,
     /// The adapter has no memory of its own, but the machine's.
     shares_memory: bool,
     fault: Arc<Mutex<Option<Error>>>,
@@ -38,7 +40,8 @@ pub(super) struct Submitted {
 }
 
 impl Gpu {
-    /// Opens the adapter that the platform prefers for heavy work.
+    /// Opens the adapter that the platform prefers for heavy work. The families `preferred` are taken for whatever they do,
+    /// whatever the adapter.
     ///
     /// # Errors
     /// [`Error::NoAdapter`] where there is none, [`Error::AdapterTooSmall`] where it has less than WebGPU's
@@ -50,7 +53,7 @@ impl Gpu {
             reason = "in a browser a device stays on its thread; natively it need not"
         )
     )]
-    pub async fn open() -> Result<Arc<Self>> {
+    pub async fn open(preferred: &[&str]) -> Result<Arc<Self>> {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
         let options = wgpu::RequestAdapterOptions {
             power_preference: wgpu::PowerPreference::HighPerformance,
@@ -82,7 +85,18 @@ impl Gpu {
         });
         let (parameters, kernels) = (Mutex::default(), async_lock::Mutex::default());
         let pace = Mutex::new(2e9);
-        Ok(Arc::new(Self { device, queue, adapter: summary, shares_memory, fault, pace, parameters, kernels }))
+        let preferred = preferred.iter().map(|&name| name.to_owned()).collect();
+        Ok(Arc::new(Self {
+            device,
+            queue,
+            adapter: summary,
+            preferred,
+            shares_memory,
+            fault,
+            pace,
+            parameters,
+            kernels,
+        }))
     }
 
     fn check_limits(adapter: &str, has: &wgpu::Limits) -> Result<()> {

@@ -48,7 +48,8 @@ const fn strips(
 const FAMILIES: &[Family] = &[
     family("rms_norm", "row", NO_FORMAT, &["rms_norm"], Adapters::Any, ROUNDED),
     family("head_norm_rope", "head", NO_FORMAT, &["head_norm_rope"], Adapters::Any, ROUNDED),
-    family("attention", "range", NO_FORMAT, &["attention"], Adapters::Any, ROUNDED),
+    family("attention", "tile", &["64", "128", "256"], &["attention_tile_{}"], Adapters::Hardware, ROUNDED),
+    family("attention", "range", &["64", "128", "256", "any"], &["attention"], Adapters::Any, ROUNDED),
     family("pool", "blocks", NO_FORMAT, &["pool"], Adapters::Any, ROUNDED),
     family("quantize", "words", NO_FORMAT, &["quantize"], Adapters::Any, ROUNDED),
     strips("matmul", "tile", WEIGHTS, &["matmul_large_{}", "matmul_small_{}", "matmul_few_{}"]),
@@ -70,10 +71,16 @@ const FAMILIES: &[Family] = &[
 fn families(gpu: &Gpu, operation: Operation, only: Option<&str>) -> impl Iterator<Item = &'static Family> {
     let (name, format) = operation.name();
     let (features, software) = (gpu.device.features(), gpu.adapter().software);
-    FAMILIES.iter().filter(move |family| {
-        let does = family.operation == name && family.formats.contains(&format);
+    let does = move |family: &&Family| family.operation == name && family.formats.contains(&format);
+    let is_preferred = |family: &Family| gpu.preferred.iter().any(|name| name == family.name);
+    let any_preferred = FAMILIES.iter().filter(does).any(is_preferred);
+    FAMILIES.iter().filter(does).filter(move |family| {
         let suits = features.contains(family.features) && !(software && family.adapters == Adapters::Hardware);
-        does && only.map_or(suits, |only| family.name == only)
+        match only {
+            Some(only) => family.name == only,
+            None if any_preferred => is_preferred(family),
+            None => suits,
+        }
     })
 }
 

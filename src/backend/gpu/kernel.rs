@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::shaders::Shader;
-use crate::backend::ops::Operation;
+use crate::backend::ops::{Heads, Operation, Tile};
 use crate::numbers::MatrixFormat;
 
 /// A way to do an operation. What a family needs and where it may run is a row of the table in `families.rs`.
@@ -87,6 +87,12 @@ impl GpuKernel {
         self.operation.name() == operation.name()
     }
 
+    /// Most tokens in a tile of attention: a kernel that takes all query heads of a key head has ROWS of both together.
+    pub(super) fn tile_rows(&self, heads: Heads) -> u32 {
+        let rows = self.pipelines.first().and_then(|pipeline| pipeline.shader.find_constant("ROWS"));
+        rows.map_or(Tile::ROWS, |rows| (rows / heads.group()).max(1))
+    }
+
     /// Notes why this family was chosen; the first note stays.
     pub fn explain(&self, why: String) {
         self.why.get_or_init(|| why);
@@ -114,6 +120,11 @@ impl GpuKernels {
     /// The kernel for an operation, if it is among these.
     pub(super) fn find(&self, operation: Operation) -> Option<&Arc<GpuKernel>> {
         self.0.iter().find(|kernel| kernel.does(operation))
+    }
+
+    /// Most tokens in a tile of attention; those of the processor where none of these does it.
+    pub fn tile_rows(&self, heads: Heads) -> u32 {
+        self.find(Operation::Attention(heads)).map_or(Tile::ROWS, |kernel| kernel.tile_rows(heads))
     }
 
     /// How a weight of so many matrices has to lie for these kernels; row by row where none of them reads it.

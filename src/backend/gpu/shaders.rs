@@ -31,7 +31,12 @@ impl Shader {
 
     /// A u32 constant of the module; 1 if it has none of that name, which a test of this file rules out.
     pub(super) fn constant(&self, name: &str) -> u32 {
-        self.constants.iter().find(|(n, _)| *n == name).map_or(1, |(_, value)| *value)
+        self.find_constant(name).unwrap_or(1)
+    }
+
+    /// A u32 constant of the module, if it has one of that name.
+    pub(super) fn find_constant(&self, name: &str) -> Option<u32> {
+        self.constants.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
     }
 
     pub(super) fn pipeline(&self, gpu: &Gpu) -> wgpu::ComputePipeline {

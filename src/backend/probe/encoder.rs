@@ -161,10 +161,11 @@ pub async fn attention(probe: &Probe<'_>, lengths: &[usize], heads: Heads) -> Re
     // Scaled so that the softmax is neither flat nor a single peak.
     let q: Vec<f32> = values(11, tokens * hq * dh).iter().map(|v| v * 3.0).collect();
     let (k, v) = (values(12, tokens * hkv * dh), values(13, tokens * hkv * dh));
+    let most = probe.kernels.tile_rows(heads);
     let mut tiles = Vec::new();
     let mut first = 0;
     for &length in lengths {
-        tiles.extend(Tile::cover(first, first, 0, length as u32, length as u32, heads.causal));
+        tiles.extend(Tile::cover(most, first, first, 0, length as u32, length as u32, heads.causal));
         first += length as u32;
     }
     let state = probe.backend.buffer("state", tiles.len() as u64 * heads.state_bytes())?;
@@ -175,6 +176,22 @@ pub async fn attention(probe: &Probe<'_>, lengths: &[usize], heads: Heads) -> Re
     run.finish().await?;
     let expected = reference::attention(&q, &k, &v, lengths, [hq, hkv], heads.causal);
     probe.compare("attention", &floats(&y, q.len() as u32).await?, &expected)
+}
+
+/// Attention of one text of ordinary length, to be timed.
+///
+/// # Errors
+/// A fault of the device.
+pub(super) async fn exercise_attention(backend: &Backend, kernels: &Kernels, heads: Heads) -> Result<()> {
+    const TOKENS: u32 = 512;
+    let room = |count: u32| backend.buffer("probe", u64::from(TOKENS * count * heads.dim) * 4);
+    let (q, k, v, y) = (room(heads.query)?, room(heads.key)?, room(heads.key)?, room(heads.query)?);
+    let tiles: Vec<Tile> = Tile::cover(kernels.tile_rows(heads), 0, 0, 0, TOKENS, TOKENS, heads.causal).collect();
+    let table = backend.buffer_of("probe", &tiles)?;
+    let state = backend.buffer("probe", tiles.len() as u64 * heads.state_bytes())?;
+    let mut run = backend.run(kernels, &())?;
+    run.attention(&tiles, &table, [&q, &k, &v, &y], &state, heads).await?;
+    run.finish().await
 }
 
 /// Sums of texts of `lengths` and `h` dimensions, whose tokens come in two blocks.

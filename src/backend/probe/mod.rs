@@ -45,9 +45,12 @@ pub(super) async fn check(backend: &Backend, kernels: &Kernels, operation: Opera
     match operation {
         Operation::RmsNorm => rms_norm(&probe, 3, 68).await,
         Operation::HeadNormRope => head_norm_rope(&probe, 3, [2, 20]).await,
-        Operation::Attention => {
-            attention(&probe, &[1, 9], Heads { query: 4, key: 2, dim: 12, causal: false }).await?;
-            attention(&probe, &[1, 9], Heads { query: 4, key: 2, dim: 12, causal: true }).await
+        Operation::Attention(heads) => {
+            // Two key heads of the shape that is asked for, with few keys and with more than a kernel takes at a time.
+            for causal in [false, true] {
+                attention(&probe, &[1, 9, 65], Heads { query: 2 * heads.group(), key: 2, causal, ..heads }).await?;
+            }
+            Ok(())
         }
         Operation::Pool => pool(&probe, &[1, 0, 5], 12).await,
         Operation::Quantize => {
@@ -82,6 +85,7 @@ pub(super) async fn exercise(backend: &Backend, kernels: &Kernels, operation: Op
         Operation::MaxSim(format) => maxsim::exercise(backend, kernels, format).await,
         Operation::Matmul(format) => encoder::exercise(backend, kernels, format, 1).await,
         Operation::Swiglu(format) => encoder::exercise(backend, kernels, format, 2).await,
+        Operation::Attention(heads) => encoder::exercise_attention(backend, kernels, heads).await,
         other => check(backend, kernels, other, f64::INFINITY).await,
     }
 }

@@ -52,7 +52,7 @@ impl Room {
                     // The projection of a late model is held as float32.
                     let mut read = formats[1..].to_vec();
                     read.extend(config.late.iter().map(|_| MatrixFormat::F32));
-                    let kernels = backend.kernels(&Operation::of_encoder(&read)).await?;
+                    let kernels = backend.kernels(&Operation::of_encoder(config.heads(), &read)).await?;
                     match backend.allocate(|| buffers(backend, &kernels, config, plan, &formats)).await {
                         Ok(mut weights) => {
                             weights.note = refused.map(|why| format!("{}: {why}", form.name()));
