@@ -68,9 +68,15 @@ impl ShaderModule {
             return Err(format!("module {}: has {} entry points, one is needed", self.name, parsed.entry_points.len()));
         };
         let mut bindings = Vec::new();
+        let mut written = Vec::new();
         let mut params_bytes = 0;
         for (_, variable) in parsed.global_variables.iter() {
             bindings.extend(variable.binding.map(|b| b.binding));
+            if let naga::AddressSpace::Storage { access } = variable.space
+                && access.contains(naga::StorageAccess::STORE)
+            {
+                written.extend(variable.binding.map(|b| b.binding));
+            }
             if variable.space == naga::AddressSpace::Uniform {
                 params_bytes = parsed.types[variable.ty].inner.size(parsed.to_ctx());
             }
@@ -88,8 +94,8 @@ impl ShaderModule {
             })
             .collect();
         Ok(format!(
-            "Shader {{ name: {:?}, source: {:?}, workgroup: {:?}, buffers: {}, params_bytes: {params_bytes}, \
-             constants: &{constants:?} }}",
+            "Shader {{ name: {:?}, source: {:?}, workgroup: {:?}, buffers: {}, written: &{written:?}, \
+             params_bytes: {params_bytes}, constants: &{constants:?} }}",
             self.name,
             self.source,
             entry.workgroup_size,

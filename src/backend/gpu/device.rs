@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::bindings::Bindings;
+use super::buffer::OwnedBuffer;
 use super::kernel::KnownKernel;
 use crate::backend::ops::{AdapterInfo, Limits};
 use crate::error::{Error, Result};
@@ -26,7 +28,9 @@ pub struct Gpu {
     /// Multiply-adds a second, as measured so far; sets the size of a submission.
     pub(super) pace: Mutex<f64>,
     /// Uniform buffers that no recorder holds at the moment.
-    pub(super) parameters: Mutex<Vec<wgpu::Buffer>>,
+    pub(super) parameters: Mutex<Vec<Arc<OwnedBuffer>>>,
+    /// What dispatches bound lately, to bind it again.
+    pub(super) bindings: Mutex<Bindings>,
     /// Kernels that were compiled and checked on this device, each for one operation.
     kernels: async_lock::Mutex<Vec<KnownKernel>>,
 }
@@ -83,7 +87,7 @@ impl Gpu {
                 record(&slot, Error::DeviceLost { message });
             }
         });
-        let (parameters, kernels) = (Mutex::default(), async_lock::Mutex::default());
+        let (parameters, bindings, kernels) = (Mutex::default(), Mutex::default(), async_lock::Mutex::default());
         let pace = Mutex::new(2e9);
         let preferred = preferred.iter().map(|&name| name.to_owned()).collect();
         Ok(Arc::new(Self {
@@ -95,6 +99,7 @@ impl Gpu {
             fault,
             pace,
             parameters,
+            bindings,
             kernels,
         }))
     }

@@ -105,8 +105,8 @@ pub(in crate::backend) async fn candidates(
             let mut before = compiled.iter().flat_map(|kernel: &GpuKernel| &kernel.pipelines);
             let pipeline = before.find(|pipeline| pipeline.shader.name == shader.name).cloned();
             pipelines.push(pipeline.unwrap_or_else(|| {
-                let raw = shader.pipeline(gpu);
-                Pipeline { layout: raw.get_bind_group_layout(0), raw, shader }
+                let (raw, layout) = shader.pipeline(gpu);
+                Pipeline { raw: shared(raw), layout, shader }
             }));
         }
         if let Some(error) = scope.pop().await {
@@ -118,6 +118,14 @@ pub(in crate::backend) async fn candidates(
         return Err(Error::Gpu { message: format!("no kernel does {name} for {format}") });
     }
     Ok(compiled)
+}
+
+#[cfg_attr(
+    target_arch = "wasm32",
+    expect(clippy::arc_with_non_send_sync, reason = "in a browser a device stays on its thread; natively it need not")
+)]
+fn shared(pipeline: wgpu::ComputePipeline) -> Arc<wgpu::ComputePipeline> {
+    Arc::new(pipeline)
 }
 
 fn missing(module: &str) -> Error {

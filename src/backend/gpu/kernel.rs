@@ -48,8 +48,8 @@ pub(super) enum Packing {
 /// A pipeline and the shader it was made of.
 #[derive(Clone, Debug)]
 pub(super) struct Pipeline {
-    pub(super) raw: wgpu::ComputePipeline,
-    /// Asked for once: each call makes an object.
+    /// Shared, because in a browser a clone of the handle itself is two calls into JavaScript.
+    pub(super) raw: Arc<wgpu::ComputePipeline>,
     pub(super) layout: wgpu::BindGroupLayout,
     pub(super) shader: &'static Shader,
 }

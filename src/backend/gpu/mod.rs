@@ -1,6 +1,7 @@
 //! The GPU engine, on wgpu: a device, its kernels, and a recorder that runs them in order. Nothing above
 //! `src/backend` names wgpu.
 
+mod bindings;
 mod buffer;
 mod device;
 mod families;

@@ -14,6 +14,8 @@ pub struct Shader {
     pub workgroup: [u32; 3],
     /// Storage buffers it binds, at bindings 1 and on; binding 0 is the parameters.
     pub buffers: usize,
+    /// The bindings that it writes; it only reads the others.
+    pub written: &'static [u32],
     /// Bytes of its parameters.
     pub params_bytes: usize,
     /// Its u32 constants, such as the sizes of its tile.
@@ -39,14 +41,37 @@ impl Shader {
         self.constants.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
     }
 
-    pub(super) fn pipeline(&self, gpu: &Gpu) -> wgpu::ComputePipeline {
+    /// The layout of its bindings: parameters at an offset that each dispatch has, then storage buffers.
+    fn layout(&self, gpu: &Gpu) -> wgpu::BindGroupLayout {
+        let entry = |binding: u32| {
+            let (ty, has_dynamic_offset, bytes) = match binding {
+                0 => (wgpu::BufferBindingType::Uniform, true, self.params_bytes as u64),
+                _ => (wgpu::BufferBindingType::Storage { read_only: !self.written.contains(&binding) }, false, 0),
+            };
+            let min_binding_size = std::num::NonZeroU64::new(bytes);
+            let ty = wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size };
+            wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None }
+        };
+        let entries: Vec<_> = (0..=self.buffers as u32).map(entry).collect();
+        let label = Some(self.name);
+        gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries })
+    }
+
+    /// Compiles it, and makes the layout of its bindings.
+    pub(super) fn pipeline(&self, gpu: &Gpu) -> (wgpu::ComputePipeline, wgpu::BindGroupLayout) {
         let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(self.name),
             source: wgpu::ShaderSource::Wgsl(self.source.into()),
         });
-        gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        let bindings = self.layout(gpu);
+        let layout = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(self.name),
-            layout: None,
+            bind_group_layouts: &[Some(&bindings)],
+            ..Default::default()
+        });
+        let pipeline = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(self.name),
+            layout: Some(&layout),
             module: &module,
             entry_point: Some("main"),
             // Every shader writes its workgroup memory before it reads it.
@@ -55,7 +80,8 @@ impl Shader {
                 ..Default::default()
             },
             cache: None,
-        })
+        });
+        (pipeline, bindings)
     }
 }
 
