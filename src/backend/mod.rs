@@ -206,15 +206,15 @@ impl Backend {
         Ok(buffer)
     }
 
-    /// Queries `[Q]`, rows of `format`, in a buffer as [`Run::dense`] reads them.
+    /// Queries `[Q]`, rows of `format`, in a buffer as [`Run::dense`] with these kernels reads them.
     ///
     /// # Errors
-    /// As [`Backend::buffer`].
-    pub fn queries(&self, format: RowFormat, rows: &[u8], dim: u32) -> Result<Buffer> {
+    /// As [`Backend::buffer`]; [`crate::Error::Gpu`] for kernels of another engine.
+    pub fn queries(&self, kernels: &Kernels, format: RowFormat, rows: &[u8], dim: u32) -> Result<Buffer> {
         let mut padded = Vec::new();
         format.pad_rows(rows, dim, &mut padded);
         match self {
-            Self::Gpu(_) => self.buffer_of("queries", &gpu::widen_queries(format, padded)),
+            Self::Gpu(_) => self.buffer_of("queries", &kernels.gpu()?.queries(format, padded)),
             Self::Cpu(_) => self.buffer_of("queries", &padded),
         }
     }

@@ -60,6 +60,8 @@ const FAMILIES: &[Family] = &[
     family("swiglu", "register", WEIGHTS, &["swiglu_{}"], Adapters::Any, ROUNDED),
     family("pack_rows", "words", &["float32", "float16", "binary"], &["pack_rows_{}"], Adapters::Any, EXACT),
     family("pack_rows", "words", &["int8"], &["pack_rows_{}", "pack_scales"], Adapters::Any, EXACT),
+    family("dense", "tile", &["int8", "binary"], &["dense_tile_{}"], Adapters::Hardware, EXACT),
+    family("dense", "tile", &["float32"], &["dense_tile_{}"], Adapters::Hardware, ROUNDED),
     family("dense", "rows", &["int8", "binary"], &["dense_{}"], Adapters::Any, EXACT),
     family("dense", "rows", &["float32"], &["dense_{}"], Adapters::Any, ROUNDED),
     family("maxsim", "tile", &["float32", "float16", "int8", "binary"], &["maxsim_tile_{}", "maxsim_sum"], Adapters::Hardware, SUM_OF_PRODUCTS),
@@ -95,6 +97,7 @@ pub(in crate::backend) async fn candidates(
 ) -> Result<Vec<GpuKernel>> {
     let (name, format) = operation.name();
     let mut compiled: Vec<GpuKernel> = Vec::new();
+    let mut refused = None;
     for family in families(gpu, operation, only) {
         let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let mut pipelines = Vec::new();
@@ -109,13 +112,16 @@ pub(in crate::backend) async fn candidates(
                 Pipeline { raw: shared(raw), layout, shader }
             }));
         }
+        // What a browser does not know yet, another family may do without.
         if let Some(error) = scope.pop().await {
-            return Err(Error::Gpu { message: format!("compiling {name}.{}: {error}", family.name) });
+            refused.get_or_insert(Error::Gpu { message: format!("compiling {name}.{}: {error}", family.name) });
+            continue;
         }
         compiled.push(GpuKernel { operation, family, pipelines, why: OnceLock::new() });
     }
     if compiled.is_empty() {
-        return Err(Error::Gpu { message: format!("no kernel does {name} for {format}") });
+        let none = || Error::Gpu { message: format!("no kernel does {name} for {format}") };
+        return Err(refused.unwrap_or_else(none));
     }
     Ok(compiled)
 }

@@ -16,6 +16,5 @@ pub(super) use buffer::GpuBuffer;
 pub use device::Gpu;
 pub(super) use families::candidates;
 pub(super) use kernel::{GpuKernel, GpuKernels, KnownKernel};
-pub(super) use kernels::widen_queries;
 pub(super) use recorder::Recorder;
 pub(super) use weight::GpuWeight;

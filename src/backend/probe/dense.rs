@@ -14,7 +14,8 @@ pub async fn dense(probe: &Probe<'_>, format: RowFormat, [queries, rows, dim]: [
     let len = format.row_bytes(dim) as usize;
     let mut padded = Vec::new();
     format.pad_rows(&r, dim, &mut padded);
-    let (q_buffer, r_buffer) = (probe.backend.queries(format, &q, dim)?, probe.backend.buffer_of("rows", &padded)?);
+    let (q_buffer, r_buffer) =
+        (probe.backend.queries(probe.kernels, format, &q, dim)?, probe.backend.buffer_of("rows", &padded)?);
     let similarities = probe.backend.buffer("similarities", u64::from(queries * rows) * 4)?;
     for range in [0..rows, 1..rows.max(3) - 1] {
         if range.end > rows {
