@@ -37,6 +37,8 @@ export type ErrorCode =
   | "gpu"
   /** A shader gives wrong numbers on this GPU, so its vectors could not be trusted. */
   | "wrong-kernel"
+  /** A vector has numbers that are infinite or not numbers: the weights are damaged, or not those of this config. */
+  | "not-finite"
   /** The `signal` of the call was aborted. */
   | "aborted"
   /** The model or index was disposed of. */

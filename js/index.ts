@@ -20,7 +20,9 @@ export type { ContextOptions, SplitOptions, TextChunk } from "./model/context.js
 export type { Embeddings } from "./model/embeddings.js";
 export type { EncodeDocumentOptions, EncodeOptions, TokenEmbeddings } from "./model/late.js";
 export { load } from "./model/load.js";
-export type { Model } from "./model/model.js";
+export type {
+  DefaultEncodedDtype, Encoded, EncodedDtype, EncodeDocumentOptionsOf, EncodeQueryOptions, Model,
+} from "./model/model.js";
 export { createIndex, type IndexOptions, type IndexPlacement, openIndex, type OpenIndexOptions } from "./search/create.js";
 export type { Hit, MatchedToken, TokenMatch } from "./search/hits.js";
 export type { IndexItem } from "./search/items.js";
@@ -30,7 +32,7 @@ export { cache, type CachedModel, type CacheEstimate, type CacheOptions, type De
 export { deleteIndex, listIndexes } from "./storage/indexes.js";
 export type { SavedIndex } from "./storage/saved.js";
 export type {
-  DataOf, Dtype, EmbedOptions, IndexInfo, LateInfo, LoadOptions, ModelInfo, OnProgress, Progress, TokenDataOf,
+  DataOf, Dtype, EmbedOptions, IndexInfo, LateInfo, LoadOptions, ModelInfo, ModelKind, OnProgress, Progress, TokenDataOf,
   TokenDtype, Usage,
 } from "./types.js";
 export {

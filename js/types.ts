@@ -141,18 +141,31 @@ export interface LoadOptions {
 export interface EmbedOptions<D extends Dtype = Dtype> {
   /** The form of the vectors. Default: `model.info.defaultDtype`, which is `"int8"` for every pplx-embed model. */
   dtype?: D | undefined;
-  /** How many of the first dimensions to keep (Matryoshka), 1 to `model.info.dimensions`. Default: all. */
+  /**
+   * How many of the first dimensions to keep (Matryoshka), 1 to `model.info.dimensions`. Default:
+   * `model.info.defaultDimensions`, which is all for every pplx-embed model.
+   */
   dimensions?: number | undefined;
   /**
    * Whether to scale `"float32"` vectors to unit length. Default: `model.info.defaultNormalize`, which is false for every
    * pplx-embed model.
    */
   normalize?: boolean | undefined;
+  /**
+   * Put before each text, in the place of the prompt that the model's repository uses by default
+   * (`model.info.defaultPromptName`); `""` puts nothing. The pplx-embed models have no prompts.
+   */
+  prompt?: string | undefined;
+  /** The name of one of `model.info.prompts`, to be put before each text. Not together with `prompt`. */
+  promptName?: string | undefined;
   /** Cancels the call. The model stays usable. */
   signal?: AbortSignal | undefined;
   /** Called from time to time with how far the call is. */
   onProgress?: OnProgress | undefined;
 }
+
+/** What a model's vectors stand for: a text, a chunk of a document, or a token of a query or document. */
+export type ModelKind = "embed" | "context" | "late";
 
 /** Facts about a loaded model. */
 export interface ModelInfo {
@@ -164,7 +177,7 @@ export interface ModelInfo {
    * What a vector stands for: `"embed"` a text, `"context"` a chunk of a document, `"late"` a token of a query or
    * document.
    */
-  kind: "embed" | "context" | "late";
+  kind: ModelKind;
   /** The token between the chunks of a document. Only for `"context"`. */
   separator?: { token: string; id: number } | undefined;
   /** The settings of late interaction. Only for `"late"`. */
@@ -176,11 +189,17 @@ export interface ModelInfo {
   /** How many transformer layers there are. */
   layers: number;
   /** How token vectors become one. */
-  pooling: "mean" | "last";
+  pooling: "mean" | "last" | "first" | "weighted-mean" | "mean-sqrt-length";
   /** The form of the vectors that `embed` returns by default. */
   defaultDtype: Dtype;
   /** Whether `embed` scales `"float32"` vectors to unit length by default. */
   defaultNormalize: boolean;
+  /** How many dimensions `embed` keeps by default: all, unless the model's repository says otherwise. */
+  defaultDimensions: number;
+  /** Texts that can be put before texts, by name. `query` and `document` are always there, if only as `""`. */
+  prompts: Record<string, string>;
+  /** The name of the prompt that `embed` puts before texts by default. */
+  defaultPromptName?: string | undefined;
   /** Where it runs. */
   device: "webgpu" | "cpu";
   /** Why it runs there. */
@@ -225,7 +244,7 @@ export interface LateInfo {
 
 /** What embedding cost. */
 export interface Usage {
-  /** How many tokens went through the model. */
+  /** How many tokens went through the model, those of prompts included. */
   tokens: number;
   /** Indices of the texts that were longer than the model's limit and were cut. */
   truncated: number[];

@@ -21,6 +21,9 @@
 // next. That bounds the time of a dispatch, and the number of loop iterations of an invocation:
 // llvmpipe ends loops, without a word, after 65,535 of them.
 //
+// A query whose first keys are out of its window gathers nonsense from them, as all their scores are the
+// same; it is multiplied by exp(LOWEST - max) = 0 when the first key that it sees comes.
+//
 // Keys are visited from the text's first in blocks of eight, so a token's bits do not depend on
 // where its text lies in the batch. Keys past the end read the last key and get the score LOWEST,
 // whose exponential is 0 (an infinity would be, too, but WGSL may assume there is none).
@@ -32,15 +35,17 @@ struct Params {
     dh4: u32,       // Dh / 4
     scale: f32,     // 1 / sqrt(Dh)
     causal: u32,    // 1: a token attends to itself and the tokens before it
-    first_key: u32, // the range of keys, counted in each text: a multiple of BLOCK
+    first_key: u32, // the range of keys, counted in each text: a multiple of KEYS
     end_key: u32,
+    reach: u32,     // how far from itself a token sees, in places: less than a window of tokens
 }
 
 struct Tile {
     row: u32,       // first query row in q and y
     count: u32,     // 1..=4 query rows
     key: u32,       // row of the text's first key in k and v
-    keys: u32,      // keys in reach: the whole text, or up to the tile's last token when causal
+    keys: u32,      // keys, windows aside: the whole text, or up to the tile's last token when causal
+    start: u32,     // place of the first row within its text
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -57,17 +62,27 @@ struct State {
     total: vec4<f32>,    // l
 }
 
-const BLOCK = 8u;
+const KEYS = 8u;
 const LOWEST = -1e30;
 
-// Scores of the four queries for four keys, a column a key: those out of a query's reach are LOWEST.
-fn in_reach(scores: mat4x4<f32>, first: u32, reach: vec4<u32>) -> mat4x4<f32> {
-    let lowest = vec4<f32>(LOWEST);
+// The keys that each of the four queries sees, counted from the text's first.
+struct Seen {
+    first: vec4<u32>,
+    last: vec4<u32>,
+}
+
+fn score(products: vec4<f32>, key: u32, seen: Seen) -> vec4<f32> {
+    let hidden = (vec4<u32>(key) < seen.first) | (vec4<u32>(key) > seen.last);
+    return select(products * params.scale, vec4<f32>(LOWEST), hidden);
+}
+
+// Scores of the four queries for four keys, a column a key: those that a query does not see are LOWEST.
+fn in_reach(products: mat4x4<f32>, first: u32, seen: Seen) -> mat4x4<f32> {
     return mat4x4<f32>(
-        select(scores[0] * params.scale, lowest, vec4<u32>(first) > reach),
-        select(scores[1] * params.scale, lowest, vec4<u32>(first + 1u) > reach),
-        select(scores[2] * params.scale, lowest, vec4<u32>(first + 2u) > reach),
-        select(scores[3] * params.scale, lowest, vec4<u32>(first + 3u) > reach),
+        score(products[0], first, seen),
+        score(products[1], first + 1u, seen),
+        score(products[2], first + 2u, seen),
+        score(products[3], first + 3u, seen),
     );
 }
 
@@ -86,7 +101,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let tile_ix = id.x % params.tiles;
     let tile = tiles[tile_ix];
-    if (params.first_key >= tile.keys) {
+    // From the block with the first key that the first row sees to the last key that the last row sees.
+    let ahead = select(params.reach, 0u, params.causal == 1u);
+    let begin = (tile.start - min(tile.start, params.reach)) / KEYS * KEYS;
+    let all = min(tile.start + tile.count + ahead, tile.keys);
+    if (params.first_key >= all || params.end_key <= begin) {
         return;
     }
     let head = id.x / params.tiles;
@@ -99,20 +118,20 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let last = tile.count - 1u;
     let rows = vec4<u32>(0u, min(1u, last), min(2u, last), min(3u, last));
     let at = (tile.row + rows) * q_stride + head * dh4;
-    // The last key each query may see.
-    var reach = vec4<u32>(tile.keys - 1u);
-    if (params.causal == 1u) {
-        reach = tile.keys - tile.count + rows;
-    }
+    let places_in_text = tile.start + rows;
+    let seen = Seen(
+        places_in_text - min(places_in_text, vec4<u32>(params.reach)),
+        min(places_in_text + ahead, vec4<u32>(tile.keys - 1u)),
+    );
 
     var highest = vec4<f32>(LOWEST);
     var total = vec4<f32>();
-    if (params.first_key > 0u) {
+    if (params.first_key > begin) {
         highest = state[state_ix].highest;
         total = state[state_ix].total;
     }
-    let end = min(params.end_key, tile.keys);
-    for (var first = params.first_key; first < end; first += BLOCK) {
+    let end = min(params.end_key, all);
+    for (var first = max(params.first_key, begin); first < end; first += KEYS) {
         let places = first + vec4<u32>(0u, 1u, 2u, 3u);
         let a = k_base + min(places, vec4<u32>(tile.keys - 1u)) * k_stride;
         let b = k_base + min(places + 4u, vec4<u32>(tile.keys - 1u)) * k_stride;
@@ -124,8 +143,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             t += queries * mat4x4<f32>(k[b.x + d], k[b.y + d], k[b.z + d], k[b.w + d]);
         }
 
-        s = in_reach(s, first, reach);
-        t = in_reach(t, first + 4u, reach);
+        s = in_reach(s, first, seen);
+        t = in_reach(t, first + 4u, seen);
         let peak = max(highest, max(highest_of(s), highest_of(t)));
         let keep = exp(highest - peak);
         highest = peak;
@@ -139,7 +158,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         for (var d = 0u; d < dh4; d++) {
             var sums = mat4x4<f32>(v[a.x + d], v[a.y + d], v[a.z + d], v[a.w + d]) * s
                 + mat4x4<f32>(v[b.x + d], v[b.y + d], v[b.z + d], v[b.w + d]) * t;
-            if (first > 0u) {
+            if (first > begin) {
                 sums += mat4x4<f32>(
                     y[at.x + d] * keep.x, y[at.y + d] * keep.y,
                     y[at.z + d] * keep.z, y[at.w + d] * keep.w,
@@ -152,7 +171,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         }
     }
 
-    if (end < tile.keys) {
+    if (end < all) {
         state[state_ix] = State(highest, total);
         return;
     }

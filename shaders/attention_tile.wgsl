@@ -23,13 +23,15 @@ struct Params {
     causal: u32,    // 1: a token attends to itself and the tokens before it
     keys: u32,      // KEYS: as a constant it would make compilers unroll too much
     first: u32,     // the dispatch's first tile
+    reach: u32,     // how far from itself a token sees, in places: less than a window of tokens
 }
 
 struct Tile {
     row: u32,       // first query row in q and y
     count: u32,     // tokens, 1 to ROWS / G
     key: u32,       // row of the text's first key in k and v
-    keys: u32,      // keys in reach: the whole text, or up to the tile's last token when causal
+    keys: u32,      // keys, windows aside: the whole text, or up to the tile's last token when causal
+    start: u32,     // place of the first row within its text
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -94,8 +96,15 @@ fn turn(values: vec4<f32>, d: u32, column: u32, component: u32) {
     stage[d * 4u + 3u][column][component] = values.w;
 }
 
-fn masked(scores: vec4<f32>, key: u32, reach: vec4<u32>) -> vec4<f32> {
-    return select(scores * params.scale, vec4<f32>(LOWEST), vec4<u32>(key) > reach);
+// The keys that each of four rows sees, counted from the text's first.
+struct Seen {
+    first: vec4<u32>,
+    last: vec4<u32>,
+}
+
+fn score(products: vec4<f32>, key: u32, seen: Seen) -> vec4<f32> {
+    let hidden = (vec4<u32>(key) < seen.first) | (vec4<u32>(key) > seen.last);
+    return select(products * params.scale, vec4<f32>(LOWEST), hidden);
 }
 
 fn products(s: mat4x4<f32>, d: u32, row_quad: u32, key_column: u32) -> mat4x4<f32> {
@@ -146,19 +155,23 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         v_at[i] = (lane + i * LANES) / D4 * k_stride;
     }
 
-    // The last key that each row of the quad may see.
-    var reach = vec4<u32>(last_key);
-    if (params.causal == 1u) {
-        let first = row_quad * 4u;
-        reach = tile.keys - tile.count + vec4<u32>(
-            token_of(tile, first), token_of(tile, first + 1u), token_of(tile, first + 2u), token_of(tile, first + 3u),
-        );
-    }
+    // From the block with the first key that the first token sees to the last key that the last token sees.
+    let ahead = select(params.reach, 0u, params.causal == 1u);
+    let begin = (tile.start - min(tile.start, params.reach)) / KEYS * KEYS;
+    let end = min(tile.start + tile.count + ahead, tile.keys);
+    let row = row_quad * 4u;
+    let places = tile.start + vec4<u32>(
+        token_of(tile, row), token_of(tile, row + 1u), token_of(tile, row + 2u), token_of(tile, row + 3u),
+    );
+    let seen = Seen(
+        places - min(places, vec4<u32>(params.reach)),
+        min(places + ahead, vec4<u32>(tile.keys - 1u)),
+    );
 
     var highest = vec4<f32>(LOWEST);
     var total = vec4<f32>();    // of this lane's keys
     var sums = Sums();
-    for (var first = 0u; first < tile.keys; first += KEYS) {
+    for (var first = begin; first < end; first += KEYS) {
         var k_at: array<u32, K_LOADS>;
         for (var i = 0u; i < K_LOADS; i++) {
             k_at[i] = k_base + min(first + copied + i * 32u, last_key) * k_stride;
@@ -192,8 +205,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
 
         let key = first + key_quad * 4u;
         s = mat4x4<f32>(
-            masked(s[0], key, reach), masked(s[1], key + 1u, reach),
-            masked(s[2], key + 2u, reach), masked(s[3], key + 3u, reach),
+            score(s[0], key, seen), score(s[1], key + 1u, seen),
+            score(s[2], key + 2u, seen), score(s[3], key + 3u, seen),
         );
         workgroupBarrier();
         stage[lane / 8u][24u + lane % 8u] = max(max(s[0], s[1]), max(s[2], s[3]));

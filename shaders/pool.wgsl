@@ -4,7 +4,8 @@
 // the sum of the current block of 64 tokens and the sum of the blocks before it. Adding blocks
 // instead of tokens keeps the error of 32,768 additions down, and as the blocks are counted from
 // the text's own first token, the sum does not depend on how the batch was cut.
-// Pooling the last token is the mean over a segment of one.
+// Pooling one token is the mean over a segment of one. The token at place i of its text counts
+// weight + i * slope times: 1 for a plain mean.
 
 struct Params {
     h: u32,          // H
@@ -15,6 +16,8 @@ struct Segment {
     count: u32,      // rows
     start: u32,      // place of that row within the text
     vector: u32,     // row of the state
+    weight: f32,
+    slope: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -37,10 +40,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         sums = state[at];
     }
     for (var t = 0u; t < segment.count; t++) {
-        if ((segment.start + t) % BLOCK == 0u) {
+        let place = segment.start + t;
+        if (place % BLOCK == 0u) {
             sums = vec2<f32>(0.0, sums.x + sums.y);
         }
-        sums.x += x[(segment.row + t) * params.h + i];
+        sums.x += (segment.weight + f32(place) * segment.slope) * x[(segment.row + t) * params.h + i];
     }
     state[at] = sums;
 }

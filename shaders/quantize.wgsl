@@ -7,6 +7,10 @@
 //   UBINARY   the bit x >= 0, most significant bit first as numpy.packbits; 32 a word
 //
 // One workgroup a text, each lane makes every 64th word. A text without tokens is the zero vector.
+//
+// Behind the vectors is a word for each: 1 where one of its numbers is infinite or none at all, which
+// an int8 code or a bit would not show. That is told by the bits, since WGSL may assume of floats that
+// they are finite.
 
 struct Params {
     d: u32,          // D: dimensions kept
@@ -14,6 +18,7 @@ struct Params {
     words: u32,      // words of a row of y
     form: u32,       // one of the four below
     normalize: u32,  // 1: to unit length first
+    vectors: u32,    // B
 }
 
 const FLOAT32 = 0u;
@@ -23,25 +28,26 @@ const UBINARY = 3u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> counts: array<u32>;         // [B]: tokens in each sum
-@group(0) @binding(2) var<storage, read> state: array<vec2<f32>>;    // [B, H]: see pool.wgsl
-@group(0) @binding(3) var<storage, read_write> y: array<u32>;        // [B, words]
+@group(0) @binding(2) var<storage, read> state: array<vec2<u32>>;    // [B, H]: bits of the floats of pool.wgsl
+@group(0) @binding(3) var<storage, read_write> y: array<u32>;        // [B, words], [B]
 
 const LANES = 64u;
 var<workgroup> partial: array<f32, LANES>;
+var<workgroup> wrong: array<u32, LANES>;
+
+const EXPONENT = vec2<u32>(0x7f800000u);
+
+fn is_finite(bits: vec2<u32>) -> bool {
+    return all((bits & EXPONENT) != EXPONENT);
+}
 
 fn mean(text: u32, i: u32) -> f32 {
     let count = counts[text];
     if (count == 0u) {
         return 0.0;
     }
-    let sums = state[text * params.h + i];
+    let sums = bitcast<vec2<f32>>(state[text * params.h + i]);
     return (sums.x + sums.y) / f32(count);
-}
-
-// tanh by its exponential, with the argument bounded: some drivers' own tanh overflows to NaN.
-fn bounded_tanh(x: f32) -> f32 {
-    let e = exp(-2.0 * min(abs(x), 20.0));
-    return sign(x) * (1.0 - e) / (1.0 + e);
 }
 
 fn code(x: f32) -> u32 {
@@ -54,6 +60,20 @@ fn code(x: f32) -> u32 {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let text = group.x;
+    wrong[lane] = 0u;
+    for (var i = lane; i < params.d; i += LANES) {
+        if (counts[text] > 0u && !is_finite(state[text * params.h + i])) {
+            wrong[lane] = 1u;
+        }
+    }
+    workgroupBarrier();
+    if (lane == 0u) {
+        var any = 0u;
+        for (var i = 0u; i < LANES; i++) {
+            any |= wrong[i];
+        }
+        y[params.vectors * params.words + text] = any;
+    }
     var scale = 1.0;
     if (params.normalize == 1u) {
         var squares = 0.0;

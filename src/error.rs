@@ -128,6 +128,14 @@ pub enum Error {
         /// Where it differs from the CPU, and by how much.
         message: String,
     },
+    /// A vector has numbers that are infinite or not numbers. The weights are damaged or of a model that this is not.
+    #[error("{what} is not finite: {message}")]
+    NotFinite {
+        /// The vector, by the text that it is of.
+        what: String,
+        /// What may be the cause.
+        message: String,
+    },
     /// The caller cancelled.
     #[error("cancelled by the caller")]
     Aborted,
@@ -157,6 +165,7 @@ impl Error {
             Self::DeviceLost { .. } => "device-lost",
             Self::Gpu { .. } => "gpu",
             Self::WrongKernel { .. } => "wrong-kernel",
+            Self::NotFinite { .. } => "not-finite",
             Self::Aborted => "aborted",
         }
     }

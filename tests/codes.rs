@@ -20,7 +20,12 @@ fn load(folder: &str) -> Model {
 }
 
 fn options(dtype: Dtype, dimensions: usize) -> EmbedOptions {
-    EmbedOptions { dtype: Some(dtype), dimensions: Some(dimensions as u32), normalize: Some(false) }
+    EmbedOptions {
+        dtype: Some(dtype),
+        dimensions: Some(dimensions as u32),
+        normalize: Some(false),
+        ..EmbedOptions::default()
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn the_published_config_is_read() {
     assert_eq!((config.hidden, config.layers, config.intermediate, config.vocabulary), (1024, 28, 3072, 151_936));
     assert_eq!((config.query_heads, config.key_heads, config.head_dim), (16, 8, 128));
     assert_eq!((config.causal, config.pooling, config.tanh_int8), (false, Pooling::Mean, true));
-    assert_eq!((config.rope_theta, config.max_positions), (1e6, 32768));
+    assert_eq!((config.rope.theta, config.max_positions), (1e6, 32768));
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn rope_theta_is_found_in_either_place() {
     for drop in ["rope_theta", "rope_parameters"] {
         let mut config = real();
         config.as_object_mut().unwrap().remove(drop);
-        assert_eq!(parse(&config).unwrap().rope_theta, 1e6);
+        assert_eq!(parse(&config).unwrap().rope.theta, 1e6);
     }
 }
 
@@ -88,11 +88,31 @@ fn what_is_contradictory_absurd_or_unsupported_is_named() {
         ("rms_norm_eps", json!(1e-46), "invalid-config", "rms_norm_eps"),
         ("model_type", json!("bert"), "unsupported", "bert"),
         ("hidden_act", json!("gelu"), "unsupported", "gelu"),
-        ("attention_bias", json!(true), "unsupported", "attention_bias"),
-        ("use_sliding_window", json!(true), "unsupported", "sliding"),
-        ("layer_types", json!(["sliding_attention"]), "unsupported", "sliding"),
-        ("rope_parameters", json!({"rope_type": "yarn"}), "unsupported", "yarn"),
-        ("rope_scaling", json!({"type": "linear"}), "unsupported", "linear"),
+        ("is_causal", json!(true), "invalid-config", "is_causal is true"),
+        ("is_causal", json!("no"), "invalid-config", "no"),
+        ("layer_types", json!(["sliding_attention"]), "invalid-config", "layer_types has 1 entries"),
+        ("layer_types", json!(vec!["chunked_attention"; 28]), "unsupported", "chunked_attention"),
+        ("layer_types", json!(vec!["sliding_attention"; 28]), "unsupported", "sliding-window"),
+        (
+            "rope_parameters",
+            json!({"rope_type": "yarn", "rope_theta": 1_000_000}),
+            "invalid-config",
+            "rope_parameters.factor",
+        ),
+        (
+            "rope_parameters",
+            json!({"rope_type": "default", "factor": 4.0}),
+            "unsupported",
+            "rope_parameters.factor 4.0",
+        ),
+        ("rope_parameters", json!({"full_attention": {"rope_theta": 1}}), "unsupported", "full_attention"),
+        ("rope_parameters", json!("yarn"), "invalid-config", "rope_parameters is \"yarn\""),
+        ("rope_scaling", json!({"type": "linear"}), "invalid-config", "rope_scaling.factor"),
+        ("rope_scaling", json!({"type": "linear", "factor": 2}), "invalid-config", "contradict"),
+        ("rope_scaling", json!({"type": "linear", "factor": "NaN"}), "invalid-config", "NaN"),
+        ("rope_scaling", json!({"type": "dynamic", "factor": 2}), "unsupported", "dynamic"),
+        ("partial_rotary_factor", json!(0.5), "unsupported", "partial_rotary_factor 0.5 in config.json"),
+        ("add_cross_attention", json!(true), "unsupported", "add_cross_attention"),
         ("quantization_config", json!({"quant_method": "hqq"}), "unsupported", "hqq"),
     ] {
         let mut config = real();

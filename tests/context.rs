@@ -193,12 +193,12 @@ fn a_long_document_goes_through_in_windows() {
     // What fits is not cut.
     let short = documents.iter().find(|d| d.name == "many_chunks").unwrap().chunks.clone();
     let whole = embed(&model, std::slice::from_ref(&short), options(Dtype::Float32));
-    assert_eq!(embed(&model, std::slice::from_ref(&short), windowed), whole);
+    assert_eq!(embed(&model, std::slice::from_ref(&short), windowed.clone()), whole);
 
     // 300 different chunks, several windows. Each vector is that of the chunk in some window of whole chunks.
     let long: Vec<String> = (0..300).map(|i| format!("Chunk {i}, {} of it.", i * i % 97)).collect();
     let lengths: Vec<usize> = long.iter().map(|c| model.tokenizer().encode(c).unwrap().ids.len()).collect();
-    let got = embed(&model, std::slice::from_ref(&long), windowed);
+    let got = embed(&model, std::slice::from_ref(&long), windowed.clone());
     assert_eq!(got[0].rows, 300);
     assert!(got[0].usage.tokens > lengths.iter().sum::<usize>() + 299, "{}", got[0].usage.tokens);
     let rows: Vec<&[f32]> = float32(&got[0]).chunks(32).collect();
@@ -223,11 +223,11 @@ fn a_long_document_goes_through_in_windows() {
         assert!(cosine(rows[i], own) > 0.9, "{chunk}: {}", cosine(rows[i], own));
     }
     // In any company, the same bits.
-    let both = embed(&model, &[short, long], windowed);
+    let both = embed(&model, &[short, long], windowed.clone());
     assert_eq!((&both[0], &both[1]), (&whole[0], &got[0]));
 
     let chunk = "a\n".repeat(600);
-    let error = pollster::block_on(model.embed_context(&[["b", &chunk]], windowed, &())).err().unwrap();
+    let error = pollster::block_on(model.embed_context(&[["b", &chunk]], windowed.clone(), &())).err().unwrap();
     assert_eq!(error.code(), "invalid-argument");
     assert!(error.to_string().contains("documents[0]") && error.to_string().contains("[1]"), "{error}");
 }
@@ -258,11 +258,11 @@ fn progress_counts_documents_and_a_call_can_be_cancelled() {
     let documents = [fours(300), vec![], fours(150), fours(290), vec![String::new()]];
     let windowed = ContextOptions { long_documents: LongDocuments::Window, ..Default::default() };
     let hears = Hears(Default::default(), false);
-    let got = pollster::block_on(model.embed_context(&documents, windowed, &hears)).unwrap();
+    let got = pollster::block_on(model.embed_context(&documents, windowed.clone(), &hears)).unwrap();
     let heard = hears.0.into_inner();
     assert_eq!(heard.last(), Some(&(5, got.iter().map(|e| e.usage.tokens).sum())));
     assert!(heard.is_sorted(), "{heard:?}");
-    let error = pollster::block_on(model.embed_context(&documents, windowed, &Hears(Default::default(), true)));
+    let error = pollster::block_on(model.embed_context(&documents, windowed.clone(), &Hears(Default::default(), true)));
     assert_eq!(error.err().unwrap().code(), "aborted");
 }
 

@@ -389,7 +389,7 @@ fn embeddings_of_quantised_checkpoints_equal_transformers_on_the_dequantised_wei
             &(),
         ))
         .unwrap();
-        let options = EmbedOptions { dtype: Some(Dtype::Float32), normalize: Some(false), dimensions: None };
+        let options = EmbedOptions { dtype: Some(Dtype::Float32), normalize: Some(false), ..EmbedOptions::default() };
         let got = pollster::block_on(model.embed(&texts, options, &())).unwrap();
         let Data::Float32(got) = got.data else { panic!("not float32") };
         let want = support::floats(&pooled, name);

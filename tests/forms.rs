@@ -22,7 +22,7 @@ fn load(folder: &Path, weights: WeightChoice, memory: Option<u64>) -> Model {
 }
 
 fn vectors(model: &Model) -> Vec<f32> {
-    let options = EmbedOptions { dtype: Some(Dtype::Float32), normalize: Some(false), dimensions: None };
+    let options = EmbedOptions { dtype: Some(Dtype::Float32), normalize: Some(false), ..EmbedOptions::default() };
     let Data::Float32(data) = pollster::block_on(model.embed(&TEXTS, options, &())).unwrap().data else {
         panic!("not float32")
     };

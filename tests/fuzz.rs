@@ -146,7 +146,7 @@ proptest! {
                 prop_assert!(config.hidden % 4 == 0 && config.intermediate % 4 == 0);
                 prop_assert!(config.head_dim % 4 == 0 && (4..=256).contains(&config.head_dim));
                 prop_assert!(config.query_heads % config.key_heads == 0);
-                prop_assert!(config.norm_eps > 0.0 && config.rope_theta > 1.0);
+                prop_assert!(config.norm_eps > 0.0 && config.rope.theta > 1.0);
             }
             Err(error) => prop_assert!(matches!(error.code(), "invalid-config" | "unsupported"), "{:?}", error),
         }

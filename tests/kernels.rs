@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use pollster::block_on;
 use pplx_embed::backend::probe::{self, Probe};
-use pplx_embed::backend::{Backend, Heads, Operation};
+use pplx_embed::backend::{Activation, Backend, Heads, Operation};
 use pplx_embed::numbers::{Dtype, MatrixFormat};
 
 const Q8_IN_8: MatrixFormat = MatrixFormat::Q8 { group: 8 };
@@ -26,13 +26,14 @@ fn backends() -> &'static [Backend] {
 }
 
 fn heads(dim: u32, causal: bool) -> Heads {
-    Heads { query: 4, key: 2, dim, causal }
+    Heads { query: 4, key: 2, dim, causal, window: None }
 }
 
 /// All of an encoder, with heads of each size that kernels are made for, and beyond.
 fn every_operation() -> Vec<Operation> {
     let mut operations = Operation::of_encoder(heads(64, false), &FORMATS);
     operations.extend([128, 256, 260].map(|dim| Operation::Attention(heads(dim, false))));
+    operations.push(Operation::Bias);
     operations
 }
 
@@ -286,11 +287,26 @@ fn head_norm_rope_for_every_kind_of_head() {
 }
 
 #[test]
+fn attention_in_windows_at_the_edges_of_four_queries_and_eight_keys() {
+    on_each(async |probe| {
+        for causal in [false, true] {
+            for window in [1, 2, 4, 7, 8, 9, 12, 17, 40] {
+                let heads = Heads { query: 4, key: 2, dim: 12, causal, window: Some(window) };
+                probe::attention(probe, &[1, 9, 67, 33], heads).await.unwrap();
+            }
+            // Windows that begin in the second range of keys, and that reach over its edge.
+            let heads = Heads { query: 2, key: 1, dim: 4, causal, window: Some(300) };
+            probe::attention(probe, &[3, 4500], heads).await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn attention_at_the_edges_of_four_queries_and_eight_keys() {
     on_each(async |probe| {
         for causal in [false, true] {
             for length in [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 67] {
-                let heads = Heads { query: 2, key: 1, dim: 16, causal };
+                let heads = Heads { query: 2, key: 1, dim: 16, causal, window: None };
                 probe::attention(probe, &[length], heads).await.unwrap();
             }
         }
@@ -302,7 +318,7 @@ fn attention_of_ragged_batches_with_every_grouping_and_head_dim() {
     on_each(async |probe| {
         for causal in [false, true] {
             for (query, key) in [(1, 1), (2, 2), (3, 3), (4, 2), (6, 2), (8, 2), (4, 1)] {
-                let heads = Heads { query, key, dim: 8, causal };
+                let heads = Heads { query, key, dim: 8, causal, window: None };
                 probe::attention(probe, &[5, 1, 8, 13, 4], heads).await.unwrap();
             }
             for dim in [4, 20, 64, 100, 128, 256, 260] {
@@ -316,7 +332,7 @@ fn attention_of_ragged_batches_with_every_grouping_and_head_dim() {
 fn attention_at_the_edges_of_a_range_of_2048_keys() {
     on_each(async |probe| {
         for causal in [false, true] {
-            let heads = Heads { query: 2, key: 1, dim: 4, causal };
+            let heads = Heads { query: 2, key: 1, dim: 4, causal, window: None };
             for lengths in [&[2047][..], &[2048], &[2049], &[3, 4097, 5]] {
                 probe::attention(probe, lengths, heads).await.unwrap();
             }
@@ -339,12 +355,21 @@ fn attention_tiles_at_their_edges() {
                 }
             }
             for (query, key) in [(1, 1), (3, 3), (3, 1), (6, 2), (16, 8), (16, 2), (16, 1), (64, 1)] {
-                let heads = Heads { query, key, dim: 128, causal };
+                let heads = Heads { query, key, dim: 128, causal, window: None };
                 assert_eq!(kernels.tile_rows(heads), 64 / (query / key));
                 probe::attention(&probe, &[1, 33, 65], heads).await.unwrap();
             }
         }
         probe::attention(&probe, &[3, 2051], heads(8, true)).await.unwrap();
+        // Windows that hide parts of blocks, whole blocks before and behind, and nothing.
+        for causal in [false, true] {
+            for window in [1, 2, 31, 32, 33, 65, 500] {
+                for dim in [20, 128, 256] {
+                    let heads = Heads { window: Some(window), ..heads(dim, causal) };
+                    probe::attention(&probe, &[5, 131, 200], heads).await.unwrap();
+                }
+            }
+        }
     });
     assert!(block_on(gpu.kernels_of("tile", &[Operation::Attention(heads(260, false))])).is_err());
 }
@@ -354,7 +379,20 @@ fn pooling_at_the_edges_of_a_block_of_64_tokens() {
     on_each(async |probe| {
         for lengths in [&[1][..], &[0], &[0, 3, 0], &[63, 64, 65], &[1, 200, 7]] {
             for h in [1, 3, 64, 100] {
-                probe::pool(probe, lengths, h).await.unwrap();
+                for weights in [[1.0, 0.0], [0.25, 0.25]] {
+                    probe::pool(probe, lengths, h, weights).await.unwrap();
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_bias_and_an_activation_at_the_edges_of_a_workgroup() {
+    on_each(async |probe| {
+        for [rows, n] in [[1, 1], [3, 63], [2, 64], [5, 65], [600, 4]] {
+            for activation in [Activation::Identity, Activation::Tanh] {
+                probe::bias(probe, rows, n, activation).await.unwrap();
             }
         }
     });

@@ -9,7 +9,7 @@ mod support;
 use std::cell::Cell;
 
 use pplx_embed::backend::probe::{self, Probe};
-use pplx_embed::backend::{Backend, Device, Heads, Operation, shaders};
+use pplx_embed::backend::{Activation, Backend, Device, Heads, Operation, shaders};
 use pplx_embed::hub::{ByteStream, NoDerivedFile, Source};
 use pplx_embed::maxsim::Scorer;
 use pplx_embed::model::{LoadOptions, Model};
@@ -29,7 +29,7 @@ async fn gpu() -> &'static Backend {
 }
 
 /// Each format; those with groups in groups of 8.
-const HEADS: Heads = Heads { query: 2, key: 1, dim: 16, causal: false };
+const HEADS: Heads = Heads { query: 2, key: 1, dim: 16, causal: false, window: None };
 const FORMATS: [MatrixFormat; 5] = [
     MatrixFormat::F32,
     MatrixFormat::F16,
@@ -102,7 +102,10 @@ async fn allocating_gives_what_was_made() {
 
 #[wasm_bindgen_test]
 async fn the_other_kernels_at_the_edges_of_theirs() {
-    on_each(&Operation::of_encoder(HEADS, &[]), async |probe| {
+    let mut operations = Operation::of_encoder(HEADS, &[]);
+    operations.push(Operation::Bias);
+    operations.extend([128, 256].map(|dim| Operation::Attention(Heads { dim, ..HEADS })));
+    on_each(&operations, async |probe| {
         for h in [4, 252, 260, 1028, 2560] {
             probe::rms_norm(probe, 3, h).await.unwrap();
         }
@@ -115,12 +118,19 @@ async fn the_other_kernels_at_the_edges_of_theirs() {
                 probe::attention(probe, &[length], heads).await.unwrap();
             }
             for (query, key, dim) in [(1, 1, 4), (3, 3, 20), (4, 2, 64), (6, 2, 8), (4, 1, 128), (2, 1, 256)] {
-                let heads = Heads { query, key, dim, causal };
+                let heads = Heads { query, key, dim, causal, window: None };
                 probe::attention(probe, &[5, 1, 8, 13, 4], heads).await.unwrap();
             }
         }
         for lengths in [&[0][..], &[0, 3, 0], &[63, 64, 65]] {
-            probe::pool(probe, lengths, 100).await.unwrap();
+            probe::pool(probe, lengths, 100, [0.25, 0.25]).await.unwrap();
+        }
+        for activation in [Activation::Identity, Activation::Tanh] {
+            probe::bias(probe, 3, 65, activation).await.unwrap();
+        }
+        for (causal, window) in [(false, 4), (true, 9)] {
+            let heads = Heads { query: 2, key: 1, dim: 16, causal, window: Some(window) };
+            probe::attention(probe, &[5, 67], heads).await.unwrap();
         }
         for d in [1, 4, 31, 33, 100] {
             for dtype in [Dtype::Float32, Dtype::Int8, Dtype::Binary, Dtype::Ubinary] {

@@ -89,6 +89,9 @@ export interface VectorOptions {
 
 export interface EmbedRequest extends VectorOptions {
   texts: readonly string[];
+  prompt: string | undefined;
+  promptName: string | undefined;
+  role: "query" | "document" | undefined;
 }
 
 export interface ContextRequest extends VectorOptions {

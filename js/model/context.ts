@@ -7,7 +7,7 @@ import type { Dtype, EmbedOptions } from "../types.js";
 import { vectorOptions } from "./embeddings.js";
 
 /** Options of {@link Model.embedContext}. Every option may be left out. */
-export interface ContextOptions<D extends Dtype = Dtype> extends EmbedOptions<D> {
+export interface ContextOptions<D extends Dtype = Dtype> extends Omit<EmbedOptions<D>, "prompt" | "promptName"> {
   /**
    * What to do with a document longer than `model.info.maxTokens`. `"error"`, the default, rejects the call. `"window"`
    * reads it in windows of whole chunks that overlap by up to a half; the vector of a chunk comes from the window that

@@ -1,5 +1,5 @@
 import * as check from "../check.js";
-import type { RawEmbeddings, VectorOptions } from "../engine/calls.js";
+import type { EmbedRequest, RawEmbeddings, VectorOptions } from "../engine/calls.js";
 import { invalid } from "../errors.js";
 import type { DataOf, Dtype, EmbedOptions, Usage } from "../types.js";
 
@@ -9,6 +9,26 @@ export function vectorOptions(o: Partial<EmbedOptions>): VectorOptions {
     dtype: check.primitive("dtype", o.dtype, "string"),
     dimensions: check.primitive("dimensions", o.dimensions, "number"),
     normalize: check.primitive("normalize", o.normalize, "boolean"),
+  };
+}
+
+/** @internal */
+export const EMBED_OPTIONS = [
+  "dtype", "dimensions", "normalize", "prompt", "promptName", "signal", "onProgress",
+] as const;
+
+/** @internal */
+export function embedRequest(
+  texts: readonly string[],
+  o: Partial<EmbedOptions>,
+  role: EmbedRequest["role"],
+): EmbedRequest {
+  return {
+    texts,
+    ...vectorOptions(o),
+    prompt: check.primitive("prompt", o.prompt, "string"),
+    promptName: check.primitive("promptName", o.promptName, "string"),
+    role,
   };
 }
 

@@ -6,7 +6,7 @@ import { startEngine } from "../engine/start.js";
 import { aborted, invalid, PplxEmbedError } from "../errors.js";
 import { currentHost } from "../hosts/current.js";
 import { cacheName } from "../storage/cache.js";
-import type { LoadOptions } from "../types.js";
+import type { LoadOptions, ModelKind } from "../types.js";
 import { Model } from "./model.js";
 
 const OPTIONS = [
@@ -38,7 +38,7 @@ const OPTIONS = [
  * await model.dispose();
  * ```
  */
-export async function load(id: string | URL, options?: LoadOptions): Promise<Model> {
+export async function load<K extends ModelKind = "late">(id: string | URL, options?: LoadOptions): Promise<Model<K>> {
   const o = check.options(options, OPTIONS);
   const path = check.isPath(id) ? id : undefined;
   if (path === undefined && typeof id !== "string") throw invalid("id", id, "a string");
@@ -80,7 +80,7 @@ export async function load(id: string | URL, options?: LoadOptions): Promise<Mod
   try {
     const stops: Parameters<typeof cancellable>[0] = signal ? [[signal, () => aborted(signal)]] : [];
     const info = await cancellable(stops, (signal) => engine.call("load", request, { signal, onProgress }));
-    return new Model(engine, info);
+    return new Model<K>(engine, info);
   } catch (error) {
     engine.close();
     throw located(PplxEmbedError.from(error), files);

@@ -3,25 +3,42 @@ import { CallQueue, disposable } from "../calls/queue.js";
 import * as check from "../check.js";
 import type { Engine } from "../engine/calls.js";
 import { invalid } from "../errors.js";
-import type { Dtype, EmbedOptions, ModelInfo, TokenDtype } from "../types.js";
+import type { Dtype, EmbedOptions, ModelInfo, ModelKind, TokenDtype } from "../types.js";
 import {
   CONTEXT_OPTIONS, type ContextOptions, checkDocuments, chunksOf, contextRequest, SPLIT_OPTIONS, type SplitOptions,
   splitRequest, type TextChunk,
 } from "./context.js";
-import { Embeddings, vectorOptions } from "./embeddings.js";
+import { EMBED_OPTIONS, Embeddings, embedRequest } from "./embeddings.js";
 import {
   DOCUMENT_OPTIONS, type EncodeDocumentOptions, type EncodeOptions, encodeRequest, QUERY_OPTIONS, TokenEmbeddings,
 } from "./late.js";
 
-const OPTIONS = ["dtype", "dimensions", "normalize", "signal", "onProgress"] as const;
+/** The forms in which {@link Model.encodeQuery} and {@link Model.encodeDocument} give vectors, by the kind of model. */
+export type EncodedDtype<K extends ModelKind> = K extends "late" ? TokenDtype : Dtype;
+/** The form that they give by default. */
+export type DefaultEncodedDtype<K extends ModelKind> = K extends "late" ? "float32" : "int8" | "float32";
+/** What they give: token vectors, or one vector for each text. */
+export type Encoded<K extends ModelKind, D> = K extends "late"
+  ? TokenEmbeddings<D & TokenDtype>
+  : Embeddings<D & Dtype>;
+/** Options of {@link Model.encodeQuery}. */
+export type EncodeQueryOptions<K extends ModelKind, D> = K extends "late"
+  ? EncodeOptions<D & TokenDtype>
+  : EmbedOptions<D & Dtype>;
+/** Options of {@link Model.encodeDocument}. */
+export type EncodeDocumentOptionsOf<K extends ModelKind, D> = K extends "late"
+  ? EncodeDocumentOptions<D & TokenDtype>
+  : EmbedOptions<D & Dtype>;
 
 /**
- * A loaded model, made by {@link load}. Its calls run one after another, in the order they were made.
+ * A loaded model, made by {@link load}. Its calls run one after another, in the order they were made. In TypeScript the
+ * kind of model decides what `encodeQuery` and `encodeDocument` give: `load<"embed">(...)` for one vector a text; without
+ * it, a late interaction model is assumed.
  *
  * `await using model = await load(...)` disposes of it at the end of the block, where the runtime has
  * `Symbol.asyncDispose`.
  */
-export class Model implements AsyncDisposable {
+export class Model<K extends ModelKind = "late"> implements AsyncDisposable {
   /** Facts about the model. */
   readonly info: ModelInfo;
   /** {@link Model.dispose}, for `await using`; undefined where the runtime has no `Symbol.asyncDispose`. */
@@ -61,8 +78,8 @@ export class Model implements AsyncDisposable {
     options?: EmbedOptions<D>,
   ): Promise<Embeddings<D>> {
     const list = check.texts(texts);
-    const o = check.options(options, OPTIONS);
-    const request = { texts: list, ...vectorOptions(o) };
+    const o = check.options(options, EMBED_OPTIONS);
+    const request = embedRequest(list, o, undefined);
     return this.#calls.run(o, async (hooks) => new Embeddings<D>(await this.#engine.call("embed", request, hooks)));
   }
 
@@ -96,35 +113,35 @@ export class Model implements AsyncDisposable {
   }
 
   /**
-   * Makes the token vectors of queries: of the marker, the tokens of the query, and the padding up to the length in
-   * `info.late.queryExpansion`. Only for models of the kind `"late"`. The vectors of a query have the same bits whatever
-   * else is in the call.
+   * Makes the vectors of queries. A model of the kind `"late"` gives token vectors: of the marker, the tokens of the query,
+   * and the padding up to the length in `info.late.queryExpansion`. Any other gives one vector a text, as
+   * {@link Model.embed} does with the prompt `info.prompts.query`, unless `prompt` or `promptName` says otherwise; so does
+   * sentence-transformers' `encode_query`. The vectors of a query have the same bits whatever else is in the call.
    *
    * @param texts - One query, or many.
-   * @returns N vectors of `info.dimensions` numbers, end to end.
-   * @throws {@link PplxEmbedError}: as {@link Model.embed}; `"unsupported"` for a model of another kind.
+   * @throws {@link PplxEmbedError}: as {@link Model.embed}.
    */
-  async encodeQuery<D extends TokenDtype = "float32">(
+  async encodeQuery<D extends EncodedDtype<K> = DefaultEncodedDtype<K>>(
     texts: string | readonly string[],
-    options?: EncodeOptions<D>,
-  ): Promise<TokenEmbeddings<D>> {
-    return this.#encode<D>("query", texts, check.options(options, QUERY_OPTIONS));
+    options?: EncodeQueryOptions<K, D>,
+  ): Promise<Encoded<K, D>> {
+    return this.#encode("query", texts, options) as Promise<Encoded<K, D>>;
   }
 
   /**
-   * Makes the token vectors of documents: of the marker and the tokens of the document, except for those in
-   * `info.late.documentSkiplist`. Only for models of the kind `"late"`. A document longer than `info.late.documentLength`
-   * is cut, and `usage.truncated` names it.
+   * Makes the vectors of documents. A model of the kind `"late"` gives token vectors: of the marker and the tokens of the
+   * document, except for those in `info.late.documentSkiplist`; a document longer than `info.late.documentLength` is cut,
+   * and `usage.truncated` names it. Any other gives one vector a text, with the prompt `info.prompts.document`; compare
+   * {@link Model.encodeQuery}.
    *
    * @param texts - One document, or many.
-   * @returns N vectors of `info.dimensions` numbers, end to end.
-   * @throws {@link PplxEmbedError}: as {@link Model.encodeQuery}.
+   * @throws {@link PplxEmbedError}: as {@link Model.embed}.
    */
-  async encodeDocument<D extends TokenDtype = "float32">(
+  async encodeDocument<D extends EncodedDtype<K> = DefaultEncodedDtype<K>>(
     texts: string | readonly string[],
-    options?: EncodeDocumentOptions<D>,
-  ): Promise<TokenEmbeddings<D>> {
-    return this.#encode<D>("document", texts, check.options(options, DOCUMENT_OPTIONS));
+    options?: EncodeDocumentOptionsOf<K, D>,
+  ): Promise<Encoded<K, D>> {
+    return this.#encode("document", texts, options) as Promise<Encoded<K, D>>;
   }
 
   /**
@@ -155,13 +172,21 @@ export class Model implements AsyncDisposable {
     this.#calls.end();
   }
 
-  async #encode<D extends TokenDtype>(
+  async #encode(
     role: "query" | "document",
     texts: string | readonly string[],
-    o: Partial<EncodeDocumentOptions<D>>,
-  ): Promise<TokenEmbeddings<D>> {
-    const request = encodeRequest(role, check.texts(texts), o);
-    return this.#calls.run(o, async (hooks) => new TokenEmbeddings<D>(await this.#engine.call("encode", request, hooks)));
+    options: EncodeDocumentOptions | EmbedOptions | undefined,
+  ): Promise<TokenEmbeddings | Embeddings> {
+    const list = check.texts(texts);
+    if (this.info.kind !== "late") {
+      const o = check.options(options as EmbedOptions | undefined, EMBED_OPTIONS);
+      const request = embedRequest(list, o, role);
+      return this.#calls.run(o, async (hooks) => new Embeddings(await this.#engine.call("embed", request, hooks)));
+    }
+    const allowed = role === "query" ? QUERY_OPTIONS : DOCUMENT_OPTIONS;
+    const o = check.options(options as EncodeDocumentOptions | undefined, allowed);
+    const request = encodeRequest(role, list, o);
+    return this.#calls.run(o, async (hooks) => new TokenEmbeddings(await this.#engine.call("encode", request, hooks)));
   }
 
   /** @internal The engine and the calls of a model; undefined if `value` is not a model. */

@@ -7,7 +7,7 @@ import { startEngine } from "../engine/start.js";
 import { aborted, invalid, PplxEmbedError } from "../errors.js";
 import { currentHost } from "../hosts/current.js";
 import { Model } from "../model/model.js";
-import type { IndexInfo, LoadOptions, OnProgress } from "../types.js";
+import type { IndexInfo, LoadOptions, ModelKind, OnProgress } from "../types.js";
 import { SearchIndex } from "./search-index.js";
 
 /** Where an index is kept in memory. */
@@ -16,7 +16,7 @@ export interface IndexPlacement {
    * The model that makes its vectors. The index is then in the model's worker, and is disposed of with it. Without a
    * model, the index takes only vectors.
    */
-  model?: Model | undefined;
+  model?: Model<ModelKind> | undefined;
   /** Without a model: what searches, as for `load`. Default: `"auto"`. */
   device?: LoadOptions["device"];
   /** How many bytes rows may take on the GPU. More rows stay in main memory. Default: half of what a model may take. */
@@ -131,7 +131,7 @@ function isBlob(value: unknown): value is Blob {
 }
 
 /** The model, if there is one. Options for an index without a model are then not allowed. */
-function modelOf(o: Partial<IndexPlacement>): Model | undefined {
+function modelOf(o: Partial<IndexPlacement>): Model<ModelKind> | undefined {
   if (o.model === undefined) return undefined;
   if (!Model.partsOf(o.model)) throw invalid("model", o.model, "a model that load returned");
   for (const name of ["device", "worker", "wasmUrl"] as const) {

@@ -21,7 +21,9 @@ use std::sync::Arc;
 pub use buffer::{Buffer, Weight};
 pub use cpu::{Answer, Cpu, Helper, Link};
 pub use gpu::{Gpu, shaders};
-pub use ops::{AdapterInfo, HeadRows, Heads, Limits, MaxSimJob, MaxSimShard, MaximaSum, Operation, Segment, Tile};
+pub use ops::{
+    Activation, AdapterInfo, HeadRows, Heads, Limits, MaxSimJob, MaxSimShard, MaximaSum, Operation, Segment, Tile,
+};
 pub use run::{Kernels, Run};
 
 use crate::error::{Error, Result};

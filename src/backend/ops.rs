@@ -17,6 +17,8 @@ pub enum Operation {
     HeadNormRope,
     /// Softmax attention over ragged texts with heads of this shape.
     Attention(Heads),
+    /// A bias and an activation after a linear layer.
+    Bias,
     /// Running sums of token vectors.
     Pool,
     /// Means of the sums, in any [`crate::numbers::Dtype`].
@@ -41,6 +43,7 @@ impl Operation {
             Self::RmsNorm => ("rms_norm", ""),
             Self::HeadNormRope => ("head_norm_rope", ""),
             Self::Attention(heads) => ("attention", heads.size()),
+            Self::Bias => ("bias", ""),
             Self::Pool => ("pool", ""),
             Self::Quantize => ("quantize", ""),
             Self::Matmul(format) => ("matmul", format.name()),
@@ -100,6 +103,8 @@ pub struct Heads {
     pub dim: u32,
     /// Tokens see only themselves and those before them.
     pub causal: bool,
+    /// Tokens see only those fewer than this many places away, at least 1; `None` for all.
+    pub window: Option<u32>,
 }
 
 impl Heads {
@@ -124,7 +129,15 @@ impl Heads {
     pub fn state_bytes(&self) -> u64 {
         u64::from(self.query) * 32
     }
+
+    /// How far from itself a token sees, in places.
+    pub(in crate::backend) fn reach(&self) -> u32 {
+        self.window.map_or(MAX_REACH, |window| (window.max(1) - 1).min(MAX_REACH))
+    }
 }
+
+/// More places than a text has, with room to add two of them.
+const MAX_REACH: u32 = 1 << 30;
 
 /// A few consecutive tokens of one text, and the keys they attend to.
 #[repr(C)]
@@ -136,8 +149,11 @@ pub struct Tile {
     pub count: u32,
     /// Row of the text's first key in `k` and `v`.
     pub key: u32,
-    /// Keys in reach: the whole text, or, where attention is causal, up to the tile's last token.
+    /// Keys that there are for it, windows aside: the whole text, or, where attention is causal, up to the tile's last
+    /// token.
     pub keys: u32,
+    /// Place of the first token within its text.
+    pub start: u32,
 }
 
 impl Tile {
@@ -157,14 +173,23 @@ impl Tile {
     ) -> impl Iterator<Item = Self> {
         (0..count).step_by(most.max(1) as usize).map(move |at| {
             let rows = most.min(count - at);
-            Self { row: row + at, count: rows, key, keys: if causal { start + at + rows } else { length } }
+            let start = start + at;
+            Self { row: row + at, count: rows, key, keys: if causal { start + rows } else { length }, start }
         })
+    }
+
+    /// The keys that the tile's row `row` sees, counted from the text's first.
+    pub(in crate::backend) fn seen(&self, row: u32, heads: Heads) -> Range<u32> {
+        let (place, reach) = (self.start + row, heads.reach());
+        let last = if heads.causal { place } else { place + reach };
+        place.saturating_sub(reach)..self.keys.min(last + 1)
     }
 }
 
-/// Consecutive rows that belong to one pooled vector.
+/// Consecutive rows that belong to one pooled vector. The row at place `i` of the vector's rows, from 0, counts
+/// `weight + i * slope` times.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 pub struct Segment {
     /// First row in `x`.
     pub row: u32,
@@ -174,6 +199,19 @@ pub struct Segment {
     pub start: u32,
     /// The vector's row in the sums.
     pub vector: u32,
+    /// Weight of the first of the vector's rows.
+    pub weight: f32,
+    /// What each row weighs more than the one before.
+    pub slope: f32,
+}
+
+/// What follows a linear layer's bias.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    Identity,
+    /// The hyperbolic tangent.
+    Tanh,
 }
 
 /// Which rows of which heads `head_norm_rope` works on, and the norm's epsilon.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::buffer::{Buffer, Weight, other_engine};
 use super::cpu::{CpuRun, MatmulStore};
 use super::gpu::{GpuKernels, Recorder};
-use super::ops::{HeadRows, Heads, MaxSimShard, MaximaSum, Segment, Tile};
+use super::ops::{Activation, HeadRows, Heads, MaxSimShard, MaximaSum, Segment, Tile};
 use crate::error::Result;
 use crate::numbers::{Dtype, RowFormat};
 
@@ -104,7 +104,7 @@ impl Run<'_> {
     }
 
     /// RMSNorm of each head with weight `w` `[Dh]`, then rotary embedding, in place, of `x` `[.., heads, Dh]`. `table` is
-    /// [`crate::numbers::rope_table`], `positions` `[T]` u32 each token's place in its text.
+    /// [`crate::numbers::Rope::table`], `positions` `[T]` u32 each token's place in its text.
     ///
     /// # Errors
     /// As [`Run`] says.
@@ -143,8 +143,19 @@ impl Run<'_> {
         }
     }
 
-    /// Adds rows of `x` `[rows, H]` to the running sums `[vectors, H, 2]`, as `segments` (whose bytes are in `table`)
-    /// say. [`Run::quantize`] reads the sums.
+    /// `y[y_row..] = activation(y[y_row..] + b)` for `rows` rows of `y` `[.., N]`; `b` is `[N]`.
+    ///
+    /// # Errors
+    /// As [`Run`] says.
+    pub fn bias(&mut self, [b, y]: [&Buffer; 2], rows: u32, y_row: u32, n: u32, activation: Activation) -> Result<()> {
+        match self {
+            Self::Gpu(run) => run.bias([b.gpu()?, y.gpu()?], rows, y_row, n, activation),
+            Self::Cpu(run) => run.bias([b.cpu()?, y.cpu()?], rows, y_row, n, activation),
+        }
+    }
+
+    /// Adds rows of `x` `[rows, H]`, weighted as `segments` say, to the running sums `[vectors, H, 2]`. `table`
+    /// holds the bytes of `segments`. [`Run::quantize`] reads the sums.
     ///
     /// # Errors
     /// As [`Run`] says.
@@ -156,7 +167,8 @@ impl Run<'_> {
     }
 
     /// The means of `sums` `[vectors, H, 2]` over `counts` `[vectors]` u32 tokens, cut to D dimensions, at unit length if
-    /// asked for, as `dtype`: `y` is `[vectors, row_words]`. A count of 0 gives the zero vector.
+    /// asked for, as `dtype`: `y` is `[vectors, row_words]`, and behind them `[vectors]` words that are 1 where a vector is
+    /// not finite, which its codes would not show. A count of 0 gives the zero vector.
     ///
     /// # Errors
     /// As [`Run`] says.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Header, Loss, MatrixRows, Recode, StoredMatrix, Tensor};
 use crate::error::{Error, Result};
 use crate::hub::{ByteStream, Cursor};
-use crate::numbers::MatrixFormat;
+use crate::numbers::{Float, MatrixFormat};
 
 /// Bytes of a matrix read, recast and handed on at a time.
 const STEP: u64 = 4 << 20;
@@ -134,6 +134,11 @@ impl WeightPass {
                 None => {
                     let bytes = cursor.exact(tensor.bytes).await?;
                     sink.at(cursor.position())?;
+                    let number = Float::parse(&tensor.dtype);
+                    if let Some((at, value)) = number.and_then(|number| number.first_not_finite(&bytes)) {
+                        let message = format!("tensor {} has {value} at [{at}]", tensor.name);
+                        return Err(Error::checkpoint(cursor.file(), message));
+                    }
                     sink.plain(&name, tensor, &bytes).await?;
                 }
                 Some(i) if self.wanted[i].matrix.is_plain() => {
@@ -175,6 +180,9 @@ impl WeightPass {
             let count = step.min(rows - first);
             let values = cursor.exact(count * row_bytes).await?;
             sink.at(cursor.position())?;
+            if matrix.is_plain() {
+                check_finite(cursor.file(), tensor, matrix, first, &values)?;
+            }
             let block = recode.rows(&tensor.name, MatrixRows { values, groups: Vec::new() })?;
             sink.rows(name, first, &block).await?;
             first += count;
@@ -203,6 +211,7 @@ impl WeightPass {
                 matrix.decode_groups(&parts, first..first + count, &mut block)?;
             } else {
                 matrix.decode(&parts, first..first + count, &mut block)?;
+                check_finite(&tensor.file, tensor, matrix, first, &block.values)?;
                 block = recode.rows(&tensor.name, block)?;
             }
             sink.rows(name, first, &block).await?;
@@ -210,6 +219,15 @@ impl WeightPass {
         }
         sink.complete(name, *to, recode.loss()).await
     }
+}
+
+/// A weight that is not finite would be in every vector. Codes are finite, and so are scales, as `formats` checks.
+fn check_finite(file: &str, tensor: &Tensor, matrix: &StoredMatrix, first: u64, values: &[u8]) -> Result<()> {
+    let found = matrix.format().float().and_then(|number| number.first_not_finite(values));
+    let Some((at, value)) = found else { return Ok(()) };
+    let columns = matrix.shape()[1];
+    let (row, column) = (first + at as u64 / columns, at as u64 % columns);
+    Err(Error::checkpoint(file, format!("tensor {} has {value} at [{row}, {column}]", tensor.name)))
 }
 
 impl WantedMatrix {

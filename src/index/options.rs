@@ -62,7 +62,9 @@ impl IndexOptions {
     /// makes vectors of texts in another form than int8.
     pub fn of_model(info: &ModelInfo, kind: Option<IndexKind>, dim: Option<usize>) -> Self {
         let own = if info.kind == ModelKind::Late { IndexKind::Late } else { IndexKind::Dense };
-        let mut options = Self::new(kind.unwrap_or(own), dim.unwrap_or(info.dimensions as usize));
+        let kind = kind.unwrap_or(own);
+        let all = if kind == IndexKind::Late { info.dimensions } else { info.default_dimensions };
+        let mut options = Self::new(kind, dim.unwrap_or(all as usize));
         if options.kind == IndexKind::Dense && info.default_dtype != Dtype::Int8 {
             options.rows = RowFormat::Float32;
         }

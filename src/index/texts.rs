@@ -7,7 +7,7 @@ use super::{AddMode, Hit, Index, IndexKind, IndexOptions, Item, SearchOptions};
 use crate::error::{Error, Result};
 use crate::maxsim::TokenVectors;
 use crate::model::late::{EncodeOptions, Role};
-use crate::model::{self, ContextOptions, Data, EmbedOptions, Embeddings, LongDocuments, Model, Usage};
+use crate::model::{self, ContextOptions, Data, EmbedOptions, Embeddings, LongDocuments, Model, Prompt, Usage};
 use crate::numbers::{Dtype, RowBuf, RowData, RowFormat};
 use crate::progress::Watch;
 
@@ -55,7 +55,7 @@ impl Index {
             return Err(Error::argument("texts", message));
         }
         if self.options.kind == IndexKind::Dense {
-            let TextVectors { numbers, offsets, usage } = self.vectors(model, texts, watch).await?;
+            let TextVectors { numbers, offsets, usage } = self.vectors(model, texts, Prompt::Document, watch).await?;
             self.add(
                 items,
                 TokenVectors { data: numbers.as_data(), offsets: &offsets, dim: self.options.dim },
@@ -84,7 +84,7 @@ impl Index {
         self.check_model(model)?;
         if self.options.kind == IndexKind::Dense {
             let texts: Vec<ItemText<'_>> = texts.iter().map(|text| ItemText::One(text)).collect();
-            let TextVectors { numbers, offsets, .. } = self.vectors(model, &texts, watch).await?;
+            let TextVectors { numbers, offsets, .. } = self.vectors(model, &texts, Prompt::Query, watch).await?;
             return self
                 .search(
                     TokenVectors { data: numbers.as_data(), offsets: &offsets, dim: self.options.dim },
@@ -100,14 +100,22 @@ impl Index {
         self.search(queries, options, watch).await
     }
 
-    /// The vectors of texts, each one's together.
-    async fn vectors(&self, model: &Model, texts: &[ItemText<'_>], watch: &dyn Watch) -> Result<TextVectors> {
+    /// The vectors of texts in a role, each one's together.
+    async fn vectors(
+        &self,
+        model: &Model,
+        texts: &[ItemText<'_>],
+        role: Prompt,
+        watch: &dyn Watch,
+    ) -> Result<TextVectors> {
         let info = model.info();
+        let prompt = if info.kind == model::ModelKind::Context { Prompt::Default } else { role };
         let int8 = info.default_dtype == Dtype::Int8 && self.store.layout.rows.format == RowFormat::Int8;
         let embed = EmbedOptions {
             dtype: Some(if int8 { Dtype::Int8 } else { Dtype::Float32 }),
             dimensions: u32::try_from(self.options.dim).ok(),
             normalize: (!int8).then_some(false),
+            prompt,
         };
         // A context model reads chunks together; to others each is a text.
         let mut plain: Vec<(usize, &str)> = Vec::new();
@@ -120,7 +128,7 @@ impl Index {
             }
         }
         let slices: Vec<&str> = plain.iter().map(|(_, text)| *text).collect();
-        let of_plain = model.embed(&slices, embed, watch).await?;
+        let of_plain = model.embed(&slices, embed.clone(), watch).await?;
         let chunks: Vec<&[&str]> = documents.iter().map(|(_, chunks)| *chunks).collect();
         let mut of_documents = Vec::new();
         if !chunks.is_empty() {

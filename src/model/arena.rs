@@ -3,7 +3,6 @@
 use super::Config;
 use crate::backend::{Backend, Buffer, Segment, Tile};
 use crate::error::Result;
-use crate::numbers::rope_table;
 
 /// Buffers for batches of up to `tokens` tokens and `vectors` vectors, of D dimensions before any are cut off.
 ///
@@ -33,15 +32,44 @@ pub(super) struct Arena {
     pub(super) positions: Buffer,
     /// `[positions, Dh/2, 2]`
     pub(super) rope: Buffer,
-    /// `[vectors, D, 2]`
+    /// `[vectors, .., 2]`, as wide as the widest vector between pooling and the result.
     pub(super) sums: Buffer,
     /// `[vectors]`
     pub(super) counts: Buffer,
-    /// `[vectors, words]`
+    /// `[vectors, words]`, then a word for each vector: 1 where it is not finite.
     pub(super) vectors: Buffer,
+    /// There for a model that has linear layers after pooling.
+    pub(super) head: Option<HeadBuffers>,
     tokens: u32,
     outputs: u32,
     longest: u32,
+}
+
+/// The buffers of the steps after pooling.
+pub(super) struct HeadBuffers {
+    /// What goes into a linear layer: vectors as [`Arena::vectors`] has them.
+    pub(super) x: Buffer,
+    /// What comes out.
+    pub(super) y: Buffer,
+    /// `[vectors]`, 1 for each vector of some tokens and 0 for those of none.
+    pub(super) ones: Buffer,
+    /// `[vectors]` of [`Segment`]: `rows`.
+    pub(super) segments: Buffer,
+    /// Each row is a sum of its own.
+    pub(super) rows: Vec<Segment>,
+}
+
+impl HeadBuffers {
+    fn new(backend: &Backend, vectors: u64, width: u64) -> Result<Self> {
+        let row = |i: u64| Segment { row: i as u32, count: 1, start: 0, vector: i as u32, weight: 1.0, slope: 0.0 };
+        Ok(Self {
+            x: backend.buffer("head", vectors * (width + 1) * 4)?,
+            y: backend.buffer("head", vectors * width * 4)?,
+            ones: backend.buffer("ones", vectors * 4)?,
+            segments: backend.buffer("rows", vectors * size_of::<Segment>() as u64)?,
+            rows: (0..vectors).map(row).collect(),
+        })
+    }
 }
 
 /// The buffers that belong to one block of the batch.
@@ -69,7 +97,7 @@ impl Arena {
             h: rows("h", config.hidden)?,
             q: rows("q", config.query_heads * config.head_dim)?,
             a: rows("a", config.query_heads * config.head_dim)?,
-            softmax: backend.buffer("softmax", u64::from(block) * config.heads().state_bytes())?,
+            softmax: backend.buffer("softmax", u64::from(block) * config.heads(0).state_bytes())?,
             m: rows("m", config.intermediate)?,
             p: rows("p", if config.late.is_some() { config.dimensions() } else { 0 })?,
             k: empty("k")?,
@@ -79,6 +107,7 @@ impl Arena {
             sums: empty("sums")?,
             counts: empty("counts")?,
             vectors: empty("vectors")?,
+            head: None,
             tokens: 0,
             outputs: 0,
             longest: 0,
@@ -116,16 +145,20 @@ impl Arena {
             self.tokens = room as u32;
         }
         if outputs > self.outputs {
-            let number = u64::from(config.dimensions()) * 4;
-            let room = u64::from(outputs.next_power_of_two()).min(most / (number * 2)).max(outputs.into());
-            self.sums = backend.buffer("sums", room * number * 2)?;
+            let width = u64::from(config.widest());
+            let room = u64::from(outputs.next_power_of_two()).min(most / (width * 8)).max(outputs.into());
+            self.sums = backend.buffer("sums", room * width * 8)?;
             self.counts = backend.buffer("counts", room * 4)?;
-            self.vectors = backend.buffer("vectors", room * number)?;
+            self.vectors = backend.buffer("vectors", room * (u64::from(config.dimensions()) * 4 + 4))?;
+            self.head = match config.dense_layers().next() {
+                Some(_) => Some(HeadBuffers::new(backend, room, width)?),
+                None => None,
+            };
             self.outputs = room as u32;
         }
         if longest > self.longest {
             let room = longest.next_power_of_two().max(512);
-            let table = rope_table(room as usize, config.head_dim as usize, config.rope_theta);
+            let table = config.rope.table(room as usize, config.head_dim as usize);
             self.rope = backend.buffer_of("rope", &table)?;
             self.longest = room;
         }

@@ -15,7 +15,7 @@ impl Model {
     /// codes of the leading dimensions, and a bit of a binary vector is `x >= 0`.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for a model that has no int8 form, or numbers that are not whole vectors;
+    /// [`Error::InvalidArgument`] for a model that has no int8 form, or numbers that are not whole vectors or not finite;
     /// [`Error::Aborted`], or a fault of the device.
     pub async fn int8_codes(&self, vectors: &[f32], watch: &dyn Watch) -> Result<Vec<i8>> {
         let dimensions = self.config.dimensions();
@@ -35,11 +35,16 @@ impl Model {
             let sums: Vec<[f32; 2]> = part.iter().map(|&x| [x, 0.0]).collect();
             let counts = self.backend.buffer_of("counts", &vec![1u32; rows as usize])?;
             let sums = self.backend.buffer_of("sums", &sums)?;
-            let y = self.backend.buffer("codes", u64::from(rows) * stride as u64)?;
+            let y = self.backend.buffer("codes", u64::from(rows) * (stride as u64 + 4))?;
             let mut run = self.backend.run(&self.kernels, watch)?;
             run.quantize([&counts, &sums, &y], rows, [dimensions; 2], Dtype::Int8, false)?;
             run.finish().await?;
-            let bytes = y.read(0, u64::from(rows) * stride as u64).await?;
+            let mut bytes = y.read(0, u64::from(rows) * (stride as u64 + 4)).await?;
+            let wrong = bytes.split_off(rows as usize * stride);
+            if let Some(row) = wrong.chunks_exact(4).position(|word| word != [0; 4]) {
+                let row = codes.len() / width + row;
+                return Err(Error::argument("vectors", format!("row {row} has a number that is not finite")));
+            }
             codes.extend(bytes.chunks_exact(stride).flat_map(|row| &row[..width]).map(|&byte| byte as i8));
         }
         Ok(codes)

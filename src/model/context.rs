@@ -25,7 +25,7 @@ pub enum LongDocuments {
 }
 
 /// How documents are to be embedded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContextOptions {
     /// The form of the vectors.
     pub embed: EmbedOptions,
@@ -51,7 +51,8 @@ impl Model {
             let message = "allowed is a context model, such as perplexity-ai/pplx-embed-context-v1-0.6b";
             return Err(Error::unsupported("embedContext with this model", message));
         }
-        let output = self.output(options.embed)?;
+        let output = self.output(&options.embed)?;
+        self.prompt(&options.embed.prompt)?;
         let mut sequences = Vec::new();
         let mut sizes = Vec::with_capacity(documents.len());
         for (item, document) in documents.iter().enumerate() {

@@ -1,16 +1,19 @@
 //! What `embed` takes and gives.
 
+use super::Prompt;
 use crate::numbers::Dtype;
 
 /// How texts are to be embedded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EmbedOptions {
     /// The form; `None` is the model's own: int8 for pplx-embed, float32 for others.
     pub dtype: Option<Dtype>,
-    /// D, how many of the leading dimensions to keep; `None` keeps all H.
+    /// D, how many of the leading dimensions to keep; `None` is the model's own: all, for pplx-embed.
     pub dimensions: Option<u32>,
     /// Scale float32 vectors to unit length; `None` is the model's own: no for pplx-embed.
     pub normalize: Option<bool>,
+    /// What is put before each text.
+    pub prompt: Prompt,
 }
 
 /// The numbers of [`Embeddings`], row after row.
@@ -29,7 +32,7 @@ pub enum Data {
 /// What embedding cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Usage {
-    /// Tokens that went through the model.
+    /// Tokens that went through the model, with those of prompts.
     pub tokens: usize,
     /// Indices of texts that were longer than the model's limit and lost their end.
     pub truncated: Vec<usize>,

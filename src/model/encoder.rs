@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use super::Config;
 use super::arena::{Arena, BlockBuffers};
+use super::dense::Dense;
 use super::weights::{Layer, Weights};
-use crate::backend::{Backend, Buffer, HeadRows, Kernels, Run, Segment, Tile, Weight};
+use crate::backend::{Activation, Backend, Buffer, HeadRows, Kernels, Run, Segment, Tile};
 use crate::error::Result;
 use crate::numbers::Dtype;
 use crate::progress::Watch;
@@ -18,6 +19,13 @@ pub(super) struct OutputForm {
     pub(super) normalize: bool,
 }
 
+impl OutputForm {
+    /// Bytes of a vector as it is on the device.
+    pub(super) fn row_bytes(self) -> u64 {
+        u64::from(self.dtype.row_words(self.dimensions)) * 4
+    }
+}
+
 /// What goes through the model as one: a text, or a document of several chunks.
 pub(super) struct Sequence {
     /// Which of the caller's texts or documents it belongs to.
@@ -25,7 +33,7 @@ pub(super) struct Sequence {
     pub(super) ids: Vec<u32>,
     /// How many of the leading tokens all others attend to; where attention is causal, all of them.
     pub(super) attended: u32,
-    /// The tokens of each vector that it gives, in ascending order; the vector is their mean.
+    /// The tokens of each vector that it gives, in ascending order; the vector is pooled from them.
     pub(super) spans: Vec<Range<u32>>,
 }
 
@@ -36,7 +44,15 @@ pub(super) struct Encoder<'a> {
     pub(super) config: &'a Config,
     pub(super) weights: &'a Weights,
     /// From H to D dimensions, for each token before the mean is taken.
-    pub(super) projection: Option<&'a Weight>,
+    pub(super) projection: Option<&'a Dense>,
+    /// What is done with the mean, up to the last linear layer.
+    pub(super) head: &'a [Step],
+}
+
+/// A step between pooling and the vector, on the device.
+pub(super) enum Step {
+    Normalize,
+    Dense(Dense),
 }
 
 /// The share of the batch that one block of tokens has.
@@ -67,10 +83,10 @@ impl Encoder<'_> {
             return Ok(0);
         }
         let blocks = self.lay_out(arena, sequences)?;
-        let full = self.config.dimensions();
+        let pooled_width = self.projection.map_or(self.config.hidden, |projection| projection.outputs);
         let mut run = self.backend.run(self.kernels, watch)?;
         for (i, layer) in self.weights.layers.iter().enumerate() {
-            self.layer(&mut run, arena, &blocks, layer).await?;
+            self.layer(&mut run, arena, &blocks, i, layer).await?;
             run.pump().await?;
             passed(i as u32 + 1);
         }
@@ -79,16 +95,44 @@ impl Encoder<'_> {
             self.norm(&mut run, arena, buffers, &self.weights.norm, block.rows)?;
             let mut rows = &arena.h;
             if let Some(projection) = self.projection {
-                run.matmul(&arena.h, projection, &arena.p, block.rows, 0).await?;
+                projection.run(&mut run, &arena.h, &arena.p, block.rows).await?;
                 rows = &arena.p;
             }
-            run.pool(&block.segments, &buffers.segments, rows, &arena.sums, full)?;
+            run.pool(&block.segments, &buffers.segments, rows, &arena.sums, pooled_width)?;
             run.pump().await?;
         }
+        let (counts, full) = self.head(&mut run, arena, count, pooled_width).await?;
         let size = [output.dimensions, full];
-        run.quantize([&arena.counts, &arena.sums, &arena.vectors], count, size, output.dtype, output.normalize)?;
+        run.quantize([counts, &arena.sums, &arena.vectors], count, size, output.dtype, output.normalize)?;
         run.finish().await?;
         Ok(count)
+    }
+
+    /// Takes the pooled sums of `count` vectors, `width` wide, through the steps after pooling: sums again, of one row each.
+    /// Gives their counts and how wide they are then. A text without tokens stays one: its count stays 0.
+    async fn head<'b>(
+        &self,
+        run: &mut Run<'_>,
+        arena: &'b Arena,
+        count: u32,
+        mut width: u32,
+    ) -> Result<(&'b Buffer, u32)> {
+        let mut counts = &arena.counts;
+        let Some(buffers) = &arena.head else { return Ok((counts, width)) };
+        let mut normalize = false;
+        for step in self.head {
+            match step {
+                Step::Normalize => normalize = true,
+                Step::Dense(dense) => {
+                    run.quantize([counts, &arena.sums, &buffers.x], count, [width; 2], Dtype::Float32, normalize)?;
+                    dense.run(run, &buffers.x, &buffers.y, count).await?;
+                    width = dense.outputs;
+                    run.pool(&buffers.rows[..count as usize], &buffers.segments, &buffers.y, &arena.sums, width)?;
+                    (counts, normalize) = (&buffers.ones, false);
+                }
+            }
+        }
+        Ok((counts, width))
     }
 
     /// The residual stream of one text after `layers` layers, or, beyond the last, the final norm of it: `[T, H]`.
@@ -99,8 +143,8 @@ impl Encoder<'_> {
         let blocks = self.lay_out(arena, std::slice::from_ref(text))?;
         let mut states = Vec::new();
         let mut run = self.backend.run(self.kernels, &())?;
-        for layer in self.weights.layers.iter().take(layers) {
-            self.layer(&mut run, arena, &blocks, layer).await?;
+        for (i, layer) in self.weights.layers.iter().enumerate().take(layers) {
+            self.layer(&mut run, arena, &blocks, i, layer).await?;
         }
         run.finish().await?;
         for (block, buffers) in blocks.iter().zip(&arena.blocks) {
@@ -127,6 +171,11 @@ impl Encoder<'_> {
 
         let positions: Vec<u32> = lengths.iter().flat_map(|&n| 0..n).collect();
         let ids: Vec<u32> = sequences.iter().flat_map(|s| &s.ids).copied().collect();
+        if let Some(head) = &arena.head {
+            let ones: Vec<u32> = counts.iter().map(|&count| count.min(1)).collect();
+            head.ones.write(0, &ones);
+            head.segments.write(0, &head.rows[..counts.len()]);
+        }
         arena.counts.write(0, &counts);
         arena.positions.write(0, &positions);
 
@@ -146,7 +195,7 @@ impl Encoder<'_> {
     fn token_block(&self, first: u32, rows: u32, sequences: &[Sequence]) -> TokenBlock {
         let (mut tiles, mut segments) = (Vec::new(), Vec::new());
         let (mut key, mut vector) = (0, 0);
-        let most = self.kernels.tile_rows(self.config.heads());
+        let most = self.kernels.tile_rows(self.config.heads(0));
         for sequence in sequences {
             let length = sequence.ids.len() as u32;
             let (from, to) = (first.max(key), (first + rows).min(key + length));
@@ -159,7 +208,8 @@ impl Encoder<'_> {
                     let (from, to) = (span.start.max(here.start), span.end.min(here.end));
                     if from < to {
                         let (row, start) = (row + from - here.start, from - span.start);
-                        segments.push(Segment { row, count: to - from, start, vector });
+                        let [weight, slope] = self.config.pooling.weights(span);
+                        segments.push(Segment { row, count: to - from, start, vector, weight, slope });
                     } else if span.start >= here.end {
                         break;
                     }
@@ -175,8 +225,18 @@ impl Encoder<'_> {
         run.rms_norm(&buffers.x, weight, &arena.h, rows, self.config.hidden, self.config.norm_eps)
     }
 
-    async fn layer(&self, run: &mut Run<'_>, arena: &Arena, blocks: &[TokenBlock], layer: &Layer) -> Result<()> {
+    async fn layer(
+        &self,
+        run: &mut Run<'_>,
+        arena: &Arena,
+        blocks: &[TokenBlock],
+        index: usize,
+        layer: &Layer,
+    ) -> Result<()> {
         let c = self.config;
+        let (queries, keys) = (c.query_heads * c.head_dim, c.key_heads * c.head_dim);
+        let biases = layer.biases.as_ref();
+        let plain = Activation::Identity;
         let rope = [&arena.rope, &arena.positions];
         let rows_of = |block: &TokenBlock, heads: u32, x_row: u32| HeadRows {
             rows: block.rows,
@@ -191,6 +251,10 @@ impl Encoder<'_> {
             self.norm(run, arena, buffers, &layer.input_norm, block.rows)?;
             run.matmul(&arena.h, &layer.k, &arena.k, block.rows, block.first).await?;
             run.matmul(&arena.h, &layer.v, &arena.v, block.rows, block.first).await?;
+            if let Some(biases) = biases {
+                run.bias([&biases.k, &arena.k], block.rows, block.first, keys, plain)?;
+                run.bias([&biases.v, &arena.v], block.rows, block.first, keys, plain)?;
+            }
             run.head_norm_rope(&arena.k, &layer.k_norm, rope, rows_of(block, c.key_heads, block.first))?;
         }
         for (block, buffers) in blocks.iter().zip(&arena.blocks) {
@@ -198,10 +262,16 @@ impl Encoder<'_> {
                 self.norm(run, arena, buffers, &layer.input_norm, block.rows)?;
             }
             run.matmul(&arena.h, &layer.q, &arena.q, block.rows, 0).await?;
+            if let Some(biases) = biases {
+                run.bias([&biases.q, &arena.q], block.rows, 0, queries, plain)?;
+            }
             run.head_norm_rope(&arena.q, &layer.q_norm, rope, rows_of(block, c.query_heads, 0))?;
             let attended = [&arena.q, &arena.k, &arena.v, &arena.a];
-            run.attention(&block.tiles, &buffers.tiles, attended, &arena.softmax, c.heads()).await?;
+            run.attention(&block.tiles, &buffers.tiles, attended, &arena.softmax, c.heads(index)).await?;
             run.matmul_add(&arena.a, &layer.o, &buffers.x, block.rows).await?;
+            if let Some(biases) = biases {
+                run.bias([&biases.o, &buffers.x], block.rows, 0, c.hidden, plain)?;
+            }
 
             self.norm(run, arena, buffers, &layer.mlp_norm, block.rows)?;
             run.swiglu(&arena.h, &layer.mlp, &arena.m, block.rows).await?;

@@ -4,6 +4,7 @@ mod arena;
 mod codes;
 mod config;
 mod context;
+mod dense;
 mod embeddings;
 mod encoder;
 pub mod late;
@@ -13,14 +14,16 @@ mod split;
 mod tokenizer;
 mod weights;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use arena::Arena;
 use async_lock::Mutex;
-pub use config::{Config, ModelKind, Pooling};
+pub use config::{Config, DenseLayer, HeadStep, Lengths, ModelKind, Pooling, Prompt, Prompts};
 pub use context::{ContextOptions, LongDocuments};
+use dense::Dense;
 pub use embeddings::{Data, EmbedOptions, Embeddings, Usage};
-use encoder::{Encoder, OutputForm, Sequence};
+use encoder::{Encoder, OutputForm, Sequence, Step};
 use late::{Late, LateInfo};
 pub use split::{SplitOptions, TextChunk};
 pub use tokenizer::{Separator, Tokenizer, Tokens};
@@ -82,6 +85,13 @@ pub struct ModelInfo {
     pub default_dtype: Dtype,
     /// Whether `embed` scales float32 vectors to unit length by default.
     pub default_normalize: bool,
+    /// How many of the leading dimensions `embed` keeps by default.
+    pub default_dimensions: u32,
+    /// Texts that can be put before texts, by name; `query` and `document` are always there, if only as empty ones.
+    pub prompts: BTreeMap<String, String>,
+    /// The name of the prompt that `embed` puts before texts by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_prompt_name: Option<String>,
     /// `gpu` or `cpu`.
     pub device: &'static str,
     /// Why it is that device.
@@ -119,6 +129,8 @@ pub struct Model {
     tokenizer: Tokenizer,
     weights: Weights,
     late: Option<Late>,
+    /// What is done between pooling and the vector.
+    head: Vec<Step>,
     /// Locked by the call that is running; others wait their turn.
     arena: Mutex<Arena>,
     options: LoadOptions,
@@ -147,6 +159,9 @@ impl Model {
         watch: &dyn Watch,
     ) -> Result<Self> {
         let config = Config::load(source).await?;
+        for message in &config.notices {
+            watch.progress(Progress::Notice { message: message.clone() });
+        }
         let tokenizer = Tokenizer::load(source, &config).await?;
         let (backend, why) = open(config.hidden).await?;
         let memory = options.memory.or_else(|| backend.memory_for_weights());
@@ -156,14 +171,26 @@ impl Model {
             Some(settings) => Some(Late::load(source, settings, &tokenizer, &backend, &kernels).await?),
             None => None,
         };
+        let mut head = Vec::new();
+        for step in &config.head {
+            head.push(match step {
+                HeadStep::Normalize => Step::Normalize,
+                HeadStep::Dense(layer) => Step::Dense(Dense::load(source, layer, &backend, &kernels).await?),
+            });
+        }
+        backend.flush_writes().await?;
         let arena = Mutex::new(Arena::new(&backend, &config)?);
-        Ok(Self { backend, kernels, config, tokenizer, weights, late, arena, options, why })
+        Ok(Self { backend, kernels, config, tokenizer, weights, late, head, arena, options, why })
     }
 
     /// What is known of the model.
     pub fn info(&self) -> ModelInfo {
         let (host, device) = self.weights.bytes();
-        let projection = self.late.as_ref().map_or(0, Late::bytes);
+        let dense = self.head.iter().map(|step| match step {
+            Step::Normalize => 0,
+            Step::Dense(dense) => dense.bytes(),
+        });
+        let projection = self.late.as_ref().map_or(0, Late::bytes) + dense.sum::<u64>();
         ModelInfo {
             id: self.options.id.clone(),
             revision: self.options.revision.clone(),
@@ -176,6 +203,9 @@ impl Model {
             pooling: self.config.pooling,
             default_dtype: self.default_dtype(),
             default_normalize: self.config.normalize,
+            default_dimensions: self.config.truncate.unwrap_or(self.config.dimensions()),
+            prompts: self.config.prompts.named().clone(),
+            default_prompt_name: self.config.prompts.default_name().map(String::from),
             device: self.backend.name(),
             why: self.why.clone(),
             threads: self.backend.threads(),
@@ -218,32 +248,49 @@ impl Model {
             let message = "it gives a vector for each token; allowed are encodeQuery and encodeDocument";
             return Err(Error::unsupported("embed with a late interaction model", message));
         }
-        let output = self.output(options)?;
+        let output = self.output(&options)?;
+        let prompt = self.prompt(&options.prompt)?;
         let mut sequences = Vec::with_capacity(texts.len());
         let mut usage = Usage::default();
         for (item, text) in texts.iter().enumerate() {
             if watch.cancelled() {
                 return Err(Error::Aborted);
             }
-            let Tokens { ids, truncated } = self.tokenizer.encode(text)?;
+            let Tokens { ids, truncated } = match prompt.text {
+                "" => self.tokenizer.encode(text)?,
+                prompt => self.tokenizer.encode(&format!("{prompt}{text}"))?,
+            };
             usage.tokens += ids.len();
             usage.truncated.extend(truncated.then_some(item));
             let length = ids.len() as u32;
-            let first = if self.config.pooling == Pooling::Last { length.saturating_sub(1) } else { 0 };
-            sequences.push(Sequence { item, ids, attended: length, spans: std::iter::once(first..length).collect() });
+            let span = self.config.pooling.span(length, prompt.uncounted);
+            sequences.push(Sequence { item, ids, attended: length, spans: std::iter::once(span).collect() });
         }
         let bytes = self.run(&sequences, output, "texts", watch).await?;
         let dtype = options.dtype.unwrap_or(self.default_dtype());
         Ok(Embeddings::unpack(&bytes, texts.len(), output.dimensions, dtype, usage))
     }
 
+    /// What is put before each text, and how many of its tokens do not count in pooling.
+    fn prompt<'a>(&'a self, prompt: &'a Prompt) -> Result<PlacedPrompt<'a>> {
+        let text = self.config.prompts.text(prompt)?;
+        if self.config.kind == ModelKind::Context && !text.is_empty() {
+            let message = "a document's chunks have no prompts of their own; put it into the first chunk";
+            return Err(Error::unsupported("a prompt with a context model", message));
+        }
+        let uncounted = if self.config.include_prompt { 0 } else { self.tokenizer.prompt_tokens(text)? };
+        Ok(PlacedPrompt { text, uncounted })
+    }
+
     /// The vectors of `sequences`, one for each span, as bytes. `items` is what the caller calls them, for errors.
     async fn run(&self, sequences: &[Sequence], output: OutputForm, items: &str, watch: &dyn Watch) -> Result<Vec<u8>> {
-        let row = u64::from(output.dtype.row_words(output.dimensions)) * 4;
+        let row = output.row_bytes();
         let mut bytes = Vec::new();
-        let read = async |_, vectors: &Buffer, count: u32| {
+        let read = async |range: Range<usize>, vectors: &Buffer, count: u32| {
             if count > 0 {
-                bytes.extend(vectors.read(0, u64::from(count) * row).await?);
+                let mut read = vectors.read(0, u64::from(count) * (row + 4)).await?;
+                check_finite(&sequences[range], &read.split_off((u64::from(count) * row) as usize), items)?;
+                bytes.extend(read);
             }
             Ok(())
         };
@@ -289,8 +336,8 @@ impl Model {
 
     fn encoder(&self) -> Encoder<'_> {
         let projection = self.late.as_ref().and_then(Late::projection);
-        let Self { backend, kernels, config, weights, .. } = self;
-        Encoder { backend, kernels, config, weights, projection }
+        let Self { backend, kernels, config, weights, head, .. } = self;
+        Encoder { backend, kernels, config, weights, projection, head }
     }
 
     /// The residual stream of a text after each layer, `[L + 2][T, H]`: the embeddings first, the final norm last.
@@ -320,7 +367,7 @@ impl Model {
         };
         let limits = self.backend.limits();
         let tokens = limits.buffer_bytes / (u64::from(self.config.key_heads * self.config.head_dim) * 4);
-        let sums = limits.buffer_bytes / (u64::from(self.config.dimensions()) * 8);
+        let sums = limits.buffer_bytes / (u64::from(self.config.widest()) * 8);
         let vectors = sums.min(limits.vectors);
         for Sequence { item, ids, spans, .. } in sequences {
             if ids.len() as u64 > tokens {
@@ -334,9 +381,9 @@ impl Model {
         Ok(())
     }
 
-    fn output(&self, options: EmbedOptions) -> Result<OutputForm> {
+    fn output(&self, options: &EmbedOptions) -> Result<OutputForm> {
         let all = self.config.dimensions();
-        let dimensions = options.dimensions.unwrap_or(all);
+        let dimensions = options.dimensions.or(self.config.truncate).unwrap_or(all);
         if !(1..=all).contains(&dimensions) {
             return Err(Error::argument("dimensions", format!("{dimensions}, allowed is 1 to {all}")));
         }
@@ -352,4 +399,23 @@ impl Model {
         let normalize = dtype == Dtype::Float32 && options.normalize.unwrap_or(self.config.normalize);
         Ok(OutputForm { dtype, dimensions, normalize })
     }
+}
+
+/// A prompt's text, and how many of its tokens do not count in pooling.
+struct PlacedPrompt<'a> {
+    text: &'a str,
+    uncounted: u32,
+}
+
+/// `wrong` has a word for each vector of `sequences`, which is not 0 where the vector is not finite.
+fn check_finite(sequences: &[Sequence], wrong: &[u8], items: &str) -> Result<()> {
+    let Some(vector) = wrong.chunks_exact(4).position(|word| word != [0; 4]) else { return Ok(()) };
+    let mut before = 0;
+    let of = sequences.iter().find(|sequence| {
+        before += sequence.spans.len();
+        vector < before
+    });
+    let what = of.map_or_else(|| items.into(), |sequence| format!("the vector of {items}[{}]", sequence.item));
+    let message = "numbers overflow in the model; its weights are damaged, or its config.json is not theirs";
+    Err(Error::NotFinite { what, message: message.into() })
 }

@@ -2,10 +2,11 @@
 
 use serde::Deserialize;
 
-use crate::error::{Error, Result};
+use super::config::MAX_JSON;
+use crate::error::Result;
 use crate::hub::{self, Source};
+use crate::json;
 
-const MAX_JSON: usize = 4 << 20;
 /// Where they are named; the first file that has one wins.
 const FILES: [&str; 2] = ["tokenizer_config.json", "special_tokens_map.json"];
 
@@ -54,8 +55,8 @@ impl SpecialTokens {
     pub(super) async fn load(source: &impl Source) -> Result<Self> {
         let mut special = Self::default();
         for file in FILES {
-            let Some(json) = hub::read_optional(source, file, MAX_JSON).await? else { continue };
-            let raw: Raw = serde_json::from_slice(&json).map_err(|e| Error::config(file, e.to_string()))?;
+            let Some(bytes) = hub::read_optional(source, file, MAX_JSON).await? else { continue };
+            let raw: Raw = json::parse_as(file, &bytes)?;
             special.separator = special.separator.or_else(|| raw.sep_token.map(RawToken::text));
             special.mask = special.mask.or_else(|| raw.mask_token.map(RawToken::text));
             special.end = special.end.or_else(|| raw.eos_token.map(RawToken::text));

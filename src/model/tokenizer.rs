@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
 use tokenizers::utils::truncation::TruncationDirection;
 use tokenizers::{AddedToken, AddedVocabulary, Encoding, PostProcessor, Tokenizer as Inner};
 
+use super::config::MAX_JSON;
 use super::special::SpecialTokens;
 use super::{Config, ModelKind};
 use crate::error::{Error, Result};
 use crate::hub::{self, Source};
+use crate::json;
 
 /// Largest `tokenizer.json` accepted, in bytes; Qwen3's has 11 million.
 const MAX_TOKENIZER: usize = 64 << 20;
-const MAX_JSON: usize = 4 << 20;
+const FILE: &str = "tokenizer_config.json";
 
 /// The tokenizer of a model, with the model's limit on length.
 pub struct Tokenizer {
@@ -23,6 +26,8 @@ pub struct Tokenizer {
     max_tokens: u32,
     /// Tokens that the post-processor adds to every text.
     added: usize,
+    /// The end at which long texts lose tokens.
+    cut_at: TruncationDirection,
     separator: Option<Separator>,
 }
 
@@ -52,16 +57,36 @@ pub(super) struct Placed {
     pub(super) truncated: bool,
 }
 
-#[derive(Deserialize)]
-struct Lengths {
+/// `tokenizer_config.json`, as far as it decides what becomes of a text.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawSettings {
     model_max_length: Option<f64>,
-    max_seq_length: Option<f64>,
+    truncation_side: Option<String>,
+    tokenizer_class: Option<String>,
+    add_prefix_space: Option<bool>,
+    split_special_tokens: Option<bool>,
+}
+
+impl RawSettings {
+    /// What transformers would do to texts, and this does not.
+    fn check(&self) -> Result<()> {
+        let qwen = self.tokenizer_class.as_deref().is_some_and(|class| class.starts_with("Qwen2Tokenizer"));
+        let prefix = qwen && self.add_prefix_space == Some(true);
+        for (key, is_on) in
+            [("add_prefix_space", prefix), ("split_special_tokens", self.split_special_tokens == Some(true))]
+        {
+            if is_on {
+                return Err(Error::unsupported(format!("{key} true in {FILE}"), "allowed are false and null"));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json`, and the limit from `sentence_bert_config.json` or, where that says nothing, the
-    /// smaller of `tokenizer_config.json`'s `model_max_length` and the model's positions, as sentence-transformers
-    /// does. A context model's separator is its `sep_token`, or where it has none its `eos_token`; from then on that
+    /// Reads `tokenizer.json`. The limit is that of `sentence_bert_config.json` or, where that says nothing, the smaller of
+    /// `tokenizer_config.json`'s `model_max_length` and the model's positions, as sentence-transformers has it. A context model's separator is its `sep_token`, or where it has none its `eos_token`; from then on that
     /// token's text is text as any other.
     ///
     /// # Errors
@@ -69,21 +94,31 @@ impl Tokenizer {
     /// being read.
     pub async fn load(source: &impl Source, config: &Config) -> Result<Self> {
         let json = hub::read(source, "tokenizer.json", MAX_TOKENIZER).await?;
-        let own = lengths(source, "sentence_bert_config.json").await?.and_then(|l| l.max_seq_length);
-        let general = lengths(source, "tokenizer_config.json").await?.and_then(|l| l.model_max_length);
+        let raw: RawSettings = match hub::read_optional(source, FILE, MAX_JSON).await? {
+            Some(bytes) => json::parse_as(FILE, &bytes)?,
+            None => RawSettings::default(),
+        };
+        raw.check()?;
         let positions = f64::from(config.max_positions);
-        let limit = own.or(general).unwrap_or(positions).min(positions);
+        let limit = config.lengths.max_tokens.or(raw.model_max_length).unwrap_or(positions).min(positions);
         if limit < 1.0 {
-            return Err(Error::config("tokenizer_config.json", format!("the length limit is {limit}, at least 1")));
+            return Err(Error::config(FILE, format!("the length limit is {limit}, at least 1")));
         }
         let mut tokenizer = Self::parse(&json, config.vocabulary, limit as u32)?;
+        tokenizer.cut_at = match raw.truncation_side.as_deref() {
+            None | Some("right") => TruncationDirection::Right,
+            Some("left") => TruncationDirection::Left,
+            Some(other) => {
+                return Err(Error::config(FILE, format!("truncation_side is {other:?}, allowed are left and right")));
+            }
+        };
+        if config.lengths.lowercase {
+            tokenizer.put_in_lower_case()?;
+        }
         if config.kind == ModelKind::Context {
             let special = SpecialTokens::load(source).await?;
             let separator = special.separator.or(special.end).ok_or_else(|| {
-                Error::config(
-                    "tokenizer_config.json",
-                    "sep_token is missing, and so is eos_token: nothing parts chunks",
-                )
+                Error::config(FILE, "sep_token is missing, and so is eos_token: nothing parts chunks")
             })?;
             tokenizer.separate_by(&separator)?;
         }
@@ -111,7 +146,8 @@ impl Tokenizer {
         if added >= max_tokens as usize {
             return Err(invalid(format!("it adds {added} tokens to every text, the model's limit is {max_tokens}")));
         }
-        Ok(Self { inner, vocabulary, max_tokens, added, separator: None })
+        let cut_at = TruncationDirection::Right;
+        Ok(Self { inner, vocabulary, max_tokens, added, cut_at, separator: None })
     }
 
     /// The most tokens a text may have; longer ones are cut.
@@ -152,6 +188,28 @@ impl Tokenizer {
         self.inner.with_added_vocabulary(vocabulary);
         self.separator = Some(Separator { token: token.into(), id });
         Ok(())
+    }
+
+    /// As sentence-transformers' `do_lower_case` does: before whatever else is done to a text.
+    fn put_in_lower_case(&mut self) -> Result<()> {
+        let mut all = vec![NormalizerWrapper::from(Lowercase)];
+        all.extend(self.inner.get_normalizer().cloned());
+        self.inner.with_normalizer(Some(Sequence::new(all))).map(drop).map_err(failed)
+    }
+
+    /// How many of a text's leading tokens are those of a prompt before it, as sentence-transformers counts them: the prompt
+    /// alone, without a special token at its end.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub(super) fn prompt_tokens(&self, prompt: &str) -> Result<u32> {
+        if prompt.is_empty() {
+            return Ok(0);
+        }
+        let ids = self.encode(prompt)?.ids;
+        let added = self.inner.get_added_tokens_decoder();
+        let special = ids.last().and_then(|id| added.get(id)).is_some_and(|token| token.special);
+        Ok((ids.len() - usize::from(special)) as u32)
     }
 
     /// The id of a token, by its spelling in the vocabulary.
@@ -203,7 +261,7 @@ impl Tokenizer {
     fn finished(&self, mut content: Encoding, limit: usize) -> Result<(Encoding, bool)> {
         let room = limit.saturating_sub(self.added);
         let truncated = content.len() > room;
-        content.truncate(room, 0, TruncationDirection::Right);
+        content.truncate(room, 0, self.cut_at);
         let encoding = self.inner.post_process(content, None, true).map_err(failed)?;
         self.check(&encoding)?;
         Ok((encoding, truncated))
@@ -222,11 +280,4 @@ impl Tokenizer {
 
 fn failed(error: tokenizers::Error) -> Error {
     Error::InvalidTokenizer { message: error.to_string() }
-}
-
-async fn lengths(source: &impl Source, file: &str) -> Result<Option<Lengths>> {
-    match hub::read_optional(source, file, MAX_JSON).await? {
-        Some(json) => serde_json::from_slice(&json).map(Some).map_err(|e| Error::config(file, e.to_string())),
-        None => Ok(None),
-    }
 }

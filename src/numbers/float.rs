@@ -53,6 +53,32 @@ impl Float {
         }
     }
 
+    /// The first of little-endian `bytes` of this format that is infinite or not a number: its index and value. Looks at
+    /// whole blocks before it looks for the place, since weights are many and hardly ever wrong.
+    pub fn first_not_finite(self, bytes: &[u8]) -> Option<(usize, f32)> {
+        const BLOCK: usize = 4096;
+        let exponent = match self {
+            Self::F32 => 0x7f80_0000u32,
+            Self::F16 => 0x7c00,
+            Self::Bf16 => 0x7f80,
+        };
+        let halves = |b: &[u8; 2]| u32::from(u16::from_le_bytes(*b)) & exponent == exponent;
+        let words = |b: &[u8; 4]| u32::from_le_bytes(*b) & exponent == exponent;
+        bytes.chunks(BLOCK).enumerate().find_map(|(block, bytes)| {
+            let any = match self {
+                Self::F32 => bytes.as_chunks().0.iter().fold(false, |any, b| any | words(b)),
+                Self::F16 | Self::Bf16 => bytes.as_chunks().0.iter().fold(false, |any, b| any | halves(b)),
+            };
+            if !any {
+                return None;
+            }
+            let mut values = Vec::new();
+            self.widen(bytes, &mut values);
+            let at = values.iter().position(|value| !value.is_finite())?;
+            Some((block * BLOCK / self.bytes() + at, values[at]))
+        })
+    }
+
     /// `bytes` of this format in the format `to`, rounded half to even where `to` is narrower; `None` if a number is
     /// beyond the range of `to`.
     pub fn convert<'a>(self, bytes: &'a [u8], to: Self) -> Option<Cow<'a, [u8]>> {
@@ -101,6 +127,24 @@ mod tests {
             let wide = number.convert(&all, Float::F32).unwrap();
             assert_eq!(Float::F32.convert(&wide, number).unwrap(), all);
         }
+    }
+
+    #[test]
+    fn what_is_not_finite_is_found_with_its_place() {
+        for number in [Float::F32, Float::F16, Float::Bf16] {
+            for (at, wrong) in [(0, f32::NAN), (2047, f32::INFINITY), (2048, f32::NEG_INFINITY), (4999, f32::NAN)] {
+                let mut values = vec![-1.5f32; 5000];
+                assert_eq!(number.first_not_finite(&bytes(&values, number)), None);
+                values[at] = wrong;
+                let (found, value) = number.first_not_finite(&bytes(&values, number)).unwrap();
+                assert!(found == at && (value == wrong || value.is_nan() && wrong.is_nan()), "{number:?} {found}");
+            }
+        }
+    }
+
+    fn bytes(values: &[f32], number: Float) -> Vec<u8> {
+        let wide: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        Float::F32.convert(&wide, number).unwrap().into_owned()
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub use dtype::Dtype;
 pub use float::Float;
 pub use matrix_format::MatrixFormat;
 pub use names::parse_name;
-pub use rope::rope_table;
+pub use rope::{Rope, RopeScaling};
 pub use rounding::{float16, scaled_int8, sign_bits};
 pub use row_data::{RowBuf, RowData};
 pub use row_format::RowFormat;

@@ -1,8 +1,14 @@
 /// Softmax attention of each text over itself: `q` `[T, Hq, Dh]`, `k` and `v` `[T, Hkv, Dh]`, texts of `lengths`
 /// end to end; scores are scaled by `1 / sqrt(Dh)` (Vaswani et al. 2017) and query head `h` reads key head
-/// `h / (Hq / Hkv)` (Ainslie et al. 2023). With `causal`, a token sees itself and those before it.
-pub fn attention(q: &[f32], k: &[f32], v: &[f32], lengths: &[usize], heads: [usize; 2], causal: bool) -> Vec<f32> {
-    let [hq, hkv] = heads;
+/// `h / (Hq / Hkv)` (Ainslie et al. 2023). With `causal`, a token sees itself and those before it; with a `window`, only
+/// those fewer than that many places away.
+pub fn attention(
+    [q, k, v]: [&[f32]; 3],
+    lengths: &[usize],
+    [hq, hkv]: [usize; 2],
+    causal: bool,
+    window: Option<usize>,
+) -> Vec<f32> {
     let tokens: usize = lengths.iter().sum();
     let dh = q.len() / (tokens * hq).max(1);
     let at = |row: usize, head: usize, of: usize| (row * of + head) * dh;
@@ -10,7 +16,9 @@ pub fn attention(q: &[f32], k: &[f32], v: &[f32], lengths: &[usize], heads: [usi
     let mut first = 0;
     for &length in lengths {
         for t in first..first + length {
-            let keys = first..if causal { t + 1 } else { first + length };
+            let reach = window.map_or(length, |window| window - 1);
+            let last = if causal { t } else { (t + reach).min(first + length - 1) };
+            let keys = t.saturating_sub(reach).max(first)..last + 1;
             for h in 0..hq {
                 let query = &q[at(t, h, hq)..][..dh];
                 let scores: Vec<f64> = keys

@@ -1,7 +1,7 @@
 use super::rms_norm;
 
 /// RMSNorm of each head of `x` `[T, heads, Dh]` with weight `w` `[Dh]`, then rotary embedding with `rope`
-/// (see [`crate::numbers::rope_table`]) at `positions` `[T]`.
+/// (see [`crate::numbers::Rope::table`]) at `positions` `[T]`.
 pub fn head_norm_rope(x: &[f32], w: &[f32], rope: &[f32], positions: &[u32], eps: f32) -> Vec<f32> {
     let (dh, half) = (w.len(), w.len() / 2);
     let mut y = rms_norm(x, w, eps);

@@ -26,7 +26,7 @@ use self::text::strings;
 use crate::error::{Error, Result};
 use crate::hub::cache::{Browser, Cached};
 use crate::hub::{Repository, Retry, Web};
-use crate::model::{Data, EmbedOptions, Embeddings, LoadOptions, Model};
+use crate::model::{Data, EmbedOptions, Embeddings, LoadOptions, Model, Prompt};
 use crate::progress::Watch;
 
 thread_local! {
@@ -100,8 +100,8 @@ impl WebModel {
         plain(&self.0.info())
     }
 
-    /// Embeds an array of strings. Options: `dtype`, `dimensions`, `normalize`, `signal`, `onProgress`. Returns
-    /// `RawEmbeddings` of `js/engine/calls.ts`.
+    /// Embeds an array of strings. Options: `dtype`, `dimensions`, `normalize`, `prompt`, `promptName`, `role`
+    /// (`query` or `document`), `signal`, `onProgress`. Returns `RawEmbeddings` of `js/engine/calls.ts`.
     pub fn embed(&self, texts: Array, options: JsValue) -> Promise {
         let model = Rc::clone(&self.0);
         future_to_promise(async move {
@@ -125,6 +125,11 @@ fn embed_options(options: &JsValue) -> Result<EmbedOptions> {
         dtype: string(options, "dtype")?.map(|name| name.parse()).transpose()?,
         dimensions: whole(options, "dimensions")?,
         normalize: boolean(options, "normalize")?,
+        prompt: Prompt::choose(
+            string(options, "prompt")?,
+            string(options, "promptName")?,
+            string(options, "role")?.map(|name| name.parse()).transpose()?,
+        )?,
     })
 }
 

@@ -96,7 +96,12 @@ fn same(got: &[(String, f32)], expected: &[(String, f32)], exact: bool, what: &s
 const DTYPES: [(&str, Dtype); 3] = [("float", Dtype::Float32), ("int8", Dtype::Int8), ("binary", Dtype::Binary)];
 
 fn options(dtype: Dtype, dimensions: usize) -> EmbedOptions {
-    EmbedOptions { dtype: Some(dtype), dimensions: Some(dimensions as u32), normalize: Some(false) }
+    EmbedOptions {
+        dtype: Some(dtype),
+        dimensions: Some(dimensions as u32),
+        normalize: Some(false),
+        ..EmbedOptions::default()
+    }
 }
 
 #[test]
@@ -210,7 +215,7 @@ fn a_context_model_sees_the_whole_document_and_the_best_chunk_counts() {
         for (form, dtype) in DTYPES {
             for size in [16, 32] {
                 let embed = options(dtype, size);
-                let options = ContextOptions { embed, ..Default::default() };
+                let options = ContextOptions { embed: embed.clone(), ..Default::default() };
                 let documents = block_on(context.embed_context(&CHUNKS, options, &())).unwrap();
                 let asked = [QUERIES[0].1, QUERIES[2].1];
                 let queries = block_on(context.embed(&asked, embed, &())).unwrap();

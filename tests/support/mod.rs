@@ -47,7 +47,7 @@ pub async fn vectors_equal_transformers(model: &Model, json: &[u8], tensors: &[u
     let tensors = SafeTensors::deserialize(tensors).unwrap();
     let texts: Vec<&str> = expected.texts.iter().map(|t| t.text.as_str()).collect();
     let embed = async |dtype, normalize| {
-        let options = EmbedOptions { dtype: Some(dtype), normalize: Some(normalize), dimensions: None };
+        let options = EmbedOptions { dtype: Some(dtype), normalize: Some(normalize), ..EmbedOptions::default() };
         model.embed(&texts, options, &()).await.unwrap()
     };
 
@@ -122,7 +122,7 @@ pub async fn short_texts_equal_transformers(model: &Model, json: &[u8], tensors:
     let chosen: Vec<(usize, &Text)> = texts_for(model, &expected).collect();
     assert!(chosen.len() > 3);
     let texts: Vec<&str> = chosen.iter().map(|(_, text)| text.text.as_str()).collect();
-    let options = EmbedOptions { dtype: Some(Dtype::Float32), normalize: Some(false), dimensions: None };
+    let options = EmbedOptions { dtype: Some(Dtype::Float32), normalize: Some(false), ..EmbedOptions::default() };
     let got = model.embed(&texts, options, &()).await.unwrap();
     let Data::Float32(got) = got.data else { panic!("not float32") };
     for (got, (i, text)) in got.chunks(width).zip(chosen) {
@@ -160,7 +160,7 @@ pub async fn bits_do_not_depend_on_the_batch(model: &Model, json: &[u8]) {
     let texts: Vec<&str> = texts_for(model, &expected).map(|(_, t)| t.text.as_str()).collect();
     let options = EmbedOptions { dtype: Some(Dtype::Float32), ..Default::default() };
     let rows = async |texts: &[&str]| {
-        let got = model.embed(texts, options, &()).await.unwrap();
+        let got = model.embed(texts, options.clone(), &()).await.unwrap();
         let Data::Float32(data) = got.data else { panic!("not float32") };
         data.chunks(got.dimensions).map(|row| row.iter().map(|v| v.to_bits()).collect()).collect::<Vec<Vec<u32>>>()
     };

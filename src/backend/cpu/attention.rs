@@ -78,10 +78,10 @@ impl CpuRun<'_> {
         let rows = Rows::of(tiles);
         for (helper, share) in asked.clone() {
             let data = rows.packed(tiles, buffers, heads, share);
-            let own = [heads.query / heads.key * share.len() as u32, share.len() as u32, heads.dim];
+            let key = share.len() as u32;
+            let own = Heads { query: heads.query / heads.key * key, key, ..heads };
             let [tiles, queries, keys] = [tiles.len(), rows.queries.len(), rows.keys.len()].map(|n| n as u32);
-            let message =
-                Message::Attention { tiles, rows: queries, keys, heads: own, causal: heads.causal, data: &data };
+            let message = Message::Attention { tiles, rows: queries, keys, heads: own, data: &data };
             self.cpu.helpers.send(helper, &message);
         }
         let done = self.own_attention(tiles, buffers, heads, own);
@@ -206,17 +206,26 @@ impl HeadJob<'_> {
             scratch.scores.resize(ROWS * padded, 0.0);
             let heads = tiles.iter().flat_map(|tile| (0..self.group).map(move |head| (tile, head)));
             for (((tile, head), state), out) in heads.zip(&mut scratch.states).zip(out.chunks_exact_mut(of_head)) {
-                if tile.keys as usize <= start {
+                // The first row sees the earliest keys, and the last row the latest.
+                let [first, last] = [0, tile.count - 1].map(|row| tile.seen(row, self.heads));
+                if last.end as usize <= start || first.start as usize >= start + count {
                     continue;
                 }
                 self.simd.score(&scratch.keys, self.queries(tile, head), &mut scratch.scores);
                 let mut factors = [0.0; ROWS];
                 let rows = scratch.scores.chunks_exact_mut(padded).zip(state).zip(&mut factors);
                 for (row, ((scores, state), factor)) in rows.enumerate() {
-                    // The last query of a causal tile sees all of its keys, the one before one less, and so on.
-                    let unseen = if self.heads.causal { (tile.count as usize - 1).saturating_sub(row) } else { 0 };
-                    let seen = (tile.keys as usize - unseen).saturating_sub(start).min(count);
-                    *factor = self.simd.soften(scores, seen, scale, state);
+                    let seen = tile.seen((row as u32).min(tile.count - 1), self.heads);
+                    let [from, to] =
+                        [seen.start, seen.end].map(|key| (key as usize).clamp(start, start + count) - start);
+                    if from >= to {
+                        // Nothing here for this row: what it has so far stays.
+                        scores.fill(0.0);
+                        *factor = 1.0;
+                        continue;
+                    }
+                    scores[..from].fill(f32::NEG_INFINITY);
+                    *factor = self.simd.soften(scores, to, scale, state);
                 }
                 let weights = std::array::from_fn(|row| &scratch.scores[row * padded..][..padded]);
                 self.simd.mix(&scratch.values, weights, factors, out);

@@ -2,7 +2,7 @@
 
 use super::CpuRun;
 use super::buffer::{CpuBuffer, floats, floats_mut};
-use crate::backend::ops::Segment;
+use crate::backend::ops::{Activation, Segment};
 use crate::error::Result;
 use crate::numbers::{Dtype, sign_bits};
 
@@ -39,12 +39,33 @@ impl CpuRun<'_> {
             }
             let rows = floats(&x)[segment.row as usize * h..].chunks_exact(h).take(segment.count as usize);
             for (place, row) in (segment.start..).zip(rows) {
+                let weight = segment.weight + place as f32 * segment.slope;
                 for (sum, value) in sums.as_chunks_mut::<2>().0.iter_mut().zip(row) {
                     if place % BLOCK == 0 {
                         *sum = [0.0, sum[0] + sum[1]];
                     }
-                    sum[0] += value;
+                    sum[0] += weight * value;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// See [`crate::backend::Run::bias`].
+    pub fn bias(
+        &mut self,
+        [bias, y]: [&CpuBuffer; 2],
+        rows: u32,
+        y_row: u32,
+        n: u32,
+        activation: Activation,
+    ) -> Result<()> {
+        let (bias, mut y) = (bias.words(), y.words_mut());
+        let (n, bias) = (n as usize, floats(&bias));
+        for row in floats_mut(&mut y)[y_row as usize * n..].chunks_exact_mut(n).take(rows as usize) {
+            row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
+            if activation == Activation::Tanh {
+                row.iter_mut().for_each(|value| *value = value.tanh());
             }
         }
         Ok(())
@@ -62,11 +83,13 @@ impl CpuRun<'_> {
         let (counts, sums, mut y) = (counts.words(), sums.words(), y.words_mut());
         let rows = floats(&sums).chunks_exact(h as usize * 2);
         let words = dtype.row_words(d) as usize;
-        let out = y.chunks_exact_mut(words).take(vectors as usize);
-        for ((&count, sums), out) in counts.iter().zip(rows).zip(out) {
+        let (out, wrong) = y.split_at_mut(vectors as usize * words);
+        let out = out.chunks_exact_mut(words).zip(wrong);
+        for ((&count, sums), (out, wrong)) in counts.iter().zip(rows).zip(out) {
             let means = sums.as_chunks::<2>().0.iter().take(d as usize);
             let mean = |[block, before]: &[f32; 2]| if count == 0 { 0.0 } else { (block + before) / count as f32 };
             let mut vector: Vec<f32> = means.map(mean).collect();
+            *wrong = u32::from(vector.iter().any(|value| !value.is_finite()));
             if normalize {
                 let length = self.cpu.simd.dot(&vector, &vector).sqrt().max(1e-12);
                 vector.iter_mut().for_each(|v| *v /= length);

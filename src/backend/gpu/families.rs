@@ -50,6 +50,7 @@ const FAMILIES: &[Family] = &[
     family("head_norm_rope", "head", NO_FORMAT, &["head_norm_rope"], Adapters::Any, ROUNDED),
     family("attention", "tile", &["64", "128", "256"], &["attention_tile_{}"], Adapters::Hardware, ROUNDED),
     family("attention", "range", &["64", "128", "256", "any"], &["attention"], Adapters::Any, ROUNDED),
+    family("bias", "number", NO_FORMAT, &["bias"], Adapters::Any, ROUNDED),
     family("pool", "blocks", NO_FORMAT, &["pool"], Adapters::Any, ROUNDED),
     family("quantize", "words", NO_FORMAT, &["quantize"], Adapters::Any, ROUNDED),
     strips("matmul", "tile", WEIGHTS, &["matmul_large_{}", "matmul_small_{}", "matmul_few_{}"]),

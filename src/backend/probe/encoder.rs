@@ -1,10 +1,10 @@
 //! The operations of the encoder.
 
 use super::{Probe, floats, values};
-use crate::backend::ops::{HeadRows, Heads, Segment, Tile};
+use crate::backend::ops::{Activation, HeadRows, Heads, Segment, Tile};
 use crate::backend::{Backend, Buffer, Kernels, Weight};
 use crate::error::Result;
-use crate::numbers::{Dtype, Float, MatrixFormat, rope_table, sign_bits};
+use crate::numbers::{Dtype, Float, MatrixFormat, Rope, RopeScaling, sign_bits};
 use crate::reference;
 
 impl Probe<'_> {
@@ -136,7 +136,7 @@ pub async fn head_norm_rope(probe: &Probe<'_>, rows: u32, [heads, dh]: [u32; 2])
     let (x_row, position_row, table_rows) = (1, 2, 40_000);
     let x = values(9, ((rows + x_row) * heads * dh) as usize);
     let w = values(10, dh as usize);
-    let table = rope_table(table_rows, dh as usize, 1e6);
+    let table = Rope { theta: 1e6, scaling: RopeScaling::None }.table(table_rows, dh as usize);
     let positions: Vec<u32> = (0..rows + position_row).map(|i| i * 7919 % table_rows as u32).collect();
     let (table_buffer, position_buffer, x_buffer) =
         (probe.buffer(&table)?, probe.buffer(&positions)?, probe.buffer(&x)?);
@@ -174,7 +174,8 @@ pub async fn attention(probe: &Probe<'_>, lengths: &[usize], heads: Heads) -> Re
     let mut run = probe.backend.run(probe.kernels, &())?;
     run.attention(&tiles, &table, [&q_buffer, &k_buffer, &v_buffer, &y], &state, heads).await?;
     run.finish().await?;
-    let expected = reference::attention(&q, &k, &v, lengths, [hq, hkv], heads.causal);
+    let window = heads.window.map(|window| window as usize);
+    let expected = reference::attention([&q, &k, &v], lengths, [hq, hkv], heads.causal, window);
     probe.compare("attention", &floats(&y, q.len() as u32).await?, &expected)
 }
 
@@ -194,11 +195,11 @@ pub(super) async fn exercise_attention(backend: &Backend, kernels: &Kernels, hea
     run.finish().await
 }
 
-/// Sums of texts of `lengths` and `h` dimensions, whose tokens come in two blocks.
+/// Sums of texts of `lengths` and `h` dimensions, whose tokens come in two blocks and weigh more and more by a slope.
 ///
 /// # Errors
 /// [`crate::Error::WrongKernel`], or a fault of the device.
-pub async fn pool(probe: &Probe<'_>, lengths: &[usize], h: u32) -> Result<()> {
+pub async fn pool(probe: &Probe<'_>, lengths: &[usize], h: u32, [weight, slope]: [f32; 2]) -> Result<()> {
     let tokens: usize = lengths.iter().sum();
     let x = values(14, tokens * h as usize);
     // The first block ends in the middle of the batch, and so in the middle of a text.
@@ -210,7 +211,8 @@ pub async fn pool(probe: &Probe<'_>, lengths: &[usize], h: u32) -> Result<()> {
             let (from, to) = (first.max(range.start), (first + length).min(range.end));
             if from < to {
                 let row = (from - range.start) as u32;
-                block.push(Segment { row, count: (to - from) as u32, start: (from - first) as u32, vector });
+                let (count, start) = ((to - from) as u32, (from - first) as u32);
+                block.push(Segment { row, count, start, vector, weight, slope });
             }
         }
         first += length;
@@ -228,10 +230,31 @@ pub async fn pool(probe: &Probe<'_>, lengths: &[usize], h: u32) -> Result<()> {
     for (got, &length) in got.chunks_exact(h as usize).zip(lengths) {
         let rows = &x[first * h as usize..(first + length) * h as usize];
         let means: Vec<f32> = got.iter().map(|sum| sum / length.max(1) as f32).collect();
-        probe.compare("pool", &means, &reference::mean(rows, h as usize))?;
+        probe.compare("pool", &means, &reference::mean(rows, h as usize, [weight, slope]))?;
         first += length;
     }
     Ok(())
+}
+
+/// A bias and an activation on the last of `rows + 1` rows of `n`.
+///
+/// # Errors
+/// [`crate::Error::WrongKernel`], or a fault of the device.
+pub async fn bias(probe: &Probe<'_>, rows: u32, n: u32, activation: Activation) -> Result<()> {
+    let b = values(16, n as usize);
+    // Up to 30, where a naive tanh overflows.
+    let x: Vec<f32> = values(17, ((rows + 1) * n) as usize).iter().map(|v| v * v * v * 30.0).collect();
+    let y = probe.buffer(&x)?;
+    let mut run = probe.backend.run(probe.kernels, &())?;
+    run.bias([&probe.buffer(&b)?, &y], rows, 1, n, activation)?;
+    run.finish().await?;
+    let (untouched, rest) = x.split_at(n as usize);
+    let mut expected = untouched.to_vec();
+    expected.extend(rest.iter().zip(b.iter().cycle()).map(|(x, b)| {
+        let sum = f64::from(*x) + f64::from(*b);
+        (if activation == Activation::Tanh { sum.tanh() } else { sum }) as f32
+    }));
+    probe.compare("bias", &floats(&y, x.len() as u32).await?, &expected)
 }
 
 /// Vectors of `h` dimensions from their sums, `d` of them as `dtype`. The second of them has no tokens.
@@ -239,15 +262,27 @@ pub async fn pool(probe: &Probe<'_>, lengths: &[usize], h: u32) -> Result<()> {
 /// # Errors
 /// [`crate::Error::WrongKernel`], or a fault of the device.
 pub async fn quantize(probe: &Probe<'_>, vectors: u32, [h, d]: [u32; 2], dtype: Dtype, normalize: bool) -> Result<()> {
-    let sums: Vec<f32> = values(15, (vectors * h * 2) as usize).iter().map(|v| v * 3.0).collect();
+    let mut sums: Vec<f32> = values(15, (vectors * h * 2) as usize).iter().map(|v| v * 3.0).collect();
+    // The last number that is kept of the last vector, and one that is not.
+    let (last, at) = (vectors as usize - 1, |d: u32| ((vectors - 1) * h + d) as usize * 2);
+    sums[at(d - 1) + 1] = f32::NAN;
+    if d < h {
+        sums[at(d)] = f32::INFINITY;
+    }
     let counts: Vec<u32> = (0..vectors).map(|i| [3, 0, 1, 200][i as usize % 4]).collect();
     let row = dtype.row_words(d);
-    let y = probe.room(vectors * row)?;
+    let y = probe.room(vectors * (row + 1))?;
     let mut run = probe.backend.run(probe.kernels, &())?;
     run.quantize([&probe.buffer(&counts)?, &probe.buffer(&sums)?, &y], vectors, [d, h], dtype, normalize)?;
     run.finish().await?;
     let bytes = y.read(0, u64::from(vectors * row) * 4).await?;
-    let rows = bytes.chunks_exact((row * 4) as usize).zip(sums.chunks_exact(h as usize * 2)).zip(&counts);
+    let wrong: Vec<u32> =
+        bytemuck::pod_collect_to_vec(&y.read(u64::from(vectors * row) * 4, u64::from(vectors) * 4).await?);
+    for (i, &wrong) in wrong.iter().enumerate() {
+        let expected = if i == last && counts[i] > 0 { 1.0 } else { 0.0 };
+        probe.compare("quantize, what is not finite", &[wrong as f32], &[expected])?;
+    }
+    let rows = bytes.chunks_exact((row * 4) as usize).zip(sums.chunks_exact(h as usize * 2)).zip(&counts).take(last);
     for ((row, sums), &count) in rows {
         let mean = |s: &[f32]| if count == 0 { 0.0 } else { (f64::from(s[0]) + f64::from(s[1])) as f32 / count as f32 };
         let mut vector: Vec<f32> = sums.chunks_exact(2).take(d as usize).map(mean).collect();

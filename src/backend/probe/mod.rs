@@ -10,11 +10,11 @@ mod maxsim;
 mod pack_rows;
 
 pub use dense::dense;
-pub use encoder::{attention, head_norm_rope, matmul, pool, quantize, rms_norm, rows_alike, swiglu};
+pub use encoder::{attention, bias, head_norm_rope, matmul, pool, quantize, rms_norm, rows_alike, swiglu};
 pub use maxsim::maxsim;
 pub use pack_rows::{pack_rows, pack_these_rows};
 
-use super::ops::{Heads, Operation};
+use super::ops::{Activation, Heads, Operation};
 use super::{Backend, Buffer, Kernels};
 use crate::error::{Error, Result};
 use crate::numbers::{Dtype, MatrixFormat};
@@ -47,12 +47,17 @@ pub(super) async fn check(backend: &Backend, kernels: &Kernels, operation: Opera
         Operation::HeadNormRope => head_norm_rope(&probe, 3, [2, 20]).await,
         Operation::Attention(heads) => {
             // Two key heads of the shape that is asked for, with few keys and with more than a kernel takes at a time.
-            for causal in [false, true] {
-                attention(&probe, &[1, 9, 65], Heads { query: 2 * heads.group(), key: 2, causal, ..heads }).await?;
+            for (causal, window) in [(false, None), (true, None), (false, Some(3)), (true, Some(40))] {
+                let heads = Heads { query: 2 * heads.group(), key: 2, causal, window, ..heads };
+                attention(&probe, &[1, 19, 65], heads).await?;
             }
             Ok(())
         }
-        Operation::Pool => pool(&probe, &[1, 0, 5], 12).await,
+        Operation::Bias => {
+            bias(&probe, 3, 70, Activation::Identity).await?;
+            bias(&probe, 3, 70, Activation::Tanh).await
+        }
+        Operation::Pool => pool(&probe, &[1, 0, 5], 12, [0.5, 0.25]).await,
         Operation::Quantize => {
             for dtype in [Dtype::Float32, Dtype::Int8, Dtype::Binary, Dtype::Ubinary] {
                 quantize(&probe, 3, [12, 10], dtype, dtype == Dtype::Float32).await?;

@@ -5,9 +5,11 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 use crate::hub::{self, Source};
-use crate::model::config::{Config, Module};
+use crate::json;
+use crate::model::config::keys::{self, Notices};
+use crate::model::config::pipeline::{Module, TOKENS};
+use crate::model::config::{Config, DenseLayer, MAX_JSON};
 
-const MAX_JSON: usize = 4 << 20;
 /// Longest query or document that a repository may ask for, in tokens.
 const MAX_LENGTH: u32 = 1 << 20;
 const MODEL_FILE: &str = "config_sentence_transformers.json";
@@ -36,17 +38,6 @@ pub struct LateConfig {
     pub skip_in_documents: bool,
     /// Each vector is scaled to unit length.
     pub normalize: bool,
-}
-
-/// A linear layer without bias.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DenseLayer {
-    /// Its folder in the repository.
-    pub path: String,
-    /// H, dimensions that go in.
-    pub inputs: u32,
-    /// D, dimensions that come out.
-    pub outputs: u32,
 }
 
 /// Filling a query up with a token of its own, so that it has room to say more than its words (Khattab & Zaharia 2020,
@@ -96,19 +87,6 @@ struct RawExpansion {
     length: u32,
 }
 
-#[derive(Deserialize)]
-struct RawDense {
-    in_features: u64,
-    out_features: u64,
-    #[serde(default = "yes")]
-    bias: bool,
-    activation_function: Option<String>,
-    module_input_name: Option<String>,
-    module_output_name: Option<String>,
-    #[serde(default)]
-    use_residual: bool,
-}
-
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct RawMask {
@@ -123,10 +101,6 @@ struct RawNormalize {
     module_input_name: Option<String>,
 }
 
-fn yes() -> bool {
-    true
-}
-
 /// ASCII punctuation, which PyLate skips unless it is told otherwise: Python's `string.punctuation`.
 fn punctuation() -> Vec<String> {
     (' '..='~').filter(char::is_ascii_punctuation).map(String::from).collect()
@@ -138,7 +112,12 @@ impl LateConfig {
     /// # Errors
     /// [`Error::InvalidConfig`] naming the file and field, [`Error::Unsupported`] for what this version does not do,
     /// or what kept a file from being read.
-    pub(in crate::model) async fn load(source: &impl Source, modules: &[Module], config: &Config) -> Result<Self> {
+    pub(in crate::model) async fn load(
+        source: &impl Source,
+        modules: &[Module],
+        config: &Config,
+        notices: &mut Notices,
+    ) -> Result<Self> {
         let model: RawModel = parsed(source, MODEL_FILE).await?.unwrap_or_default();
         let mask_module = modules.iter().find(|m| m.is("MultiVectorMask"));
         // PyLate lists the transformer and its projections only, and does the rest in its own code.
@@ -155,7 +134,7 @@ impl LateConfig {
             ));
         }
         let mask: RawMask = match mask_module {
-            Some(module) => parsed(source, &file(module)).await?.unwrap_or_default(),
+            Some(module) => module.settings(source, keys::MULTI_VECTOR_MASK, notices).await?.unwrap_or_default(),
             None => RawMask::default(),
         };
         if mask.keep_only_token_ids.is_some_and(|ids| !ids.is_empty()) {
@@ -167,7 +146,7 @@ impl LateConfig {
         let (query_length, expansion) =
             if pylate { model.expansion() } else { (transformer.query_length, transformer.expansion()?) };
         let late = Self {
-            dense: dense(source, modules, config).await?,
+            dense: dense(source, modules, config, notices).await?,
             query_prompt: model.prompt(&model.query_prefix, &["query"]),
             document_prompt: model.prompt(&model.document_prefix, &["document", "passage", "corpus"]),
             query_length,
@@ -176,7 +155,7 @@ impl LateConfig {
             skiplist: mask.skiplist_words.unwrap_or(skiplist),
             skip_in_queries: tasks.iter().any(|t| t == "query"),
             skip_in_documents: tasks.iter().any(|t| t == "document"),
-            normalize: pylate || normalizes(source, modules).await?,
+            normalize: pylate || normalizes(source, modules, notices).await?,
         };
         late.check(if pylate { MODEL_FILE } else { TRANSFORMER_FILE }, config)?;
         Ok(late)
@@ -197,6 +176,10 @@ impl LateConfig {
         if config.causal && self.expansion.as_ref().is_some_and(|e| !e.attend) {
             let what = "query expansion that is not attended to, in a model with causal attention";
             return Err(Error::unsupported(what, "allowed is attention in both directions, or attend: true"));
+        }
+        if config.windows.iter().any(Option::is_some) && self.expansion.as_ref().is_some_and(|e| !e.attend) {
+            let what = "query expansion that is not attended to, in a model with sliding windows";
+            return Err(Error::unsupported(what, "allowed is full attention, or attend: true"));
         }
         Ok(())
     }
@@ -235,57 +218,33 @@ impl RawTransformer {
     }
 }
 
-async fn dense(source: &impl Source, modules: &[Module], config: &Config) -> Result<Option<DenseLayer>> {
+/// The projection of each token's vector.
+async fn dense(
+    source: &impl Source,
+    modules: &[Module],
+    config: &Config,
+    notices: &mut Notices,
+) -> Result<Option<DenseLayer>> {
     let found: Vec<usize> = (0..modules.len()).filter(|&i| modules[i].is("Dense")).collect();
-    let (module, file) = match found[..] {
-        [] => return Ok(None),
-        [at] if !modules[..at].iter().any(|m| m.is("Normalize")) => (&modules[at], file(&modules[at])),
-        _ => {
-            return Err(Error::unsupported("more than one Dense, or one after Normalize", "allowed is one before it"));
+    match found[..] {
+        [] => Ok(None),
+        [at] if !modules[..at].iter().any(|m| m.is("Normalize")) => {
+            DenseLayer::load(source, &modules[at], config.hidden, TOKENS, notices).await.map(Some)
         }
-    };
-    let Some(raw) = parsed::<RawDense>(source, &file).await? else {
-        return Err(Error::config(file, "is not there, though modules.json lists it"));
-    };
-    let token_level = |name: &Option<String>| name.as_deref().is_none_or(|n| n == "token_embeddings");
-    let activation = raw.activation_function.as_deref().unwrap_or_default();
-    let unsupported = |what: &str, allowed: &str| Err(Error::unsupported(format!("{what} in {file}"), allowed));
-    if raw.in_features != u64::from(config.hidden) {
-        let message = format!("in_features is {}, hidden_size of config.json is {}", raw.in_features, config.hidden);
-        return Err(Error::config(file, message));
+        _ => Err(Error::unsupported("more than one Dense, or one after Normalize", "allowed is one before it")),
     }
-    if !(1..=1 << 16).contains(&raw.out_features) {
-        return Err(Error::config(file, format!("out_features is {}, allowed is 1 to 65536", raw.out_features)));
-    }
-    if raw.bias {
-        return unsupported("bias true", "allowed is false");
-    }
-    if !activation.ends_with(".Identity") {
-        return unsupported(&format!("activation_function {activation:?}"), "allowed is Identity");
-    }
-    if raw.use_residual {
-        return unsupported("use_residual true", "allowed is false");
-    }
-    if !token_level(&raw.module_input_name) || !token_level(&raw.module_output_name) {
-        return unsupported("an input or output other than token_embeddings", "allowed is token_embeddings");
-    }
-    Ok(Some(DenseLayer { path: module.path.clone(), inputs: config.hidden, outputs: raw.out_features as u32 }))
 }
 
 /// A Normalize module that works on tokens.
-async fn normalizes(source: &impl Source, modules: &[Module]) -> Result<bool> {
+async fn normalizes(source: &impl Source, modules: &[Module], notices: &mut Notices) -> Result<bool> {
     let Some(module) = modules.iter().find(|m| m.is("Normalize")) else { return Ok(false) };
-    let raw: RawNormalize = parsed(source, &file(module)).await?.unwrap_or_default();
-    Ok(raw.module_input_name.as_deref() == Some("token_embeddings"))
-}
-
-fn file(module: &Module) -> String {
-    format!("{}/config.json", module.path)
+    let raw: RawNormalize = module.settings(source, keys::NORMALIZE, notices).await?.unwrap_or_default();
+    Ok(raw.module_input_name.as_deref() == Some(TOKENS))
 }
 
 async fn parsed<T: DeserializeOwned>(source: &impl Source, file: &str) -> Result<Option<T>> {
     match hub::read_optional(source, file, MAX_JSON).await? {
-        Some(json) => serde_json::from_slice(&json).map(Some).map_err(|e| Error::config(file, e.to_string())),
+        Some(bytes) => json::parse_as(file, &bytes).map(Some),
         None => Ok(None),
     }
 }

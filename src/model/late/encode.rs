@@ -6,8 +6,8 @@ use super::sequence::{Marked, Marking};
 use super::{EncodeOptions, Late, MAX_POOLED, MarkerPosition, Role, TokenEmbeddings, TokenRows};
 use crate::backend::Buffer;
 use crate::error::{Error, Result};
-use crate::model::Model;
 use crate::model::encoder::{OutputForm, Sequence};
+use crate::model::{Model, check_finite};
 use crate::numbers::{Dtype, RowBuf, RowFormat};
 use crate::progress::Watch;
 
@@ -85,11 +85,16 @@ impl Model {
     ) -> Result<TokenRows> {
         let late = self.late(role)?;
         let (sequences, tokens) = self.mark(late, role, texts, position, watch)?;
-        let take = async |texts: Range<usize>, vectors: &Buffer, _| {
+        let output = self.token_output(late, Dtype::Float32);
+        let take = async |texts: Range<usize>, vectors: &Buffer, count: u32| {
+            if count > 0 {
+                let at = u64::from(count) * output.row_bytes();
+                check_finite(&sequences[texts.clone()], &vectors.read(at, u64::from(count) * 4).await?, "texts")?;
+            }
             let rows = tokens.offsets[texts.start]..tokens.offsets[texts.end];
             take(EncodedBatch { texts, rows, tokens: &tokens, vectors }).await
         };
-        self.run_batches(&sequences, self.token_output(late, Dtype::Float32), "texts", take, watch).await?;
+        self.run_batches(&sequences, output, "texts", take, watch).await?;
         Ok(tokens)
     }
 

@@ -7,26 +7,22 @@ mod sequence;
 mod tokens;
 
 pub use clustering::{MAX_POOLED, pool};
-pub use config::{DenseLayer, Expansion, LateConfig};
+pub use config::{Expansion, LateConfig};
 pub use encode::EncodedBatch;
 pub use sequence::{Marked, Marking};
 pub use tokens::{EncodeOptions, MarkerPosition, Role, TokenEmbeddings, TokenRows};
 
 use super::Tokenizer;
+use super::dense::Dense;
 use super::special::SpecialTokens;
-use crate::backend::{Backend, Kernels, Weight};
-use crate::checkpoint::Header;
+use crate::backend::{Backend, Kernels};
 use crate::error::{Error, Result};
-use crate::hub::{self, Source};
-use crate::numbers::{Float, MatrixFormat};
-
-/// Largest file of a projection accepted, in bytes.
-const MAX_DENSE: usize = 1 << 28;
+use crate::hub::Source;
 
 /// A late interaction model's way with tokens, and its projection.
 pub(super) struct Late {
     marking: Marking,
-    projection: Option<Weight>,
+    projection: Option<Dense>,
 }
 
 /// What is known of a late interaction model.
@@ -79,19 +75,19 @@ impl Late {
             None => None,
         };
         let projection = match &config.dense {
-            Some(dense) => Some(projection(source, dense, backend, kernels).await?),
+            Some(layer) => Some(Dense::load(source, layer, backend, kernels).await?),
             None => None,
         };
         Ok(Self { marking: Marking::new(config, tokenizer, filling)?, projection })
     }
 
-    pub(super) fn projection(&self) -> Option<&Weight> {
+    pub(super) fn projection(&self) -> Option<&Dense> {
         self.projection.as_ref()
     }
 
     /// Bytes on the device.
     pub(super) fn bytes(&self) -> u64 {
-        self.projection.as_ref().map_or(0, Weight::bytes)
+        self.projection.as_ref().map_or(0, Dense::bytes)
     }
 
     pub(super) fn info(&self) -> LateInfo {
@@ -115,42 +111,4 @@ async fn filling(source: &impl Source, expansion: &Expansion, tokenizer: &Tokeni
     })?;
     let missing = || Error::config(file, format!("{token:?}, which fills queries up, is not in the vocabulary"));
     tokenizer.token_id(&token).ok_or_else(missing)
-}
-
-/// The weight `[D, H]` of a Dense module.
-async fn projection(source: &impl Source, dense: &DenseLayer, backend: &Backend, kernels: &Kernels) -> Result<Weight> {
-    const NAME: &str = "linear.weight";
-    let file = format!("{}/model.safetensors", dense.path);
-    let invalid = |message: String| Error::checkpoint(&file, message);
-    let bytes = hub::read(source, &file, MAX_DENSE).await?;
-    let (prefix, rest) = bytes.split_first_chunk::<8>().ok_or_else(|| invalid("has no header".into()))?;
-    let length = usize::try_from(u64::from_le_bytes(*prefix)).ok().filter(|&n| n <= rest.len());
-    let length = length.ok_or_else(|| invalid("the header is longer than the file".into()))?;
-    let (json, data) = rest.split_at(length);
-    let header = Header::parse(&file, json)?;
-    if header.data_bytes != data.len() as u64 {
-        return Err(invalid(format!("has {} bytes of data, its header describes {}", data.len(), header.data_bytes)));
-    }
-    let mut from = 0;
-    for tensor in &header.tensors {
-        let own = &data[from..from + tensor.bytes as usize];
-        from += tensor.bytes as usize;
-        if tensor.name != NAME {
-            continue;
-        }
-        let (Some(number), [n, k]) = (Float::parse(&tensor.dtype), &tensor.shape[..]) else {
-            let what = format!("{NAME} of dtype {} and shape {:?} in {file}", tensor.dtype, tensor.shape);
-            return Err(Error::unsupported(what, "allowed are matrices of F32, F16 and BF16"));
-        };
-        if *n != u64::from(dense.outputs) || *k != u64::from(dense.inputs) {
-            let wanted = format!("its config.json asks for [{}, {}]", dense.outputs, dense.inputs);
-            return Err(invalid(format!("tensor {NAME} has shape {:?}, {wanted}", tensor.shape)));
-        }
-        let mut values = Vec::new();
-        number.widen(own, &mut values);
-        let weight = backend.weight(kernels, NAME, [1, dense.outputs, dense.inputs], MatrixFormat::F32)?;
-        weight.write(0, 0, bytemuck::cast_slice(&values));
-        return Ok(weight);
-    }
-    Err(invalid(format!("tensor {NAME} is missing")))
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Weights;
-use super::plan::{MatrixPlace, NormPlace, Plan};
+use super::plan::{MatrixPlace, Plan, VectorPlace};
 use crate::backend::Backend;
 use crate::checkpoint::{Loss, MatrixRows, Rewrite, Tensor, WeightSink};
 use crate::error::{Error, Result};
@@ -18,7 +18,7 @@ pub(super) struct Fill<'a> {
     backend: &'a Backend,
     weights: &'a mut Weights,
     places: BTreeMap<String, MatrixPlace>,
-    norms: BTreeMap<String, NormPlace>,
+    vectors: BTreeMap<String, VectorPlace>,
     filled: BTreeSet<String>,
     pub(super) meter: Meter<'a>,
     unflushed: u64,
@@ -27,8 +27,8 @@ pub(super) struct Fill<'a> {
 impl<'a> Fill<'a> {
     pub(super) fn new(backend: &'a Backend, plan: &Plan, weights: &'a mut Weights, meter: Meter<'a>) -> Self {
         let places = plan.matrices.iter().map(|m| (m.name.clone(), m.place)).collect();
-        let norms = plan.norms.iter().map(|(name, norm, _)| (name.clone(), *norm)).collect();
-        Self { backend, weights, places, norms, filled: BTreeSet::new(), meter, unflushed: 0 }
+        let vectors = plan.vectors.iter().map(|(name, place, _)| (name.clone(), *place)).collect();
+        Self { backend, weights, places, vectors, filled: BTreeSet::new(), meter, unflushed: 0 }
     }
 
     /// Everything of the plan has come.
@@ -36,7 +36,7 @@ impl<'a> Fill<'a> {
     /// # Errors
     /// [`Error::InvalidCheckpoint`] naming what has not.
     pub(super) fn finish(&self) -> Result<()> {
-        match self.places.keys().chain(self.norms.keys()).find(|name| !self.filled.contains(*name)) {
+        match self.places.keys().chain(self.vectors.keys()).find(|name| !self.filled.contains(*name)) {
             None => Ok(()),
             Some(name) => Err(Error::checkpoint("model.safetensors", format!("{name} was not read to its end"))),
         }
@@ -45,10 +45,11 @@ impl<'a> Fill<'a> {
 
 impl Fill<'_> {
     fn plain(&mut self, name: &str, tensor: &Tensor, bytes: &[u8]) {
-        let (Some(&norm), Some(number)) = (self.norms.get(name), Float::parse(&tensor.dtype)) else { return };
+        let (Some(&place), Some(number)) = (self.vectors.get(name), Float::parse(&tensor.dtype)) else { return };
+        let Some(vector) = self.weights.vector(place) else { return };
         let mut values = Vec::new();
         number.widen(bytes, &mut values);
-        self.weights.norm(norm).write(0, &values);
+        vector.write(0, &values);
         self.filled.insert(name.into());
     }
 

@@ -9,14 +9,14 @@ mod table;
 
 pub use choice::WeightChoice;
 use fill::Fill;
-use plan::{MatrixPlace, NormPlace, Plan};
+use plan::{MatrixPlace, Plan, Projection, VectorPlace};
 use room::Room;
 use shard::WeightFiles;
 use table::Table;
 
 use super::Config;
 use crate::backend::{Backend, Buffer, Kernels, Weight};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hub::Source;
 use crate::meter::Meter;
 use crate::numbers::MatrixFormat;
@@ -25,6 +25,8 @@ use crate::progress::{Progress, Watch};
 /// One layer's weights.
 pub(super) struct Layer {
     pub(super) input_norm: Buffer,
+    /// Of the projections, where the model has them.
+    pub(super) biases: Option<Biases>,
     pub(super) q: Weight,
     pub(super) k: Weight,
     pub(super) v: Weight,
@@ -35,6 +37,14 @@ pub(super) struct Layer {
     /// Gate and up.
     pub(super) mlp: Weight,
     pub(super) down: Weight,
+}
+
+/// The biases of a layer's projections.
+pub(super) struct Biases {
+    pub(super) q: Buffer,
+    pub(super) k: Buffer,
+    pub(super) v: Buffer,
+    pub(super) o: Buffer,
 }
 
 /// A model's weights: the embedding table in host memory, the rest on the device.
@@ -71,6 +81,16 @@ impl Weights {
         let plan = Plan::new(config);
         let mut shards = WeightFiles::open(source).await?;
         let stored = shards.locate(&plan, &config.scheme)?;
+        if let [first, others @ ..] = &shards.unknown(&plan)[..] {
+            let more = if others.is_empty() { String::new() } else { format!(" and {} others", others.len()) };
+            let unread = format!("the weights have a tensor {first}{more}, which no part of the model reads");
+            // Code and weights of its own: this is another model.
+            if let Some(class) = &config.foreign_class {
+                let message = format!("{unread}; allowed are models that transformers' own qwen3 makes the same of");
+                return Err(Error::unsupported(format!("auto_map.AutoModel {class} in config.json"), message));
+            }
+            watch.progress(Progress::Notice { message: unread });
+        }
         watch.progress(Progress::Compile);
         let Room { form, formats, kernels, mut weights } = Room::make(backend, config, &plan, &stored, request).await?;
         let name = form.derived_name(&stored, &formats);
@@ -96,8 +116,9 @@ impl Weights {
     /// Bytes in host memory and on the device.
     pub(super) fn bytes(&self) -> (u64, u64) {
         let norms = self.layers.iter().flat_map(|l| [&l.input_norm, &l.q_norm, &l.k_norm, &l.mlp_norm]);
-        let norms: u64 = norms.chain([&self.norm]).map(Buffer::size).sum();
-        (self.table.bytes(), self.matrices().map(Weight::bytes).sum::<u64>() + norms)
+        let biases = self.layers.iter().filter_map(|l| l.biases.as_ref()).flat_map(|b| [&b.q, &b.k, &b.v, &b.o]);
+        let vectors: u64 = norms.chain(biases).chain([&self.norm]).map(Buffer::size).sum();
+        (self.table.bytes(), self.matrices().map(Weight::bytes).sum::<u64>() + vectors)
     }
 
     /// The format of the matrices on the device; where there are several, the one with most bytes.
@@ -130,13 +151,23 @@ impl Weights {
         })
     }
 
-    fn norm(&self, norm: NormPlace) -> &Buffer {
-        match norm {
-            NormPlace::Final => &self.norm,
-            NormPlace::Input(l) => &self.layers[l].input_norm,
-            NormPlace::Query(l) => &self.layers[l].q_norm,
-            NormPlace::Key(l) => &self.layers[l].k_norm,
-            NormPlace::Mlp(l) => &self.layers[l].mlp_norm,
-        }
+    /// `None` for a bias of a model that has none.
+    fn vector(&self, place: VectorPlace) -> Option<&Buffer> {
+        Some(match place {
+            VectorPlace::Final => &self.norm,
+            VectorPlace::Input(l) => &self.layers[l].input_norm,
+            VectorPlace::Query(l) => &self.layers[l].q_norm,
+            VectorPlace::Key(l) => &self.layers[l].k_norm,
+            VectorPlace::Mlp(l) => &self.layers[l].mlp_norm,
+            VectorPlace::Bias(projection, l) => {
+                let biases = self.layers[l].biases.as_ref()?;
+                match projection {
+                    Projection::Query => &biases.q,
+                    Projection::Key => &biases.k,
+                    Projection::Value => &biases.v,
+                    Projection::Output => &biases.o,
+                }
+            }
+        })
     }
 }

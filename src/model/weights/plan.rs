@@ -15,14 +15,24 @@ pub(super) enum MatrixPlace {
     Down(usize),
 }
 
-/// A norm's place in the model.
+/// The place of a norm or a bias in the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NormPlace {
+pub(super) enum VectorPlace {
     Final,
     Input(usize),
     Query(usize),
     Key(usize),
     Mlp(usize),
+    Bias(Projection, usize),
+}
+
+/// A projection of attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Projection {
+    Query,
+    Key,
+    Value,
+    Output,
 }
 
 /// One of the model's matrices.
@@ -38,7 +48,7 @@ pub(super) struct PlannedMatrix {
 pub(super) struct Plan {
     pub(super) matrices: Vec<PlannedMatrix>,
     /// Tensor name without `model.`, place, length.
-    pub(super) norms: Vec<(String, NormPlace, u64)>,
+    pub(super) vectors: Vec<(String, VectorPlace, u64)>,
 }
 
 impl Plan {
@@ -51,15 +61,28 @@ impl Plan {
             place: MatrixPlace::Embedding,
             shape: [of(config.vocabulary), h],
         };
-        let mut plan = Self { matrices: vec![table], norms: vec![("norm.weight".into(), NormPlace::Final, h)] };
+        let mut plan = Self { matrices: vec![table], vectors: vec![("norm.weight".into(), VectorPlace::Final, h)] };
         for l in 0..config.layers as usize {
             for (name, norm, length) in [
-                ("input_layernorm", NormPlace::Input(l), h),
-                ("post_attention_layernorm", NormPlace::Mlp(l), h),
-                ("self_attn.q_norm", NormPlace::Query(l), dh),
-                ("self_attn.k_norm", NormPlace::Key(l), dh),
+                ("input_layernorm", VectorPlace::Input(l), h),
+                ("post_attention_layernorm", VectorPlace::Mlp(l), h),
+                ("self_attn.q_norm", VectorPlace::Query(l), dh),
+                ("self_attn.k_norm", VectorPlace::Key(l), dh),
             ] {
-                plan.norms.push((format!("layers.{l}.{name}.weight"), norm, length));
+                plan.vectors.push((format!("layers.{l}.{name}.weight"), norm, length));
+            }
+            let biases = [
+                ("q_proj", Projection::Query, q),
+                ("k_proj", Projection::Key, kv),
+                ("v_proj", Projection::Value, kv),
+                ("o_proj", Projection::Output, h),
+            ];
+            for (name, projection, length) in biases.into_iter().filter(|_| config.attention_bias) {
+                plan.vectors.push((
+                    format!("layers.{l}.self_attn.{name}.bias"),
+                    VectorPlace::Bias(projection, l),
+                    length,
+                ));
             }
             for (name, place, shape) in [
                 ("self_attn.q_proj", MatrixPlace::Query(l), [q, h]),

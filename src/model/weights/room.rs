@@ -2,7 +2,7 @@
 
 use super::choice::FormatRule;
 use super::plan::{MatrixPlace, Plan, PlannedMatrix};
-use super::{Layer, Table, WeightRequest, Weights};
+use super::{Biases, Layer, Table, WeightRequest, Weights};
 use crate::backend::{Backend, Kernels, Operation};
 use crate::checkpoint::StoredMatrix;
 use crate::error::{Error, Result};
@@ -49,10 +49,13 @@ impl Room {
                     format!("{} would take {}, of about {}", form.name(), gigabytes(bytes), gigabytes(memory))
                 }
                 _ => {
-                    // The projection of a late model is held as float32.
+                    // Linear layers behind the encoder are held as float32.
                     let mut read = formats[1..].to_vec();
-                    read.extend(config.late.iter().map(|_| MatrixFormat::F32));
-                    let kernels = backend.kernels(&Operation::of_encoder(config.heads(), &read)).await?;
+                    let projected = config.late.is_some() || config.dense_layers().next().is_some();
+                    read.extend(projected.then_some(MatrixFormat::F32));
+                    let mut operations = Operation::of_encoder(config.heads(0), &read);
+                    operations.extend((projected || config.attention_bias).then_some(Operation::Bias));
+                    let kernels = backend.kernels(&operations).await?;
                     match backend.allocate(|| buffers(backend, &kernels, config, plan, &formats)).await {
                         Ok(mut weights) => {
                             weights.note = refused.map(|why| format!("{}: {why}", form.name()));
@@ -118,6 +121,7 @@ fn buffers(
         };
         layers.push(Layer {
             input_norm: norm(config.hidden)?,
+            biases: config.attention_bias.then(|| biases(backend, config)).transpose()?,
             q: make(0, 1)?,
             k: make(1, 1)?,
             v: make(2, 1)?,
@@ -130,6 +134,12 @@ fn buffers(
         });
     }
     Ok(Weights { table, layers, norm: norm(config.hidden)?, note: None })
+}
+
+fn biases(backend: &Backend, config: &Config) -> Result<Biases> {
+    let bias = |length: u32| backend.buffer("bias", u64::from(length) * 4);
+    let [queries, keys] = [config.query_heads, config.key_heads].map(|heads| heads * config.head_dim);
+    Ok(Biases { q: bias(queries)?, k: bias(keys)?, v: bias(keys)?, o: bias(config.hidden)? })
 }
 
 fn gigabytes(bytes: u64) -> String {

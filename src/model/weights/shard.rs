@@ -113,7 +113,7 @@ impl<S: ByteStream> WeightFiles<S> {
                 }
             }
         }
-        for (name, _, length) in &plan.norms {
+        for (name, _, length) in &plan.vectors {
             let Some(tensor) = tensors.get(name) else {
                 return Err(Error::checkpoint(self.files.index(), format!("tensor {name} is missing")));
             };
@@ -126,7 +126,22 @@ impl<S: ByteStream> WeightFiles<S> {
                 return Err(Error::unsupported(what, "allowed are F32, F16 and BF16"));
             }
         }
+        // What is read for itself, such as the biases of projections, is no part of a matrix.
+        tensors.retain(|tensor, _| plan.vectors.iter().all(|(name, ..)| name != tensor));
         plan.matrices.iter().map(|m| scheme.find(&m.name, m.shape, &tensors, &metadata)).collect()
+    }
+
+    /// Tensors that are no part of the model that `plan` describes, nor one of those that an encoder may come with: the head
+    /// of a language model, and tables that transformers once stored.
+    pub(super) fn unknown(&self, plan: &Plan) -> Vec<&str> {
+        let owned = |name: &str| {
+            let vector = plan.vectors.iter().any(|(vector, ..)| vector == name);
+            let part =
+                plan.matrices.iter().any(|m| name.strip_prefix(m.name.as_str()).is_some_and(|n| n.starts_with('.')));
+            vector || part || name.starts_with("lm_head.") || name.ends_with("rotary_emb.inv_freq")
+        };
+        let names = self.list.iter().flat_map(|shard| &shard.header.tensors).map(|tensor| plain_name(&tensor.name));
+        names.filter(|name| !owned(name)).collect()
     }
 
     /// Reads all files into `fill`, which gets the matrices of `plan`, stored as `stored`, as `formats`. What is changed
@@ -147,7 +162,7 @@ impl<S: ByteStream> WeightFiles<S> {
             plan.matrices.iter().map(|m| m.name.clone()).zip(formats.iter().copied()).collect();
         let wanted = plan.matrices.iter().zip(stored).zip(formats);
         let wanted = wanted.map(|((m, matrix), &to)| WantedMatrix { name: m.name.clone(), matrix, to }).collect();
-        let mut pass = WeightPass::new(wanted, plan.norms.iter().map(|(name, _, _)| name.clone()));
+        let mut pass = WeightPass::new(wanted, plan.vectors.iter().map(|(name, _, _)| name.clone()));
         for shard in self.list {
             match name.filter(|_| shard.ready.is_none()) {
                 Some(name) => shard.read_and_keep(source, name, &forms, &mut pass, fill).await?,

@@ -63,6 +63,15 @@ export async function uses(signal: AbortSignal | undefined): Promise<void> {
   const split = await model.splitText("a", { maxTokens: 100, overlap: 10 });
   is<typeof split, TextChunk[]>(true);
   if (model.info.kind === "late") console.log(model.info.late?.queryLength, place, model.info.separator?.id);
+  const dense = await load<"embed">("org/name");
+  const asQuery = await dense.encodeQuery("a", { dtype: "ubinary", promptName: "query" });
+  is<typeof asQuery, Embeddings<"ubinary">>(true);
+  const asDocument = await dense.encodeDocument(["a"], { prompt: "" });
+  is<typeof asDocument, Embeddings<"int8" | "float32">>(true);
+  const named: string | undefined = dense.info.prompts[dense.info.defaultPromptName ?? "query"];
+  console.log(named, dense.info.defaultDimensions);
+  // @ts-expect-error: a dense model pools no tokens
+  await dense.encodeDocument("a", { poolFactor: 2 });
   // @ts-expect-error: queries are not pooled
   await model.encodeQuery("a", { poolFactor: 2 });
   // @ts-expect-error: a document, not many

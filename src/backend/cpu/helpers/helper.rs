@@ -64,8 +64,8 @@ impl Helper {
                 CpuRun::new(&self.cpu, &()).own_products(&input, weight, &y, rows, store)?;
                 return Ok(Some(answer(&y, rows as usize * n)));
             }
-            Message::Attention { tiles, rows, keys, heads: [query, key, dim], causal, data } => {
-                let heads = Heads { query, key, dim, causal };
+            Message::Attention { tiles, rows, keys, heads, data } => {
+                let Heads { query, key, dim, .. } = heads;
                 let floats = |a: u32, b: u32| a as usize * b as usize * dim as usize * 4;
                 let sizes =
                     [tiles as usize * size_of::<Tile>(), floats(rows, query), floats(keys, key), floats(keys, key)];

@@ -1,5 +1,6 @@
 //! What a helper is told, as bytes: eight words, then the data.
 
+use crate::backend::ops::Heads;
 use crate::error::{Error, Result};
 use crate::numbers::MatrixFormat;
 
@@ -17,9 +18,8 @@ pub(in crate::backend::cpu) enum Message<'a> {
     Groups { id: u32, matrix: u32, row: u32, groups: &'a [u8] },
     /// Answer with the products of `rows` rows `x` of float32, of a pair after SwiGLU.
     Product { id: u32, rows: u32, x: &'a [u8] },
-    /// Answer with attention: `rows` query rows, `keys` key rows; query heads, key heads, dimensions and whether it is
-    /// causal; then the bytes of `tiles` tiles, of q, k and v.
-    Attention { tiles: u32, rows: u32, keys: u32, heads: [u32; 3], causal: bool, data: &'a [u8] },
+    /// Answer with attention: `rows` query rows, `keys` key rows; then the bytes of `tiles` tiles, of q, k and v.
+    Attention { tiles: u32, rows: u32, keys: u32, heads: Heads, data: &'a [u8] },
     /// Give a weight back.
     Free { id: u32 },
     /// Answer when all before is done.
@@ -36,8 +36,11 @@ impl<'a> Message<'a> {
             Self::Rows { id, matrix, row, values } => ([1, id, matrix, row, 0, 0, 0, 0], values),
             Self::Groups { id, matrix, row, groups } => ([2, id, matrix, row, 0, 0, 0, 0], groups),
             Self::Product { id, rows, x } => ([3, id, rows, 0, 0, 0, 0, 0], x),
-            Self::Attention { tiles, rows, keys, heads: [hq, hkv, dim], causal, data } => {
-                ([4, tiles, rows, keys, hq, hkv, dim, causal.into()], data)
+            Self::Attention { tiles, rows, keys, heads, data } => {
+                let Heads { query, key, dim, causal, window } = heads;
+                // A window is at least 1, so that 0 can say that there is none.
+                let mask = window.unwrap_or(0) << 1 | u32::from(causal);
+                ([4, tiles, rows, keys, query, key, dim, mask], data)
             }
             Self::Free { id } => ([5, id, 0, 0, 0, 0, 0, 0], &[]),
             Self::Sync => ([6, 0, 0, 0, 0, 0, 0, 0], &[]),
@@ -55,14 +58,16 @@ impl<'a> Message<'a> {
         let (header, data) = bytes.split_at_checked(4 * HEADER).ok_or_else(unknown)?;
         let words: [u32; HEADER] = bytemuck::pod_read_unaligned(header);
         Ok(match words {
-            [0, id, matrices, n, k, name, group, _] => {
+            [0, id, matrices, n, k, name, group, ..] => {
                 Self::Weight { id, shape: [matrices, n, k], format: format(name, group).ok_or_else(unknown)? }
             }
             [1, id, matrix, row, ..] => Self::Rows { id, matrix, row, values: data },
             [2, id, matrix, row, ..] => Self::Groups { id, matrix, row, groups: data },
             [3, id, rows, ..] => Self::Product { id, rows, x: data },
-            [4, tiles, rows, keys, hq, hkv, dim, causal] => {
-                Self::Attention { tiles, rows, keys, heads: [hq, hkv, dim], causal: causal == 1, data }
+            [4, tiles, rows, keys, query, key, dim, mask] => {
+                let window = Some(mask >> 1).filter(|n| *n > 0);
+                let heads = Heads { query, key, dim, causal: mask & 1 == 1, window };
+                Self::Attention { tiles, rows, keys, heads, data }
             }
             [5, id, ..] => Self::Free { id },
             [6, ..] => Self::Sync,
@@ -94,8 +99,10 @@ fn format(code: u32, group: u32) -> Option<MatrixFormat> {
 
 #[cfg(test)]
 mod tests {
-    use super::Message;
+    use super::{Heads, Message};
     use crate::numbers::MatrixFormat;
+
+    const HEADS: Heads = Heads { query: 4, key: 2, dim: 8, causal: true, window: None };
 
     #[test]
     fn what_is_encoded_is_decoded() {
@@ -106,7 +113,8 @@ mod tests {
             Message::Rows { id: 7, matrix: 1, row: 5, values: &[1, 2, 3] },
             Message::Groups { id: 7, matrix: 1, row: 5, groups: &[1, 2, 3] },
             Message::Product { id: 7, rows: 9, x: &[4; 12] },
-            Message::Attention { tiles: 1, rows: 2, keys: 3, heads: [4, 2, 8], causal: true, data: &[5; 9] },
+            Message::Attention { tiles: 1, rows: 2, keys: 3, heads: HEADS, data: &[5; 9] },
+            Message::Attention { tiles: 1, rows: 2, keys: 3, heads: Heads { window: Some(7), ..HEADS }, data: &[] },
             Message::Free { id: 7 },
             Message::Sync,
         ] {

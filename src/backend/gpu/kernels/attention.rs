@@ -17,6 +17,7 @@ struct RangeParams {
     causal: u32,
     first_key: u32,
     end_key: u32,
+    reach: u32,
 }
 
 /// Of `attention_tile.wgsl`.
@@ -30,6 +31,7 @@ struct TileParams {
     causal: u32,
     keys: u32,
     first: u32,
+    reach: u32,
 }
 
 /// Keys of a text that one dispatch covers; see `attention.wgsl` for why there is a bound.
@@ -40,10 +42,10 @@ impl Recorder<'_> {
     pub fn attention(&mut self, tiles: &[Tile], buffers: [&GpuBuffer; 6], heads: Heads) -> Result<()> {
         let kernel = self.kernel(Operation::Attention(heads))?;
         let pipeline = &kernel.pipelines[0];
-        match pipeline.shader.find_constant("KEYS") {
-            Some(keys) => self.attention_tiles(pipeline, keys, tiles, buffers, heads),
-            None => self.attention_ranges(pipeline, tiles, buffers, heads),
+        if pipeline.shader.find_constant("ROWS").is_some() {
+            return self.attention_tiles(pipeline, tiles, buffers, heads);
         }
+        self.attention_ranges(pipeline, tiles, buffers, heads)
     }
 
     /// A dispatch for each range of keys.
@@ -65,6 +67,7 @@ impl Recorder<'_> {
                 causal: u32::from(heads.causal),
                 first_key,
                 end_key: first_key + RANGE,
+                reach: heads.reach(),
             };
             let groups = [(tiles.len() as u32 * heads.query).div_ceil(pipeline.shader.workgroup[0]), 1, 1];
             let work = tiles.iter().map(|t| work(t.count, t.keys.saturating_sub(first_key).min(RANGE), heads)).sum();
@@ -77,7 +80,6 @@ impl Recorder<'_> {
     fn attention_tiles(
         &mut self,
         pipeline: &Pipeline,
-        keys: u32,
         tiles: &[Tile],
         buffers: [&GpuBuffer; 6],
         heads: Heads,
@@ -88,7 +90,9 @@ impl Recorder<'_> {
             let budget = self.budget();
             let (mut end, mut together) = (first, 0.0);
             while end < tiles.len() && (end == first || together < budget) {
-                together += work(tiles[end].count, tiles[end].keys, heads);
+                let tile = &tiles[end];
+                let keys = tile.seen(0, heads).start..tile.seen(tile.count - 1, heads).end;
+                together += work(tile.count, keys.len() as u32, heads);
                 end += 1;
             }
             let params = TileParams {
@@ -97,8 +101,9 @@ impl Recorder<'_> {
                 dh4: heads.dim / 4,
                 scale: (scale(heads) * std::f64::consts::LOG2_E) as f32,
                 causal: u32::from(heads.causal),
-                keys,
+                keys: pipeline.shader.constant("KEYS"),
                 first: first as u32,
+                reach: heads.reach(),
             };
             let groups = [(end - first) as u32, heads.key, 1];
             self.push(pipeline, params, &[table, q, k, v, y], groups, together)?;

@@ -4,6 +4,7 @@
 //! their size from the shader and the recorder compares. Sizes of tiles come from the shader's constants.
 
 mod attention;
+mod bias;
 mod dense;
 mod head_norm_rope;
 mod linear;

@@ -13,6 +13,7 @@ struct Params {
     words: u32,
     form: u32,
     normalize: u32,
+    vectors: u32,
 }
 
 /// The numbers that `quantize.wgsl` gives the forms.
@@ -36,7 +37,8 @@ impl Recorder<'_> {
         normalize: bool,
     ) -> Result<()> {
         let kernel = self.kernel(Operation::Quantize)?;
-        let params = Params { d, h, words: dtype.row_words(d), form: form(dtype), normalize: u32::from(normalize) };
+        let (words, normalize) = (dtype.row_words(d), u32::from(normalize));
+        let params = Params { d, h, words, form: form(dtype), normalize, vectors };
         let work = f64::from(vectors) * f64::from(d) * 8.0;
         self.push(&kernel.pipelines[0], params, &[counts, sums, y], [vectors, 1, 1], work)
     }

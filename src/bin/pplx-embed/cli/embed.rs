@@ -15,7 +15,7 @@ pub(crate) fn run(command: &Embed) -> Result<()> {
     let texts = input::texts(&command.input)?;
     let console = Console::new(command.common.origin.quiet);
     let model = command.common.load(&console)?;
-    let options = command.vectors.embed_options();
+    let options = command.vectors.embed_options(command.prompt.prompt()?);
     let slices: Vec<&str> = texts.iter().map(String::as_str).collect();
     let embeddings = pollster::block_on(model.embed(&slices, options, &console))?;
     console.done();

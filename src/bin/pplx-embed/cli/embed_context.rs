@@ -1,7 +1,7 @@
 //! `pplx-embed embed-context`
 
 use pplx_embed::Result;
-use pplx_embed::model::{ContextOptions, Data, Embeddings, LongDocuments};
+use pplx_embed::model::{ContextOptions, Data, Embeddings, LongDocuments, Prompt};
 
 use super::arguments::EmbedContext;
 use super::progress::Console;
@@ -14,7 +14,7 @@ pub(crate) fn run(command: &EmbedContext) -> Result<()> {
     let documents = input::documents(&command.input)?;
     let console = Console::new(command.common.origin.quiet);
     let model = command.common.load(&console)?;
-    let embed = command.vectors.embed_options();
+    let embed = command.vectors.embed_options(Prompt::Default);
     let long_documents = if command.windows { LongDocuments::Window } else { LongDocuments::Error };
     let options = ContextOptions { embed, long_documents };
     let embeddings = pollster::block_on(model.embed_context(&documents, options, &console))?;

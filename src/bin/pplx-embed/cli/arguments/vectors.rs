@@ -6,8 +6,8 @@ use std::str::FromStr;
 use clap::Args;
 use pplx_embed::backend::Device;
 use pplx_embed::index::IndexKind;
-use pplx_embed::model::EmbedOptions;
 use pplx_embed::model::late::Role;
+use pplx_embed::model::{EmbedOptions, Prompt};
 use pplx_embed::numbers::{Dtype, RowFormat};
 
 use super::model::ModelOptions;
@@ -27,8 +27,29 @@ pub(crate) struct VectorOptions {
 }
 
 impl VectorOptions {
-    pub(crate) fn embed_options(&self) -> EmbedOptions {
-        EmbedOptions { dtype: self.dtype, dimensions: self.dimensions, normalize: self.normalize.then_some(true) }
+    pub(crate) fn embed_options(&self, prompt: Prompt) -> EmbedOptions {
+        let normalize = self.normalize.then_some(true);
+        EmbedOptions { dtype: self.dtype, dimensions: self.dimensions, normalize, prompt }
+    }
+}
+
+/// What is put before each text.
+#[derive(Args)]
+pub(crate) struct PromptOptions {
+    /// Put this text before each text, instead of the prompt that the model's repository names as its default.
+    #[arg(long, conflicts_with = "prompt_name")]
+    prompt: Option<String>,
+    /// The name of one of the repository's prompts (`pplx-embed info` lists them).
+    #[arg(long)]
+    prompt_name: Option<String>,
+    /// query or document: the repository's prompt of that name.
+    #[arg(long, value_parser = Role::from_str, conflicts_with_all = ["prompt", "prompt_name"])]
+    role: Option<Role>,
+}
+
+impl PromptOptions {
+    pub(crate) fn prompt(&self) -> pplx_embed::Result<Prompt> {
+        Prompt::choose(self.prompt.clone(), self.prompt_name.clone(), self.role)
     }
 }
 
@@ -44,6 +65,8 @@ pub(crate) struct Embed {
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) vectors: VectorOptions,
+    #[command(flatten)]
+    pub(crate) prompt: PromptOptions,
 }
 
 #[derive(Args)]

@@ -1,7 +1,7 @@
 //! The vectors of texts, as float32 with all dimensions, from whichever kind of model.
 
 use pplx_embed::model::late::{EncodeOptions, Role};
-use pplx_embed::model::{ContextOptions, Data, EmbedOptions, Embeddings, LongDocuments, Model, ModelKind};
+use pplx_embed::model::{ContextOptions, Data, EmbedOptions, Embeddings, LongDocuments, Model, ModelKind, Prompt};
 use pplx_embed::numbers::{Dtype, RowBuf};
 use pplx_embed::{Error, Progress, Result, Watch};
 
@@ -26,9 +26,12 @@ pub(super) struct TextEncoder<'a> {
 /// The texts of some documents or queries, by document.
 pub(super) type Texts<'a> = Vec<&'a [String]>;
 
-/// The form in which vectors are made.
-fn full() -> EmbedOptions {
-    EmbedOptions { dtype: Some(Dtype::Float32), dimensions: None, normalize: Some(false) }
+impl TextEncoder<'_> {
+    /// The form in which vectors are made.
+    fn full(&self, prompt: Prompt) -> EmbedOptions {
+        let dimensions = Some(self.model.info().dimensions);
+        EmbedOptions { dtype: Some(Dtype::Float32), dimensions, normalize: Some(false), prompt }
+    }
 }
 
 impl TextEncoder<'_> {
@@ -49,7 +52,7 @@ impl TextEncoder<'_> {
         let (vectors, cut) = match self.kind {
             ModelKind::Late => self.tokens(&texts, role, &watch)?,
             ModelKind::Context => self.context(documents, &watch)?,
-            _ => self.embed(&texts, &watch)?,
+            _ => self.embed(&texts, role.into(), &watch)?,
         };
         if let Some(at) = vectors.numbers.iter().position(|v| !v.is_finite()) {
             let value = vectors.numbers[at];
@@ -58,8 +61,8 @@ impl TextEncoder<'_> {
         Ok((vectors, cut))
     }
 
-    fn embed(&self, texts: &[&str], watch: &dyn Watch) -> Result<(EmbeddedTexts, usize)> {
-        let embeddings = pollster::block_on(self.model.embed(texts, full(), watch))?;
+    fn embed(&self, texts: &[&str], prompt: Prompt, watch: &dyn Watch) -> Result<(EmbeddedTexts, usize)> {
+        let embeddings = pollster::block_on(self.model.embed(texts, self.full(prompt), watch))?;
         let cut = embeddings.usage.truncated.len();
         Ok((EmbeddedTexts { counts: vec![1; texts.len()], numbers: float32(embeddings)? }, cut))
     }
@@ -78,9 +81,9 @@ impl TextEncoder<'_> {
     fn context(&self, documents: &[&[String]], watch: &dyn Watch) -> Result<(EmbeddedTexts, usize)> {
         let (single, several): (Vec<_>, Vec<_>) = (0..documents.len()).partition(|&i| documents[i].len() == 1);
         let texts: Vec<&str> = single.iter().map(|&i| documents[i][0].as_str()).collect();
-        let (alone, cut) = self.embed(&texts, watch)?;
+        let (alone, cut) = self.embed(&texts, Prompt::Default, watch)?;
         let chunked: Vec<&[String]> = several.iter().map(|&i| documents[i]).collect();
-        let options = ContextOptions { embed: full(), long_documents: LongDocuments::Window };
+        let options = ContextOptions { embed: self.full(Prompt::Default), long_documents: LongDocuments::Window };
         let together = pollster::block_on(self.model.embed_context(&chunked, options, watch));
         // The call knows the chunked ones only.
         let together =
