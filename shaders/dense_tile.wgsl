@@ -26,6 +26,12 @@ const DEPTH = 8u;   // elements at a time
 
 var<workgroup> stage: array<array<vec4<u32>, DEPTH>, ROWS>;
 
+fn store(query: u32, row: u32, sum: Sum) {
+    if (query < params.queries) {
+        y[query * params.columns + row - params.column_row] = bits_of(sum);
+    }
+}
+
 @compute @workgroup_size(ROWS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let stride = params.stride;
@@ -43,12 +49,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         at[i] = min(first_row + copied + i * DEPTH, last_row) * stride;
     }
     // Past the last query, the last again.
-    var q: array<u32, QUERIES>;
-    for (var i = 0u; i < QUERIES; i++) {
-        q[i] = min(first + i, last) * stride;
-    }
+    let q0 = first * stride;
+    let q1 = min(first + 1u, last) * stride;
+    let q2 = min(first + 2u, last) * stride;
+    let q3 = min(first + 3u, last) * stride;
+    let q4 = min(first + 4u, last) * stride;
+    let q5 = min(first + 5u, last) * stride;
+    let q6 = min(first + 6u, last) * stride;
+    let q7 = min(first + 7u, last) * stride;
 
-    var s: array<Sum, QUERIES>;
+    var s0 = Sum();
+    var s1 = Sum();
+    var s2 = Sum();
+    var s3 = Sum();
+    var s4 = Sum();
+    var s5 = Sum();
+    var s6 = Sum();
+    var s7 = Sum();
     for (var k = 0u; k < stride; k += DEPTH) {
         let element = min(k + column, stride - 1u);
         var brought: array<vec4<u32>, DEPTH>;
@@ -63,24 +80,32 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let depth = min(DEPTH, stride - k);
         if (first == last) {
             for (var d = 0u; d < depth; d++) {
-                s[0] = add(s[0], q[0] + k + d, widened(stage[lane][d ^ (lane % DEPTH)]));
+                s0 = add(s0, q0 + k + d, widened(stage[lane][d ^ (lane % DEPTH)]));
             }
         } else {
             for (var d = 0u; d < depth; d++) {
                 let row = widened(stage[lane][d ^ (lane % DEPTH)]);
-                for (var i = 0u; i < QUERIES; i++) {
-                    s[i] = add(s[i], q[i] + k + d, row);
-                }
+                s0 = add(s0, q0 + k + d, row);
+                s1 = add(s1, q1 + k + d, row);
+                s2 = add(s2, q2 + k + d, row);
+                s3 = add(s3, q3 + k + d, row);
+                s4 = add(s4, q4 + k + d, row);
+                s5 = add(s5, q5 + k + d, row);
+                s6 = add(s6, q6 + k + d, row);
+                s7 = add(s7, q7 + k + d, row);
             }
         }
     }
 
     let row = first_row + lane;
     if (row < params.end_row) {
-        for (var i = 0u; i < QUERIES; i++) {
-            if (first + i < params.queries) {
-                y[(first + i) * params.columns + row - params.column_row] = bits_of(s[i]);
-            }
-        }
+        store(first, row, s0);
+        store(first + 1u, row, s1);
+        store(first + 2u, row, s2);
+        store(first + 3u, row, s3);
+        store(first + 4u, row, s4);
+        store(first + 5u, row, s5);
+        store(first + 6u, row, s6);
+        store(first + 7u, row, s7);
     }
 }
