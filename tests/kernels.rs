@@ -302,6 +302,18 @@ fn attention_in_windows_at_the_edges_of_four_queries_and_eight_keys() {
 }
 
 #[test]
+fn head_norm_rope_of_a_workgroup_for_every_kind_of_head() {
+    let gpu = &backends()[0];
+    let kernels = block_on(gpu.kernels_of("lanes", &[Operation::HeadNormRope])).unwrap();
+    let probe = Probe { backend: gpu, kernels: &kernels, tolerance: 2e-5 };
+    for dh in [2, 4, 20, 64, 100, 126, 128, 130, 256] {
+        for [rows, heads] in [[1, 1], [7, 3], [31, 2], [9, 16]] {
+            block_on(probe::head_norm_rope(&probe, rows, [heads, dh])).unwrap();
+        }
+    }
+}
+
+#[test]
 fn attention_at_the_edges_of_four_queries_and_eight_keys() {
     on_each(async |probe| {
         for causal in [false, true] {

@@ -64,7 +64,7 @@ fn short_texts_of_every_checkpoint_equal_transformers_on_the_gpu() {
 /// A model with the kernels of a family that this adapter would not get.
 fn load_with(family: &str, name: &str, weights: WeightChoice) -> Model {
     let folder = Folder::new(format!("tests/fixtures/checkpoints/{name}"));
-    let open = async |_| Ok((Backend::gpu_with(&[family]).await?, String::new()));
+    let open = async |_| Ok((Backend::gpu_with(&[family, "lanes"]).await?, String::new()));
     let options = LoadOptions { weights, ..Default::default() };
     let model = block_on(Model::load_on(&folder, open, options, &())).unwrap();
     let kernels = model.info().kernels;

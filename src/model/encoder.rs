@@ -52,7 +52,7 @@ pub(super) struct Encoder<'a> {
 /// A step between pooling and the vector, on the device.
 pub(super) enum Step {
     Normalize,
-    Dense(Dense),
+    Dense(Box<Dense>),
 }
 
 /// The share of the batch that one block of tokens has.
@@ -246,11 +246,16 @@ impl Encoder<'_> {
             position_row: block.first,
             eps: c.norm_eps,
         };
-        // Attention reads the keys and values of the whole batch, so they come first, for every block.
+        // Attention reads the keys and values of the whole batch, so they come first, for every block; queries with them where
+        // there is one. Products that follow each other without reading one another run side by side on a GPU.
+        let alone = blocks.len() == 1;
         for (block, buffers) in blocks.iter().zip(&arena.blocks) {
             self.norm(run, arena, buffers, &layer.input_norm, block.rows)?;
             run.matmul(&arena.h, &layer.k, &arena.k, block.rows, block.first).await?;
             run.matmul(&arena.h, &layer.v, &arena.v, block.rows, block.first).await?;
+            if alone {
+                run.matmul(&arena.h, &layer.q, &arena.q, block.rows, 0).await?;
+            }
             if let Some(biases) = biases {
                 run.bias([&biases.k, &arena.k], block.rows, block.first, keys, plain)?;
                 run.bias([&biases.v, &arena.v], block.rows, block.first, keys, plain)?;
@@ -258,10 +263,10 @@ impl Encoder<'_> {
             run.head_norm_rope(&arena.k, &layer.k_norm, rope, rows_of(block, c.key_heads, block.first))?;
         }
         for (block, buffers) in blocks.iter().zip(&arena.blocks) {
-            if blocks.len() > 1 {
+            if !alone {
                 self.norm(run, arena, buffers, &layer.input_norm, block.rows)?;
+                run.matmul(&arena.h, &layer.q, &arena.q, block.rows, 0).await?;
             }
-            run.matmul(&arena.h, &layer.q, &arena.q, block.rows, 0).await?;
             if let Some(biases) = biases {
                 run.bias([&biases.q, &arena.q], block.rows, 0, queries, plain)?;
             }

@@ -175,7 +175,7 @@ impl Model {
         for step in &config.head {
             head.push(match step {
                 HeadStep::Normalize => Step::Normalize,
-                HeadStep::Dense(layer) => Step::Dense(Dense::load(source, layer, &backend, &kernels).await?),
+                HeadStep::Dense(layer) => Step::Dense(Box::new(Dense::load(source, layer, &backend, &kernels).await?)),
             });
         }
         backend.flush_writes().await?;

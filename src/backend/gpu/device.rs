@@ -10,6 +10,9 @@ use crate::error::{Error, Result};
 
 /// Tokens of a block: with them no buffer of a 4B model at 32,768 tokens outgrows WebGPU's 128 MiB binding.
 const TOKEN_BLOCK: u32 = 512;
+/// The same on an adapter with memory of its own, which needs more work at a time to be busy: the gated MLP of a 4B model, the
+/// largest buffer that is as long as a block, then has 80 MB.
+const TOKEN_BLOCK_DISCRETE: u32 = 2048;
 /// The same on a software adapter, where a smaller working set stays in the caches.
 const TOKEN_BLOCK_SOFTWARE: u32 = 128;
 /// Workgroups of a dispatch in one direction, as WebGPU guarantees.
@@ -22,6 +25,8 @@ pub struct Gpu {
     adapter: AdapterInfo,
     /// Families that are taken for whatever they do, whatever the adapter: none, but in tests and measurements.
     pub(super) preferred: Vec<String>,
+    /// The adapter has memory of its own; browsers do not say.
+    discrete: bool,
     /// The adapter has no memory of its own, but the machine's.
     shares_memory: bool,
     fault: Arc<Mutex<Option<Error>>>,
@@ -72,6 +77,7 @@ impl Gpu {
             backend: format!("{:?}", info.backend).to_lowercase().replace("browserwebgpu", "webgpu"),
             software: info.device_type == wgpu::DeviceType::Cpu,
         };
+        let discrete = info.device_type == wgpu::DeviceType::DiscreteGpu;
         let shares_memory = matches!(info.device_type, wgpu::DeviceType::Cpu | wgpu::DeviceType::IntegratedGpu);
         Self::check_limits(&summary.name, &adapter.limits())?;
 
@@ -95,6 +101,7 @@ impl Gpu {
             queue,
             adapter: summary,
             preferred,
+            discrete,
             shares_memory,
             fault,
             pace,
@@ -130,7 +137,11 @@ impl Gpu {
 
     /// The largest sizes the kernels take on this device.
     pub fn limits(&self) -> Limits {
-        let token_block = if self.adapter.software { TOKEN_BLOCK_SOFTWARE } else { TOKEN_BLOCK };
+        let token_block = match self.adapter.software {
+            true => TOKEN_BLOCK_SOFTWARE,
+            false if self.discrete => TOKEN_BLOCK_DISCRETE,
+            false => TOKEN_BLOCK,
+        };
         Limits { buffer_bytes: self.max_binding(), vectors: MAX_WORKGROUPS, token_block }
     }
 

@@ -47,6 +47,7 @@ const fn strips(
 #[rustfmt::skip]
 const FAMILIES: &[Family] = &[
     family("rms_norm", "row", NO_FORMAT, &["rms_norm"], Adapters::Any, ROUNDED),
+    family("head_norm_rope", "lanes", NO_FORMAT, &["head_norm_rope_lanes"], Adapters::Hardware, ROUNDED),
     family("head_norm_rope", "head", NO_FORMAT, &["head_norm_rope"], Adapters::Any, ROUNDED),
     family("attention", "tile", &["64", "128", "256"], &["attention_tile_{}"], Adapters::Hardware, ROUNDED),
     family("attention", "range", &["64", "128", "256", "any"], &["attention"], Adapters::Any, ROUNDED),

@@ -179,6 +179,20 @@ pub async fn attention(probe: &Probe<'_>, lengths: &[usize], heads: Heads) -> Re
     probe.compare("attention", &floats(&y, q.len() as u32).await?, &expected)
 }
 
+/// Head norm and rotary embedding of queries of ordinary size, to be timed.
+///
+/// # Errors
+/// A fault of the device.
+pub(super) async fn exercise_head_norm_rope(backend: &Backend, kernels: &Kernels) -> Result<()> {
+    const SHAPE: HeadRows = HeadRows { rows: 512, heads: 16, dim: 128, x_row: 0, position_row: 0, eps: 1e-6 };
+    let HeadRows { rows, heads, dim, .. } = SHAPE;
+    let room = |numbers: u32| backend.buffer("probe", u64::from(numbers) * 4);
+    let (x, w, table, positions) = (room(rows * heads * dim)?, room(dim)?, room(dim)?, room(rows)?);
+    let mut run = backend.run(kernels, &())?;
+    run.head_norm_rope(&x, &w, [&table, &positions], SHAPE)?;
+    run.finish().await
+}
+
 /// Attention of one text of ordinary length, to be timed.
 ///
 /// # Errors

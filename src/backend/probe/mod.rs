@@ -91,6 +91,8 @@ pub(super) async fn exercise(backend: &Backend, kernels: &Kernels, operation: Op
         Operation::Matmul(format) => encoder::exercise(backend, kernels, format, 1).await,
         Operation::Swiglu(format) => encoder::exercise(backend, kernels, format, 2).await,
         Operation::Attention(heads) => encoder::exercise_attention(backend, kernels, heads).await,
+        Operation::HeadNormRope => encoder::exercise_head_norm_rope(backend, kernels).await,
+        Operation::Dense(format) => dense::exercise(backend, kernels, format).await,
         other => check(backend, kernels, other, f64::INFINITY).await,
     }
 }

@@ -92,9 +92,8 @@ fn parse(name: &str) -> Result<(String, Vec<usize>)> {
         _ if name == "mixed" => MIXED.to_vec(),
         (Ok(count), Ok(tokens)) if (1..=MOST_TEXTS).contains(&count) && tokens > 0 => vec![tokens; count],
         _ => {
-            let message = format!(
-                "{name:?}, allowed are numbers of tokens, of up to {MOST_TEXTS} texts as in 32x128, and mixed"
-            );
+            let message =
+                format!("{name:?}, allowed are numbers of tokens, of up to {MOST_TEXTS} texts as in 32x128, and mixed");
             return Err(Error::InvalidArgument { argument: "--cases".into(), message });
         }
     };
