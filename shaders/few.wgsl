@@ -58,14 +58,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         var s3 = mat4x4<f32>();
         let block = round + slice * BLOCK4;
         let end = min(block + BLOCK4, k4);
-        var shared_by = group_at(here.strip, 0u, here.quad);
+        var g = 0u;
         var g_end = 0u;
         for (var k = block; k < end; k++) {
             if (k >= g_end) {
-                let g = group_of(k);
+                g = group_of(k);
                 g_end = group_end(g);
-                shared_by = group_at(here.strip, g, here.quad);
             }
+            // Loaded again each time: kept, they would cost GPUs of few registers what they do not have.
+            let shared_by = group_at(here.strip, g, here.quad);
             let low = w[w_at + k * 32u];
             let high = w[w_at + k * 32u + 1u];
             let w4 = mat4x4<f32>(

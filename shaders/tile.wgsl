@@ -66,6 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         places[i] = place(group.x, quad / LANES_N, quad % LANES_N);
         w_at[i] = (places[i].strip * w_rows + w_k) * 32u + places[i].quad * 2u + w_half;
     }
+    var g = 0u;
     var g_end = 0u;
 
     var total = Sums();
@@ -73,9 +74,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         var sums = Sums();
         let end = min(block + BLOCK4, k4);
         for (var k = block; k < end; k += 4u) {
-            if (k + w_k >= g_end) {
-                let g = group_of(k + w_k);
+            let next = k + w_k >= g_end;
+            if (next) {
+                g = group_of(k + w_k);
                 g_end = group_end(g);
+            }
+            if (next || RELOAD) {
                 for (var i = 0u; i < W_LOADS; i++) {
                     shared_by[i] = group_at(places[i].strip, g, places[i].quad);
                 }

@@ -366,7 +366,7 @@ fn attention_tiles_at_their_edges() {
                     probe::attention(&probe, lengths, heads(dim, causal)).await.unwrap();
                 }
             }
-            for (query, key) in [(1, 1), (3, 3), (3, 1), (6, 2), (16, 8), (16, 2), (16, 1), (64, 1)] {
+            for (query, key) in [(1, 1), (3, 3), (3, 1), (6, 2), (16, 8), (16, 2), (16, 1), (32, 1)] {
                 let heads = Heads { query, key, dim: 128, causal, window: None };
                 assert_eq!(kernels.tile_rows(heads), 64 / (query / key));
                 probe::attention(&probe, &[1, 33, 65], heads).await.unwrap();
@@ -383,6 +383,17 @@ fn attention_tiles_at_their_edges() {
             }
         }
     });
+    let narrow = block_on(gpu.kernels_of("narrow", &sizes[1..2])).unwrap();
+    assert_eq!(narrow.tile_rows(heads(128, false)), 16);
+    let probe = Probe { kernels: &narrow, ..probe };
+    for causal in [false, true] {
+        for (dim, window) in [(68, None), (100, Some(33)), (128, None), (128, Some(70))] {
+            for lengths in [&[1][..], &[15, 16, 17], &[63, 64, 65], &[5, 129, 3]] {
+                let heads = Heads { window, ..heads(dim, causal) };
+                block_on(probe::attention(&probe, lengths, heads)).unwrap();
+            }
+        }
+    }
     assert!(block_on(gpu.kernels_of("tile", &[Operation::Attention(heads(260, false))])).is_err());
 }
 

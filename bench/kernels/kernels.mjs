@@ -19,6 +19,7 @@ export const KERNELS = [
   ]),
   { name: "attention_tile_64", shape: attention(1024, 1024) },
   { name: "attention_tile_128", shape: attention(2048, 1024) },
+  { name: "attention_narrow_128", shape: attention(2048, 512) },
   { name: "attention_tile_256", shape: attention(4096, 512) },
   ...each(["float32", "float16", "int8", "binary"], (f) => ({ name: `maxsim_tile_${f}`, shape: { madds: 1024, loops: [{ madds: 1024 }] } })),
   { name: "dense_tile_int8", shape: { madds: 1024 } },

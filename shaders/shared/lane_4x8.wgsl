@@ -4,6 +4,8 @@ const LANES_T = 16u;     // lanes over tokens
 const LANES_N = 8u;     // lanes over outputs
 const TOKENS = 64u;
 const OUTPUTS = 64u;
+// Whether scales and biases are loaded again at each step: kept, they would cost GPUs of few registers what they do not have.
+const RELOAD = true;
 
 // Columns are tokens: quad t; rows are outputs: quads n and n + LANES_N.
 struct Sums {

@@ -4,6 +4,8 @@ const LANES_T = 16u;    // lanes over tokens
 const LANES_N = 16u;    // lanes over outputs
 const TOKENS = 128u;
 const OUTPUTS = 128u;
+// Whether scales and biases are loaded again at each step: the largest tile has to save bytes.
+const RELOAD = false;
 
 // Columns are tokens: quads t and t + LANES_T of them; rows are outputs: quads n and n + LANES_N.
 struct Sums {

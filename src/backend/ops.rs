@@ -117,8 +117,8 @@ impl Heads {
     /// dimensions, or `any` beyond that and where more query heads share a key head than such a kernel takes at a time.
     fn size(&self) -> &'static str {
         match (self.dim, self.group()) {
-            (..=64, ..=64) => "64",
-            (..=128, ..=64) => "128",
+            (..=64, ..=32) => "64",
+            (..=128, ..=32) => "128",
             (..=256, ..=32) => "256",
             _ => "any",
         }

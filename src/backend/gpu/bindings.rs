@@ -41,7 +41,7 @@ impl Bindings {
                 .zip(buffers)
                 .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.raw.as_entire_binding() }),
         );
-        let group = shared(gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+        let group = Arc::new(gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: None,
             layout: &pipeline.layout,
             entries: &entries,
@@ -49,12 +49,4 @@ impl Bindings {
         self.0.insert(key, Arc::clone(&group));
         group
     }
-}
-
-#[cfg_attr(
-    target_arch = "wasm32",
-    expect(clippy::arc_with_non_send_sync, reason = "in a browser a device stays on its thread; natively it need not")
-)]
-fn shared(group: wgpu::BindGroup) -> Arc<wgpu::BindGroup> {
-    Arc::new(group)
 }

@@ -50,6 +50,7 @@ const FAMILIES: &[Family] = &[
     family("head_norm_rope", "lanes", NO_FORMAT, &["head_norm_rope_lanes"], Adapters::Hardware, ROUNDED),
     family("head_norm_rope", "head", NO_FORMAT, &["head_norm_rope"], Adapters::Any, ROUNDED),
     family("attention", "tile", &["64", "128", "256"], &["attention_tile_{}"], Adapters::Hardware, ROUNDED),
+    family("attention", "narrow", &["128"], &["attention_narrow_{}"], Adapters::Hardware, ROUNDED),
     family("attention", "range", &["64", "128", "256", "any"], &["attention"], Adapters::Any, ROUNDED),
     family("bias", "number", NO_FORMAT, &["bias"], Adapters::Any, ROUNDED),
     family("pool", "blocks", NO_FORMAT, &["pool"], Adapters::Any, ROUNDED),
@@ -111,7 +112,7 @@ pub(in crate::backend) async fn candidates(
             let pipeline = before.find(|pipeline| pipeline.shader.name == shader.name).cloned();
             pipelines.push(pipeline.unwrap_or_else(|| {
                 let (raw, layout) = shader.pipeline(gpu);
-                Pipeline { raw: shared(raw), layout, shader }
+                Pipeline { raw: Arc::new(raw), layout, shader }
             }));
         }
         // What a browser does not know yet, another family may do without.
@@ -126,14 +127,6 @@ pub(in crate::backend) async fn candidates(
         return Err(refused.unwrap_or_else(none));
     }
     Ok(compiled)
-}
-
-#[cfg_attr(
-    target_arch = "wasm32",
-    expect(clippy::arc_with_non_send_sync, reason = "in a browser a device stays on its thread; natively it need not")
-)]
-fn shared(pipeline: wgpu::ComputePipeline) -> Arc<wgpu::ComputePipeline> {
-    Arc::new(pipeline)
 }
 
 fn missing(module: &str) -> Error {
