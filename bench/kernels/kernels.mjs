@@ -22,8 +22,8 @@ export const KERNELS = [
   { name: "attention_narrow_128", shape: attention(2048, 512) },
   { name: "attention_tile_256", shape: attention(4096, 512) },
   ...each(["float32", "float16", "int8", "binary"], (f) => ({ name: `maxsim_tile_${f}`, shape: { madds: 1024, loops: [{ madds: 1024 }] } })),
-  { name: "dense_tile_int8", shape: { madds: 1024 } },
-  { name: "dense_tile_float32", shape: { madds: 256 } },
+  { name: "dense_tile_int8", shape: { madds: 1024, loops: [{ madds: 128 }, { madds: 1024 }] } },
+  { name: "dense_tile_float32", shape: { madds: 256, loops: [{ madds: 32 }, { madds: 256 }] } },
   { name: "dense_tile_binary" },
   // Those of software adapters, which had to serve every GPU before.
   { name: "matmul_f32", software: true, shape: { madds: 128 } },

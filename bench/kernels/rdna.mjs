@@ -23,7 +23,7 @@ function blocksOf(assembly) {
   const blocks = [];
   const labels = new Map();
   let block;
-  const begin = () => blocks.push((block = { own: none(), next: [], lanes: false, loads: false, stores: false }));
+  const begin = () => blocks.push((block = { own: none(), next: [], lanes: false, stores: false }));
   begin();
   for (const line of assembly.split("\n")) {
     const label = /^(BB\d+):/.exec(line);
@@ -36,10 +36,7 @@ function blocksOf(assembly) {
     for (const half of line.trim().split("::")) {
       const op = half.trim().split(/\s/)[0];
       if (VECTOR.test(op)) block.own = plus(block.own, { ...none(), madds: multiplyAdds(op), vector: 1 });
-      if (/^(buffer|global)_load/.test(op)) {
-        block.own.buffer += bytes(op);
-        block.loads = true;
-      }
+      if (/^(buffer|global)_load/.test(op)) block.own.buffer += bytes(op);
       if (/^ds_(load|read)/.test(op)) block.own.workgroup += bytes(op);
       if (/^(ds_|s_barrier)/.test(op)) block.stores = true;
     }
@@ -107,9 +104,9 @@ function iteration(blocks, loop, shape, rare) {
     for (const [at, to] of out.entries()) {
       let reached = after;
       if (!inner && b.lanes && at === 0 && out.length === 2 && out[1] > i) {
-        // Lanes may skip what follows. If it only loads, it is what is loaded once for a group of weights.
+        // Lanes may skip what follows. If it stores nothing, it is what is done once for a group of weights.
         const skipped = blocks.slice(i + 1, out[1]);
-        if (skipped.some((s) => s.loads) && !skipped.some((s) => s.stores)) {
+        if (!skipped.some((s) => s.stores)) {
           const own = skipped.reduce((sum, s) => plus(sum, s.own), none());
           const landed = plus(after, own, rare);
           if (better(landed, best.get(out[1]))) best.set(out[1], landed);
