@@ -44,7 +44,8 @@ fn a_fault_does_not_pass_for_a_host_without_a_manifest() {
         hub.faults(&[fault]);
         let remote = open(&hub.repository(SMALL)).unwrap();
         for file in ["config.json", WEIGHTS] {
-            fails(read(&remote, file), "network", "is a Hub");
+            fails(read(&remote, file), "network", "is a Hub by what it says of this file, but");
+            fails(read(&remote, file), "network", "check the endpoint and its path");
         }
     }
     hub.faults(&[]);

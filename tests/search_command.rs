@@ -146,9 +146,9 @@ fn what_is_searched_and_how_has_to_make_sense() {
     let corpus = folder.holding("corpus.jsonl", "\"a\"\n{\"id\": \"1\", \"text\": \"b\"}\n");
     let with = |more: &[&str]| search(&[&["--model", DENSE, "--corpus", &corpus], more].concat(), "");
     refused(&with(&["a"]), 2, &["items[1].id", "twice"]);
-    let corpus = folder.holding("corpus.jsonl", "\"a\"\n{\"id\": 1, \"text\": \"b\"}\n");
+    let corpus = folder.holding("corpus.jsonl", "\"a\"\n{\"id\": [1], \"text\": \"b\"}\n");
     let with = |more: &[&str]| search(&[&["--model", DENSE, "--corpus", &corpus], more].concat(), "");
-    refused(&with(&["a"]), 1, &["corpus.jsonl", "line 2", "string id"]);
+    refused(&with(&["a"]), 1, &["corpus.jsonl", "line 2", "perhaps an id"]);
     let corpus = folder.holding("corpus.txt", "a\n");
     let with = |more: &[&str]| search(&[&["--model", DENSE, "--corpus", &corpus], more].concat(), "");
     refused(&with(&["--k", "0", "a"]), 2, &["--k", "1 or more"]);
@@ -161,4 +161,122 @@ fn what_is_searched_and_how_has_to_make_sense() {
     refused(&search(&["--model", DENSE, "--corpus", "missing.txt", "a"], ""), 1, &["missing.txt"]);
     assert_eq!(search(&["--model", DENSE, "a"], "").status.code(), Some(2));
     assert_eq!(search(&["--model", DENSE, "--index", "x", "--kind", "dense", "a"], "").status.code(), Some(2));
+}
+
+/// A folder of documents of many kinds.
+fn documents(name: &str) -> Folder {
+    let folder = Folder::new(name);
+    for (file, text) in [
+        ("a/wheel.md", "# Wheels\n\nthe history of the wheel\n"),
+        ("b.html", "<html><head><title>Food</title><script>var no = 1;</script></head><body><p>bread &amp; butter</p>"),
+        ("c.txt", "a red bicycle\n\nwith two wheels\n"),
+        ("README", "read me first"),
+        ("d.jsonl", "{\"id\": 7, \"text\": \"tea with milk\", \"year\": 1850}\n\"coffee\"\n"),
+        (".hidden.md", "hidden"),
+        (".git/config", "hidden"),
+        ("data.json", "{}"),
+        ("empty.md", "\n"),
+    ] {
+        std::fs::create_dir_all(folder.0.join(file).parent().unwrap()).unwrap();
+        folder.holding(file, text);
+    }
+    std::fs::write(folder.0.join("image.png"), b"\x89PNG\x0d\x0a\x1a\x0a\0").unwrap();
+    std::fs::write(folder.0.join("large.md"), vec![b'a'; (8 << 20) + 1]).unwrap();
+    folder
+}
+
+#[test]
+fn the_documents_of_a_folder_are_found_by_their_paths() {
+    let folder = documents("folder");
+    let path = folder.0.to_str().unwrap();
+    let output = search(&["--model", DENSE, "--corpus", path, "--k", "20", "--json", "the history of the wheel"], "");
+    let found = answers(&output);
+    let hits = found[0]["hits"].as_array().unwrap();
+    let mut ids: Vec<&str> = hits.iter().map(|hit| hit["id"].as_str().unwrap()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["README", "a/wheel.md", "b.html", "c.txt", "d.jsonl:2", "d.jsonl:7"]);
+    let hit = |id: &str| hits.iter().find(|hit| hit["id"] == id).unwrap();
+    assert_eq!(hit("b.html")["text"], "Food\n\nbread & butter");
+    assert_eq!(hit("b.html")["data"], json!({ "path": "b.html" }));
+    assert_eq!(hit("c.txt")["text"], "a red bicycle\n\nwith two wheels");
+    assert_eq!(hit("d.jsonl:7")["data"]["year"], 1850);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("note: 6 files are read; skipped: 2 hidden, 1 larger than 8 MiB, 2 not text for readers"),
+        "{said}"
+    );
+    // For people, and with no text at all.
+    let text = printed(&search(&["--model", DENSE, "--corpus", path, "--k", "1", "--quiet", "tea with milk"], ""));
+    assert_eq!(text, "1.0000  d.jsonl:7  tea with milk\n");
+    let arguments = ["--model", DENSE, "--corpus", path, "--k", "6", "--quiet", "--no-text", "tea with milk"];
+    let text = printed(&search(&arguments, ""));
+    assert!(text.starts_with("1.0000  d.jsonl:7\n") && text.lines().count() == 6, "{text}");
+    let found = answers(&search(&[&arguments[..], &["--json"]].concat(), ""));
+    assert_eq!(found[0]["hits"][0]["data"], json!({ "id": 7, "year": 1850 }));
+    assert!(found[0]["hits"].as_array().unwrap().iter().all(|hit| hit.get("text").is_none()));
+}
+
+#[test]
+fn a_long_document_is_cut_into_chunks_and_the_best_is_shown() {
+    let folder = Folder::new("chunks");
+    let paragraphs: Vec<String> = (0..40).map(|i| format!("Paragraph {i} is about the number {i}.")).collect();
+    let file = folder.holding("long.md", &paragraphs.join("\n\n"));
+    for (model, id) in [(DENSE, "long.md"), (CONTEXT, "long.md"), (LATE, "long.md#")] {
+        let index = folder.path("long.index");
+        let common = ["--model", model, "--json", "--quiet", "--k", "3", "--index", &index];
+        let chunked = ["--corpus", &file, "--chunk-tokens", "40"];
+        let made = answers(&search(&[&common[..], &chunked, &["number 17"]].concat(), ""));
+        let hit = &made[0]["hits"][0];
+        assert!(hit["id"].as_str().unwrap().starts_with(id), "{hit}");
+        let text = hit["text"].as_str().unwrap();
+        assert!(text.starts_with("Paragraph") && text.len() < 400 && paragraphs.join("\n\n").contains(text), "{text}");
+        assert_eq!(hit["data"], json!({ "path": "long.md" }));
+        // The same from the saved index, which has the texts.
+        assert_eq!(answers(&search(&[&common[..], &["number 17"]].concat(), "")), made);
+    }
+}
+
+#[test]
+fn standard_input_and_files_of_other_names_are_read_as_they_are_said_to_be() {
+    let folder = Folder::new("formats");
+    let of = |corpus: &str, format: &[&str], input: &str| {
+        let arguments = ["--model", DENSE, "--corpus", corpus, "--k", "9", "--json", "--quiet", "bread"];
+        let found = answers(&search(&[&arguments[..], format].concat(), input));
+        let mut ids: Vec<String> =
+            found[0]["hits"].as_array().unwrap().iter().map(|hit| hit["id"].as_str().unwrap().to_owned()).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(of("-", &[], "bread\n{\"id\": \"x\", \"text\": \"tea\"}\n"), ["1", "2"]);
+    assert_eq!(
+        of("-", &["--format", "jsonl"], "{\"id\": \"x\", \"text\": \"tea\"}\n{\"_id\": 5, \"text\": \"a\"}\n"),
+        ["5", "x"]
+    );
+    assert_eq!(of("-", &["--format", "html"], "<p>bread"), ["-"]);
+    let csv = folder.holding("some.csv", "a,b\nbread,butter\n");
+    assert_eq!(of(&csv, &["--format", "lines"], ""), ["1", "2"]);
+    assert_eq!(of(&folder.holding("READ.ME", "x"), &["--format", "text"], ""), ["READ.ME"]);
+    assert_eq!(of(&folder.holding("X.HTM", "x"), &[], ""), ["X.HTM"]);
+    refused(
+        &search(&["--model", DENSE, "--corpus", &csv, "a"], ""),
+        2,
+        &["--corpus", "some.csv", "Markdown", "--format"],
+    );
+    refused(&search(&["--model", DENSE, "--corpus", "-"], "a\n"), 2, &["QUERY", "standard input is the corpus"]);
+    let empty = Folder::new("nothing");
+    refused(&search(&["--model", DENSE, "--corpus", empty.0.to_str().unwrap(), "a"], ""), 2, &["--corpus", "is empty"]);
+    empty.holding(".x", "");
+    refused(&search(&["--model", DENSE, "--corpus", empty.0.to_str().unwrap(), "a"], ""), 2, &["1 hidden"]);
+}
+
+#[test]
+fn long_texts_are_shown_cut_and_it_is_said() {
+    let folder = Folder::new("cut");
+    let long = "word ".repeat(600);
+    let corpus = folder.holding("corpus.txt", &long);
+    let text = printed(&search(&["--model", DENSE, "--corpus", &corpus, "--k", "1", "word"], ""));
+    assert!(text.len() < 400 && text.contains("more characters"), "{text}");
+    let found = answers(&search(&["--model", DENSE, "--corpus", &corpus, "--k", "1", "--json", "word"], ""));
+    let hit = &found[0]["hits"][0];
+    assert_eq!((hit["data"]["text"].as_str().unwrap().len(), &hit["textCut"]), (1000, &json!(2_000)));
 }

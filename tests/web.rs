@@ -51,7 +51,7 @@ async fn chrome_compiles_every_shader() {
     let Backend::Gpu(gpu) = gpu().await else { panic!("no GPU") };
     assert_eq!(gpu.adapter().backend, "webgpu");
     for shader in shaders::ALL {
-        shaders::compile(gpu, shader.name, shader.source).await.unwrap();
+        shaders::compile(gpu, shader.name, &shader.source()).await.unwrap();
     }
     let broken = shaders::compile(gpu, "broken", "@compute @workgroup_size(1) fn main() { let x: u32 = 1.5; }").await;
     assert!(matches!(broken, Err(Error::Gpu { .. })), "{broken:?}");

@@ -4,7 +4,7 @@ import { PplxEmbedError } from "../errors.js";
 import { BlobReading, type Reading, type Writing } from "../hosts/files.js";
 import type { ThreadHost } from "../hosts/host.js";
 import { readFile, readSaved, replaceFile, replaceSaved } from "../storage/saved.js";
-import type { IndexInfo } from "../types.js";
+import type { IndexInfo, LoadOptions } from "../types.js";
 import type { CreateIndexRequest, Handlers, Hooks, OpenedIndex, OpenIndexRequest, SaveIndexRequest } from "./calls.js";
 import { free, guarded, module, outside, type Wasm, type WebModel } from "./module.js";
 
@@ -17,7 +17,8 @@ type IndexHandlers = Pick<
 export class LocalIndexes {
   readonly #host: ThreadHost;
   readonly #model: () => WebModel | undefined;
-  readonly #all = new Map<number, WebIndex>();
+  /** The indexes, and the devices that were asked for. */
+  readonly #all = new Map<number, [index: WebIndex, device: LoadOptions["device"]]>();
   #closed = false;
 
   /** The calls of indexes. */
@@ -44,11 +45,20 @@ export class LocalIndexes {
     for (const number of [...this.#all.keys()]) this.#free(number);
   }
 
+  /** Takes all indexes to the device of the model, or where there is none to another one, after theirs was lost. */
+  async recover(hooks: Hooks): Promise<void> {
+    for (const [index, device] of this.#all.values()) {
+      const model = this.#model();
+      const move = () => (model ? model.moveIndex(index) : index.moveToDevice({ device, ...outside(hooks) }));
+      await this.#host.withGpu(device, () => guarded(move));
+    }
+  }
+
   async #create({ index: number, wasmUrl, ...options }: CreateIndexRequest, hooks: Hooks): Promise<OpenedIndex> {
     const wasm = await module(this.#host, wasmUrl);
     const create = () => guarded(() => (this.#model() ?? wasm).createIndex({ ...options, ...outside(hooks) }));
     const index = await this.#host.withGpu(options.device, create);
-    return { info: await this.#keep(number, index), ids: [], data: [] };
+    return { info: await this.#keep(number, index, options.device), ids: [], data: [] };
   }
 
   async #open({ index: number, source, wasmUrl, ...options }: OpenIndexRequest, hooks: Hooks): Promise<OpenedIndex> {
@@ -59,22 +69,22 @@ export class LocalIndexes {
       if (typeof source === "string") return readSaved(this.#host, source, hooks.signal, read);
       return "address" in source ? readFile(this.#host, source.address, read) : read(new BlobReading(source));
     });
-    const info = await this.#keep(number, index);
+    const info = await this.#keep(number, index, options.device);
     const entries: Pick<OpenedIndex, "ids" | "data"> = await guarded(() => index.entries());
     return { info, ...entries };
   }
 
-  async #keep(number: number, index: WebIndex): Promise<IndexInfo> {
+  async #keep(number: number, index: WebIndex, device: LoadOptions["device"]): Promise<IndexInfo> {
     if (this.#closed) {
       free(index);
       throw new PplxEmbedError("disposed", "the index was disposed of");
     }
-    this.#all.set(number, index);
+    this.#all.set(number, [index, device]);
     return guarded(() => index.info());
   }
 
   async #run<T>(number: number, call: (index: WebIndex) => Promise<T>): Promise<T> {
-    const index = this.#all.get(number);
+    const [index] = this.#all.get(number) ?? [];
     if (!index) throw new PplxEmbedError("disposed", "the index was disposed of");
     return guarded(() => call(index));
   }
@@ -90,7 +100,7 @@ export class LocalIndexes {
   }
 
   #free(number: number): void {
-    free(this.#all.get(number));
+    free(this.#all.get(number)?.[0]);
     this.#all.delete(number);
   }
 }

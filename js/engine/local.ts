@@ -20,6 +20,8 @@ export class LocalEngine implements Engine {
   readonly #handlers: Handlers;
   readonly #helpers = new Helpers();
   #model: WebModel | undefined;
+  /** What the model was loaded by, so that it can be loaded again. */
+  #loaded: LoadRequest | undefined;
   #scorer: Promise<WebScorer> | undefined;
   #closed = false;
 
@@ -46,7 +48,14 @@ export class LocalEngine implements Engine {
 
   async call<K extends CallName>(name: K, request: Request<K>, hooks: Hooks): Promise<Answer<K>> {
     if (this.#closed) throw new PplxEmbedError("disposed", "the engine was disposed of");
-    return this.#handlers[name](request, hooks);
+    try {
+      return await this.#handlers[name](request, hooks);
+    } catch (error) {
+      // A device that is gone takes nothing along that cannot be had again. A load has nothing yet.
+      const lost = error instanceof PplxEmbedError && error.code === "device-lost" && name !== "load";
+      if (!lost || this.#closed || !(await this.#recovered(error, hooks))) throw error;
+      return this.#handlers[name](request, hooks);
+    }
   }
 
   close(): void {
@@ -59,7 +68,32 @@ export class LocalEngine implements Engine {
     this.#scorer = undefined;
   }
 
-  async #load({ wasmUrl, cache, bundled, folder, ...request }: LoadRequest, hooks: Hooks): Promise<ModelInfo> {
+  /** Loads the model again, on what device there is now, and takes the indexes there. Whether that could be done. */
+  async #recovered(lost: PplxEmbedError, hooks: Hooks): Promise<boolean> {
+    const notice = (message: string) => hooks.onProgress?.({ stage: "notice", message });
+    void this.#scorer?.then(free, () => {});
+    this.#scorer = undefined;
+    try {
+      if (this.#loaded) {
+        const before = this.#model;
+        this.#helpers.end();
+        // What hears of downloads heard of this one before, unless the device's loss is what it waits for.
+        await this.#host.withGpu(this.#loaded.device, () => this.#load(this.#loaded as LoadRequest, { ...hooks }));
+        free(before);
+      }
+      await this.#indexes.recover(hooks);
+    } catch (error) {
+      if (hooks.signal.aborted) throw error;
+      notice(`${lost.message}; starting again failed: ${error instanceof Error ? error.message : String(error)}`);
+      return false;
+    }
+    const on = this.#model ? deviceOf(this.#model.info() as ModelInfo) : "another device";
+    notice(`${lost.message}; started again, on ${on}`);
+    return true;
+  }
+
+  async #load(asked: LoadRequest, hooks: Hooks): Promise<ModelInfo> {
+    const { wasmUrl, cache, bundled, folder, ...request } = asked;
     const [wasm, store] = await Promise.all([module(this.#host, wasmUrl), this.#store(cache, hooks)]);
     const read: Fetch = (url, init) => this.#host.read(url, init, this.#fetch);
     const files = served(request.endpoint, read, bundled, folder);
@@ -79,11 +113,11 @@ export class LocalEngine implements Engine {
       this.#helpers.end();
       throw new PplxEmbedError("disposed", "the model was disposed of");
     }
-    this.#model = model;
+    [this.#model, this.#loaded] = [model, asked];
     const info = model.info() as ModelInfo;
     const name = info.adapter.name || (await this.#host.adapterName());
     const bytes = { ...info.bytes, wasm: wasm.memoryBytes() };
-    return { ...info, device: info.device === "cpu" ? "cpu" : "webgpu", bytes, adapter: { ...info.adapter, name } };
+    return { ...info, device: deviceOf(info), bytes, adapter: { ...info.adapter, name } };
   }
 
   /** Opens the cache. Where no files can be kept, in a private window for example, the model is loaded without it. */
@@ -115,6 +149,11 @@ export class LocalEngine implements Engine {
     if (this.#closed) throw new PplxEmbedError("disposed", "the scorer was disposed of");
     return guarded(() => call(scorer, { ...given, ...outside(hooks) }));
   }
+}
+
+/** The module says "gpu" for what pages call WebGPU. */
+function deviceOf(info: ModelInfo): ModelInfo["device"] {
+  return info.device === "cpu" ? "cpu" : "webgpu";
 }
 
 /** The files of a model that needs no server. */

@@ -13,6 +13,8 @@ mod memory;
 mod ops;
 pub mod probe;
 mod run;
+#[cfg(target_arch = "wasm32")]
+mod turn;
 
 use std::ops::Range;
 use std::str::FromStr;
@@ -280,6 +282,18 @@ impl Backend {
         match self {
             Self::Gpu(gpu) => gpu.flush_writes().await,
             Self::Cpu(cpu) => cpu.sync().await,
+        }
+    }
+
+    /// What a call gives that gave `result`: if that is a fault of the device, what the device says of it once it has said
+    /// all, which is [`crate::Error::DeviceLost`] if it is gone. The next call starts without the faults of this one.
+    ///
+    /// # Errors
+    /// Those of `result`.
+    pub async fn settled<T>(&self, result: Result<T>) -> Result<T> {
+        match (self, result) {
+            (Self::Gpu(gpu), Err(error)) => Err(gpu.settle(error).await),
+            (_, result) => result,
         }
     }
 

@@ -18,6 +18,8 @@ pub enum Files {
     Single,
     /// Shards named by `model.safetensors.index.json`.
     Sharded(ShardIndex),
+    /// All shards of a set, by their names in order, where there is no index: their headers say what is in them.
+    Unindexed(Vec<String>),
 }
 
 /// `model.safetensors.index.json`: the shard each tensor is in.
@@ -32,15 +34,38 @@ struct RawIndex {
 }
 
 impl Files {
-    /// Looks for an index, and takes the single file where there is none.
+    /// Looks for an index; where there is none for the single file, and where that is not listed either for shards,
+    /// `model-00001-of-00003.safetensors` and so on.
     ///
     /// # Errors
-    /// [`Error::InvalidCheckpoint`] if the index is malformed; otherwise what kept it from being read.
+    /// [`Error::InvalidCheckpoint`] if the index is malformed, [`Error::NotFound`] naming a shard that is not there;
+    /// otherwise what kept a file from being read.
     pub async fn find(source: &impl Source) -> Result<Self> {
-        match hub::read_optional(source, INDEX, MAX_INDEX).await? {
-            Some(json) => ShardIndex::parse(&json).map(Self::Sharded),
-            None => Ok(Self::Single),
+        if let Some(json) = hub::read_optional(source, INDEX, MAX_INDEX).await? {
+            return ShardIndex::parse(&json).map(Self::Sharded);
         }
+        match source.list().await? {
+            Some(names) if names.iter().all(|name| name != SINGLE) => Self::shards(&names),
+            _ => Ok(Self::Single),
+        }
+    }
+
+    /// The shards among `names`; the single file, which is not there, if there are none.
+    fn shards(names: &[String]) -> Result<Self> {
+        let numbered = names.iter().filter_map(|name| Some((hub::shard_number(name)?, name)));
+        let shards: BTreeMap<(u32, u32), &String> = numbered.map(|((n, of), name)| ((of, n), name)).collect();
+        let Some((&(total, _), first)) = shards.first_key_value() else { return Ok(Self::Single) };
+        if let Some(other) = shards.iter().find(|((of, _), _)| *of != total).map(|(_, name)| name) {
+            let message = format!("is beside {first}, which is of another set, and there is no {INDEX}");
+            return Err(Error::checkpoint(other.as_str(), message));
+        }
+        let missing = (1..=total).find(|n| !shards.contains_key(&(total, *n)));
+        if let Some(missing) = missing {
+            let file = hub::shard_name(first, missing).unwrap_or_default();
+            let place = format!("the model, which has {} of the {total} shards and no {INDEX}", shards.len());
+            return Err(Error::NotFound { file, place });
+        }
+        Ok(Self::Unindexed(shards.into_values().cloned().collect()))
     }
 
     /// The file that says which tensors there are.
@@ -48,6 +73,7 @@ impl Files {
         match self {
             Self::Single => SINGLE,
             Self::Sharded(_) => INDEX,
+            Self::Unindexed(_) => "model-*.safetensors",
         }
     }
 
@@ -58,6 +84,7 @@ impl Files {
             Self::Sharded(index) => {
                 index.weight_map.values().map(String::as_str).collect::<BTreeSet<_>>().into_iter().collect()
             }
+            Self::Unindexed(shards) => shards.iter().map(String::as_str).collect(),
         }
     }
 }

@@ -81,13 +81,17 @@ impl<T: Transport> Client<T> {
             }
             return Err(FailedTry::lasting(self.refused(url, &answer)));
         }
-        if !answer.header("content-type").is_some_and(|t| t.to_ascii_lowercase().contains("json")) {
-            return Ok(ApiPage::Other);
-        }
+        // Mirrors made of files say text/plain of JSON, or nothing: then the answer's beginning tells.
+        let mut of_json = answer.header("content-type").is_some_and(|t| t.to_ascii_lowercase().contains("json"));
         let next = answer.header("link").and_then(next_link).map(String::from);
         let mut json = Vec::new();
         while let Some(chunk) = answer.body.next().await? {
             json.extend(chunk);
+            match json.iter().find(|byte| !byte.is_ascii_whitespace()) {
+                Some(b'{' | b'[') => of_json = true,
+                Some(_) if !of_json => return Ok(ApiPage::Other),
+                _ => {}
+            }
             if json.len() > MAX_PAGE {
                 let message = format!("the answer has more than {MAX_PAGE} bytes");
                 return Err(FailedTry::lasting(Error::Network { url: url.into(), status: Some(200), message }));
@@ -95,6 +99,9 @@ impl<T: Transport> Client<T> {
         }
         if answer.body.size().is_some_and(|size| size != json.len() as u64) {
             return Err(broken(format!("the answer broke off after {} bytes", json.len())));
+        }
+        if !of_json {
+            return Ok(ApiPage::Other);
         }
         // Without a length, a truncated response may look complete.
         match serde_json::from_slice::<serde::de::IgnoredAny>(&json) {

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use super::{ByteStream, LocalFile, NoDerivedFile, Source};
 use crate::error::{Error, Result};
 
+/// Most files of a folder that are listed.
+const MAX_LISTED: usize = 100_000;
+
 /// A model's files in a local folder.
 pub struct Folder {
     path: PathBuf,
@@ -30,6 +33,28 @@ impl Source for Folder {
             }
             Err(e) => Err(Error::io(file, e)),
         }
+    }
+
+    async fn list(&self) -> Result<Option<Vec<String>>> {
+        let mut files = Vec::new();
+        let mut folders = vec![(self.path.clone(), String::new())];
+        while let Some((folder, prefix)) = folders.pop() {
+            let entries = std::fs::read_dir(&folder).map_err(|e| Error::io(folder.display().to_string(), e))?;
+            for entry in entries.flatten().take(MAX_LISTED - files.len()) {
+                // A name that is no Unicode is no model's.
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                let path = format!("{prefix}{name}");
+                // Links are followed: Hugging Face's cache is made of them.
+                match std::fs::metadata(entry.path()) {
+                    Ok(about) if about.is_dir() && prefix.is_empty() => {
+                        folders.push((entry.path(), format!("{path}/")))
+                    }
+                    Ok(about) if about.is_file() => files.push(path),
+                    _ => {}
+                }
+            }
+        }
+        Ok(Some(files))
     }
 
     async fn local(&self, file: &str) -> Result<Option<LocalFile>> {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use ureq::Agent;
 
 use super::headers::{join, number, origin};
+use super::proxy::Proxies;
 use super::{ByteStream, HttpResponse, Transport};
 use crate::error::{Error, Result};
 
@@ -20,6 +21,9 @@ const SLICE: Duration = Duration::from_millis(50);
 /// HTTP in this process.
 pub struct Http {
     agent: Agent,
+    proxies: Proxies,
+    /// No server is asked for anything.
+    offline: bool,
     cancelled: Cancelled,
 }
 
@@ -30,7 +34,7 @@ impl Default for Http {
 }
 
 impl Http {
-    /// Gives a connection up once it takes longer than `stall` to be made, to begin its answer, or to bring another
+    /// Goes through the proxies that the environment names. Gives a connection up once it takes longer than `stall` to be made, to begin its answer, or to bring another
     /// byte. There is no limit on the whole.
     pub fn new(stall: Duration) -> Self {
         let config = Agent::config_builder()
@@ -40,12 +44,21 @@ impl Http {
             .redirect_auth_headers(ureq::config::RedirectAuthHeaders::Never)
             // A body is continued at a byte of the file, not at one of its encoding.
             .accept_encoding("identity")
+            // Chosen for each request, by its address.
+            .proxy(None)
             .timeout_resolve(Some(stall))
             .timeout_connect(Some(stall))
             .timeout_recv_response(Some(stall))
             .timeout_per_read(Some(stall))
             .build();
-        Self { agent: config.into(), cancelled: Arc::new(|| false) }
+        let proxies = Proxies::of_environment();
+        Self { agent: config.into(), proxies, offline: false, cancelled: Arc::new(|| false) }
+    }
+
+    /// Asks no server for anything: each request fails as if there were no network.
+    #[must_use]
+    pub fn offline(self) -> Self {
+        Self { offline: true, ..self }
     }
 
     /// Asks `cancelled` before each request, within 50 ms while waiting, and between the pieces of a body; a read that
@@ -68,12 +81,15 @@ impl Transport for Http {
 
     async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<HttpResponse<HttpBody>> {
         let network = |message: String| Error::Network { url: url.into(), status: None, message };
+        if self.offline {
+            return Err(network("HF_HUB_OFFLINE is set: nothing is asked for".into()));
+        }
         let mut target = url.to_owned();
         let mut trusted = true;
         let mut commit = None;
         for _ in 0..=MAX_REDIRECTS {
             check(&self.cancelled)?;
-            let mut request = self.agent.get(&target);
+            let mut request = self.agent.get(&target).config().proxy(self.proxies.of(&target)).build();
             for (name, value) in headers {
                 if trusted || !name.eq_ignore_ascii_case("authorization") {
                     request = request.header(*name, *value);

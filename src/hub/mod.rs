@@ -15,6 +15,9 @@ mod http;
 mod hugging_face;
 mod local_file;
 mod manifest;
+mod names;
+#[cfg(not(target_arch = "wasm32"))]
+mod proxy;
 mod reader;
 mod remote;
 mod repository;
@@ -35,13 +38,14 @@ pub use folder::Folder;
 #[cfg(not(target_arch = "wasm32"))]
 pub use http::Http;
 #[cfg(not(target_arch = "wasm32"))]
-pub use hugging_face::{local_copy, token};
+pub use hugging_face::{LocalCopy, hub_cache, is_offline, local_copy, token};
 pub use local_file::{LocalFile, StoreLock};
 pub use manifest::{Digest, FileInfo, Manifest};
+pub use names::{shard_name, shard_number};
 pub use reader::Reader;
 pub use remote::{MAX_BODIES, Remote};
 pub use repository::Repository;
-pub use retry::Retry;
+pub use retry::{Retry, is_unreachable};
 pub use transfer::RemoteStream;
 pub use transport::{HttpResponse, Transport};
 pub use verified::{Hasher, Verified};
@@ -72,6 +76,14 @@ pub trait Source {
     /// As [`Source::open`].
     async fn peek(&self, file: &str) -> Result<Self::ByteStream> {
         self.open(file).await
+    }
+
+    /// The paths of the model's files, within the model and in no order; `None` where nobody lists them.
+    ///
+    /// # Errors
+    /// The reason they could not be listed.
+    async fn list(&self) -> Result<Option<Vec<String>>> {
+        Ok(None)
     }
 
     /// `file` for reading at any byte, if it is on this machine.

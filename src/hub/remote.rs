@@ -105,4 +105,8 @@ impl<T: Transport> Source for Remote<T> {
         let info = stream.info().clone();
         Ok(Verified::new(file, stream, &info))
     }
+
+    async fn list(&self) -> Result<Option<Vec<String>>> {
+        Ok(self.manifest.as_ref().map(|manifest| manifest.files.keys().cloned().collect()))
+    }
 }

@@ -98,6 +98,14 @@ pub(super) fn is_passing(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 500..=599)
 }
 
+/// Whether an error says only that the server is unavailable, and nothing about the model.
+pub fn is_unreachable(error: &Error) -> bool {
+    match error {
+        Error::Network { status, .. } => status.is_none_or(|status| status == 429 || status >= 500),
+        _ => false,
+    }
+}
+
 /// A random number from 0 to 1, so that clients that failed together do not retry together.
 #[cfg(not(target_arch = "wasm32"))]
 fn chance() -> f64 {

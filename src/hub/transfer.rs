@@ -122,7 +122,11 @@ impl<T: Transport> RemoteStream<T> {
         }
         if !self.listed && answer.header("x-repo-commit").is_some() {
             // A failed API request must not make a Hub look like a host without a manifest.
-            let message = "the server is a Hub, but did not say so when it was asked what the model consists of".into();
+            let api = self.client.address.revision_api();
+            let message = format!(
+                "the server is a Hub by what it says of this file, but {api} was not answered as a Hub does; check the \
+                 endpoint and its path, and what a mirror or proxy makes of /api/"
+            );
             return Err(FailedTry::lasting(Error::Network { url: self.url.clone(), status: None, message }));
         }
         self.same_file(&answer, size)?;

@@ -54,8 +54,10 @@ impl Index {
     ) -> Result<()> {
         self.check_items(items, mode)?;
         self.check_vectors(items.len(), &vectors, ranges)?;
-        self.prepare().await?;
+        let prepared = self.prepare().await;
+        self.store.backend.settled(prepared).await?;
         let added = self.add_vectors(items, &vectors, ranges, watch).await;
+        let added = self.store.backend.settled(added).await;
         self.settle(added, watch)
     }
 
@@ -68,7 +70,8 @@ impl Index {
         self.store.roll_back();
         let removed = self.items.remove(ids.iter().copied());
         self.store.free(removed.iter().map(|entry| entry.place));
-        self.store.compact(&mut self.items).await?;
+        let compacted = self.store.compact(&mut self.items).await;
+        self.store.backend.settled(compacted).await?;
         Ok(removed.len())
     }
 

@@ -129,8 +129,9 @@ impl Passage<'_> {
                 segment.write_host(run.first, &batch)?;
             }
             let layouts = std::iter::once(&layout.rows).chain(&layout.signs);
-            for (storage, layout) in segment.storages().zip(layouts) {
+            for (storage, layout) in segment.storages_mut().zip(layouts) {
                 let RowStorage::Device(rows) = storage else { continue };
+                let made = run.first..run.first + run.vectors.len() as u32;
                 let mut packing = backend.run(self.kernels, self.watch)?;
                 let into = (&rows.data, rows.scales.as_ref());
                 packing.pack_rows(
@@ -141,7 +142,8 @@ impl Passage<'_> {
                     run.first,
                     layout.dim as u32,
                 )?;
-                packing.flush().await?;
+                packing.finish().await?;
+                rows.keep_made(made).await?;
             }
         }
         Ok(())

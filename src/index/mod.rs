@@ -80,6 +80,16 @@ impl Index {
         Ok(Self { options, items: Catalogue::default(), store, scorer: Scorer::new() })
     }
 
+    /// Takes the rows to another device, after [`crate::Error::DeviceLost`] said that theirs is gone. Until then nothing can be
+    /// searched or added; [`Index::save`] needs no device.
+    ///
+    /// # Errors
+    /// [`crate::Error::DeviceLost`] if host memory had no room for a second copy of the rows, so that they are gone;
+    /// faults of the other device.
+    pub async fn move_to(&mut self, backend: Backend) -> Result<()> {
+        self.store.move_to(backend).await
+    }
+
     /// How many items there are.
     pub fn len(&self) -> usize {
         self.items.len()

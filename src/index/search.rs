@@ -61,10 +61,11 @@ impl Index {
         if queries.items() == 0 || spans.iter().all(Vec::is_empty) {
             return Ok(vec![Vec::new(); queries.items()]);
         }
-        match self.options.kind {
+        let found = match self.options.kind {
             IndexKind::Dense => self.search_dense(&queries, &spans, &options, watch).await,
             IndexKind::Late => self.search_late(&queries, &spans, &options, watch).await,
-        }
+        };
+        self.store.backend.settled(found).await
     }
 
     /// What each row of the one query in `query` matched in the late item `id`: its rows and their similarities, which add

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::device::DeviceRows;
 use super::rows::{HostRows, IndexLayout, RowBatch, RowLayout};
-use crate::error::Result;
+use crate::backend::Backend;
+use crate::error::{Error, Result};
 
 /// HostRows in one piece of memory, the numbers here and the signs there.
 pub(super) struct RowSegment {
@@ -50,7 +51,10 @@ impl RowSegment {
         for (storage, layout) in self.storages().zip(std::iter::once(&layout.rows).chain(&layout.signs)) {
             match storage {
                 RowStorage::Host(rows) => bytes.0 += rows.memory(),
-                RowStorage::Device(_) => bytes.1 += u64::from(self.capacity) * DeviceRows::cost(layout),
+                RowStorage::Device(rows) => {
+                    bytes.0 += rows.spare_bytes();
+                    bytes.1 += u64::from(self.capacity) * DeviceRows::cost(layout);
+                }
             }
         }
         bytes
@@ -59,6 +63,11 @@ impl RowSegment {
     /// Where the numbers are, and where the signs.
     pub(super) fn storages(&self) -> impl Iterator<Item = &RowStorage> {
         std::iter::once(&self.rows).chain(&self.signs)
+    }
+
+    /// The same, to be written.
+    pub(super) fn storages_mut(&mut self) -> impl Iterator<Item = &mut RowStorage> {
+        std::iter::once(&mut self.rows).chain(&mut self.signs)
     }
 
     /// Puts rows to row `at` and on, as far as they belong in host memory.
@@ -73,6 +82,41 @@ impl RowSegment {
         }
     }
 
+    /// Takes its rows to another device, or, if that has no room for them, to host memory.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] if there are rows on the device only, which stay where they are; faults of the other device.
+    pub(super) async fn move_to(&mut self, backend: &Backend, layout: &IndexLayout) -> Result<()> {
+        for (storage, layout) in std::iter::once(&mut self.rows)
+            .chain(&mut self.signs)
+            .zip(std::iter::once(&layout.rows).chain(&layout.signs))
+        {
+            let RowStorage::Device(device) = storage else { continue };
+            let spare = match device.take_spare() {
+                Some(spare) => spare,
+                // Nothing takes the processor's memory away.
+                None => {
+                    let mut rows = layout.empty();
+                    device.read(0..self.used, &mut rows).await?;
+                    rows
+                }
+            };
+            let room = || DeviceRows::new(backend, layout, self.capacity);
+            *storage = match backend.allocate(room).await {
+                Ok(mut rows) => {
+                    rows.write(0, &spare, 0..spare.len());
+                    RowStorage::Device(rows)
+                }
+                Err(Error::OutOfMemory { .. }) => RowStorage::Host(spare),
+                Err(error) => {
+                    device.put_spare(spare);
+                    return Err(error);
+                }
+            };
+        }
+        Ok(())
+    }
+
     /// Whether it is mostly dead.
     pub(super) fn wasteful(&self) -> bool {
         u64::from(self.dead) * 2 > u64::from(self.used)
@@ -83,8 +127,9 @@ impl RowSegment {
         (self.filled, self.sealed) = (self.used, false);
         self.squares.truncate(self.used as usize);
         for storage in std::iter::once(&mut self.rows).chain(&mut self.signs) {
-            if let RowStorage::Host(rows) = storage {
-                rows.truncate(self.used as usize);
+            match storage {
+                RowStorage::Host(rows) => rows.truncate(self.used as usize),
+                RowStorage::Device(rows) => rows.truncate(self.used),
             }
         }
     }
@@ -126,7 +171,7 @@ impl RowStorage {
     /// # Errors
     /// As [`RowStorage::read`].
     pub(super) async fn copy(&mut self, layout: &RowLayout, from: &Self, runs: &[(Range<u32>, u32)]) -> Result<()> {
-        if let (Self::Device(to), Self::Device(from)) = (&*self, from) {
+        if let (Self::Device(to), Self::Device(from)) = (&mut *self, from) {
             return to.copy(from, runs);
         }
         for (rows, at) in runs {

@@ -138,6 +138,19 @@ impl SegmentStore {
         Ok((wanted, [None, None]))
     }
 
+    /// Takes all rows to another device, after this one was lost.
+    ///
+    /// # Errors
+    /// As [`RowSegment::move_to`]. Rows that were not moved yet stay where they are.
+    pub(super) async fn move_to(&mut self, backend: Backend) -> Result<()> {
+        self.roll_back();
+        for segment in &mut self.segments {
+            segment.move_to(&backend, &self.layout).await?;
+        }
+        self.backend = backend;
+        self.written().await
+    }
+
     /// Waits until everything written is on the device.
     ///
     /// # Errors

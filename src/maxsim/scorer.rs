@@ -77,10 +77,13 @@ impl Scorer {
         watch: &dyn Watch,
     ) -> Result<Vec<f32>> {
         let mut scores = check::zeros(check::arguments(queries, &documents, &options)?)?;
-        let kernels = self.kernels(backend, documents.format()).await?;
-        let scoring = Scoring { backend, kernels: &kernels, sizes: self.sizes, normalize: options.normalize };
-        scoring.score(queries, documents, options.pairs, watch, &mut scores).await?;
-        Ok(scores)
+        let scored = async {
+            let kernels = self.kernels(backend, documents.format()).await?;
+            let scoring = Scoring { backend, kernels: &kernels, sizes: self.sizes, normalize: options.normalize };
+            scoring.score(queries, documents, options.pairs, watch, &mut scores).await
+        };
+        let scored = scored.await;
+        backend.settled(scored).await.map(|()| scores)
     }
 
     async fn kernels(&self, backend: &Backend, format: RowFormat) -> Result<Kernels> {

@@ -114,6 +114,12 @@ impl Arena {
         })
     }
 
+    /// Whether it is large enough for a batch.
+    pub(super) fn has_room(&self, tokens: u32, outputs: u32, longest: u32) -> bool {
+        let rows = self.blocks.len() as u64 * u64::from(self.block);
+        u64::from(tokens) <= rows && tokens <= self.tokens && outputs <= self.outputs && longest <= self.longest
+    }
+
     /// Grows to `tokens` tokens, the longest text of `longest`, and `outputs` vectors.
     ///
     /// # Errors

@@ -18,6 +18,11 @@ impl Model {
     /// [`Error::InvalidArgument`] for a model that has no int8 form, or numbers that are not whole vectors or not finite;
     /// [`Error::Aborted`], or a fault of the device.
     pub async fn int8_codes(&self, vectors: &[f32], watch: &dyn Watch) -> Result<Vec<i8>> {
+        let codes = self.codes(vectors, watch).await;
+        self.backend.settled(codes).await
+    }
+
+    async fn codes(&self, vectors: &[f32], watch: &dyn Watch) -> Result<Vec<i8>> {
         let dimensions = self.config.dimensions();
         let width = dimensions as usize;
         if !self.config.tanh_int8 {

@@ -82,7 +82,7 @@ impl Encoder<'_> {
         if count == 0 {
             return Ok(0);
         }
-        let blocks = self.lay_out(arena, sequences)?;
+        let blocks = self.lay_out(arena, sequences).await?;
         let pooled_width = self.projection.map_or(self.config.hidden, |projection| projection.outputs);
         let mut run = self.backend.run(self.kernels, watch)?;
         for (i, layer) in self.weights.layers.iter().enumerate() {
@@ -140,7 +140,7 @@ impl Encoder<'_> {
     /// # Errors
     /// As [`Encoder::embed`].
     pub(super) async fn states(&self, arena: &mut Arena, text: &Sequence, layers: usize) -> Result<Vec<f32>> {
-        let blocks = self.lay_out(arena, std::slice::from_ref(text))?;
+        let blocks = self.lay_out(arena, std::slice::from_ref(text)).await?;
         let mut states = Vec::new();
         let mut run = self.backend.run(self.kernels, &())?;
         for (i, layer) in self.weights.layers.iter().enumerate().take(layers) {
@@ -162,12 +162,15 @@ impl Encoder<'_> {
     }
 
     /// Writes the batch to the arena: embeddings, positions, and which rows attend and pool together.
-    fn lay_out(&self, arena: &mut Arena, sequences: &[Sequence]) -> Result<Vec<TokenBlock>> {
+    async fn lay_out(&self, arena: &mut Arena, sequences: &[Sequence]) -> Result<Vec<TokenBlock>> {
         let lengths: Vec<u32> = sequences.iter().map(|s| s.ids.len() as u32).collect();
         let tokens: u32 = lengths.iter().sum();
         let longest = lengths.iter().copied().max().unwrap_or(0);
         let counts: Vec<u32> = sequences.iter().flat_map(|s| &s.spans).map(|span| span.end - span.start).collect();
-        arena.reserve(self.backend, self.config, tokens, counts.len() as u32, longest)?;
+        if !arena.has_room(tokens, counts.len() as u32, longest) {
+            let room = || arena.reserve(self.backend, self.config, tokens, counts.len() as u32, longest);
+            self.backend.allocate(room).await?;
+        }
 
         let positions: Vec<u32> = lengths.iter().flat_map(|&n| 0..n).collect();
         let ids: Vec<u32> = sequences.iter().flat_map(|s| &s.ids).copied().collect();

@@ -1,8 +1,10 @@
 //! A Qwen3 encoder: from a checkpoint and texts to vectors.
 
 mod arena;
+mod byte_pairs;
 mod codes;
 mod config;
+mod contents;
 mod context;
 mod dense;
 mod embeddings;
@@ -19,7 +21,9 @@ use std::ops::Range;
 
 use arena::Arena;
 use async_lock::Mutex;
+pub use byte_pairs::tokenizer_json;
 pub use config::{Config, DenseLayer, HeadStep, Lengths, ModelKind, Pooling, Prompt, Prompts};
+pub use contents::explained;
 pub use context::{ContextOptions, LongDocuments};
 use dense::Dense;
 pub use embeddings::{Data, EmbedOptions, Embeddings, Usage};
@@ -131,8 +135,9 @@ pub struct Model {
     late: Option<Late>,
     /// What is done between pooling and the vector.
     head: Vec<Step>,
-    /// Locked by the call that is running; others wait their turn.
-    arena: Mutex<Arena>,
+    /// Locked by the call that is running; others wait their turn. Made by the first call, and by the next one after a call
+    /// that failed, which may have left buffers that the device does not know.
+    arena: Mutex<Option<Arena>>,
     options: LoadOptions,
     /// Why it runs on this device.
     why: String,
@@ -158,6 +163,18 @@ impl Model {
         options: LoadOptions,
         watch: &dyn Watch,
     ) -> Result<Self> {
+        match Self::load_files(source, open, options, watch).await {
+            Err(error) => Err(explained(source, error).await),
+            loaded => loaded,
+        }
+    }
+
+    async fn load_files(
+        source: &impl Source,
+        open: impl AsyncFnOnce(u32) -> Result<(Backend, String)>,
+        options: LoadOptions,
+        watch: &dyn Watch,
+    ) -> Result<Self> {
         let config = Config::load(source).await?;
         for message in &config.notices {
             watch.progress(Progress::Notice { message: message.clone() });
@@ -166,7 +183,8 @@ impl Model {
         let (backend, why) = open(config.hidden).await?;
         let memory = options.memory.or_else(|| backend.memory_for_weights());
         let request = WeightRequest { choice: options.weights, memory };
-        let (weights, kernels) = Weights::load(source, &config, &backend, request, watch).await?;
+        let loaded = Weights::load(source, &config, &backend, request, watch).await;
+        let (weights, kernels) = backend.settled(loaded).await?;
         let late = match &config.late {
             Some(settings) => Some(Late::load(source, settings, &tokenizer, &backend, &kernels).await?),
             None => None,
@@ -179,7 +197,7 @@ impl Model {
             });
         }
         backend.flush_writes().await?;
-        let arena = Mutex::new(Arena::new(&backend, &config)?);
+        let arena = Mutex::new(Some(backend.allocate(|| Arena::new(&backend, &config)).await?));
         Ok(Self { backend, kernels, config, tokenizer, weights, late, head, arena, options, why })
     }
 
@@ -314,24 +332,46 @@ impl Model {
         // A late model's vectors are short, and as many as tokens.
         let max_vectors = if self.late.is_some() { usize::MAX } else { MAX_VECTORS };
 
-        let mut arena = self.arena.lock().await;
-        let encoder = self.encoder();
-        let mut done = 0;
-        for range in packer::pack(&sizes, max_vectors) {
-            let batch = &sequences[range.clone()];
-            let size: usize = batch.iter().map(|s| s.ids.len()).sum();
-            let passed = |layers: u32| {
-                let tokens = done + size * layers as usize / self.config.layers as usize;
-                watch.progress(Progress::Embed { texts: sequences[range.start].item, tokens, total });
-            };
-            let count = encoder.embed(&mut arena, batch, output, watch, passed).await?;
-            take(range.clone(), &arena.vectors, count).await?;
-            done += size;
-            let texts = sequences.get(range.end).or(sequences.last()).map_or(0, |s| s.item);
-            let texts = if range.end == sequences.len() { texts + 1 } else { texts };
-            watch.progress(Progress::Embed { texts, tokens: done, total });
-        }
-        Ok(())
+        self.with_arena(async |arena| {
+            let encoder = self.encoder();
+            let mut done = 0;
+            for range in packer::pack(&sizes, max_vectors) {
+                let batch = &sequences[range.clone()];
+                let size: usize = batch.iter().map(|s| s.ids.len()).sum();
+                let passed = |layers: u32| {
+                    let tokens = done + size * layers as usize / self.config.layers as usize;
+                    watch.progress(Progress::Embed { texts: sequences[range.start].item, tokens, total });
+                };
+                let count = encoder.embed(arena, batch, output, watch, passed).await?;
+                take(range.clone(), &arena.vectors, count).await?;
+                done += size;
+                let texts = sequences.get(range.end).or(sequences.last()).map_or(0, |s| s.item);
+                let texts = if range.end == sequences.len() { texts + 1 } else { texts };
+                watch.progress(Progress::Embed { texts, tokens: done, total });
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Does `work` with the buffers of a forward pass. After a fault of the device they are made anew by the next call.
+    async fn with_arena<T>(&self, work: impl AsyncFnOnce(&mut Arena) -> Result<T>) -> Result<T> {
+        let mut slot = self.arena.lock().await;
+        let made = match slot.take() {
+            Some(arena) => Ok(arena),
+            None => self.backend.allocate(|| Arena::new(&self.backend, &self.config)).await,
+        };
+        let result = match made {
+            Ok(mut arena) => {
+                let result = work(&mut arena).await;
+                if !matches!(result, Err(Error::Gpu { .. } | Error::OutOfMemory { .. } | Error::DeviceLost { .. })) {
+                    *slot = Some(arena);
+                }
+                result
+            }
+            Err(error) => Err(error),
+        };
+        self.backend.settled(result).await
     }
 
     fn encoder(&self) -> Encoder<'_> {
@@ -350,13 +390,15 @@ impl Model {
         let attended = tokens.ids.len() as u32;
         let text = Sequence { item: 0, ids: tokens.ids, attended, spans: Vec::new() };
         self.check_sizes(std::slice::from_ref(&text), "texts")?;
-        let mut arena = self.arena.lock().await;
-        let encoder = self.encoder();
-        let mut states = Vec::new();
-        for layers in 0..self.config.layers as usize + 2 {
-            states.push(encoder.states(&mut arena, &text, layers).await?);
-        }
-        Ok(states)
+        self.with_arena(async |arena| {
+            let encoder = self.encoder();
+            let mut states = Vec::new();
+            for layers in 0..self.config.layers as usize + 2 {
+                states.push(encoder.states(arena, &text, layers).await?);
+            }
+            Ok(states)
+        })
+        .await
     }
 
     /// The keys of the longest text fit one buffer, and so do the sums of its vectors.

@@ -10,7 +10,7 @@ use tokenizers::{AddedToken, AddedVocabulary, Encoding, PostProcessor, Tokenizer
 
 use super::config::MAX_JSON;
 use super::special::SpecialTokens;
-use super::{Config, ModelKind};
+use super::{Config, ModelKind, byte_pairs};
 use crate::error::{Error, Result};
 use crate::hub::{self, Source};
 use crate::json;
@@ -85,15 +85,16 @@ impl RawSettings {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json`. The limit is that of `sentence_bert_config.json` or, where that says nothing, the smaller of
-    /// `tokenizer_config.json`'s `model_max_length` and the model's positions, as sentence-transformers has it. A context model's separator is its `sep_token`, or where it has none its `eos_token`; from then on that
+    /// Reads `tokenizer.json`, or makes one of `vocab.json` and `merges.txt`. The limit is that of `sentence_bert_config.json`
+    /// or, where that says nothing, the smaller of `tokenizer_config.json`'s `model_max_length` and the model's positions, as
+    /// sentence-transformers has it. A context model's separator is its `sep_token`, or where it has none its `eos_token`; from then on that
     /// token's text is text as any other.
     ///
     /// # Errors
     /// [`Error::InvalidTokenizer`] if it cannot be read or has ids beyond the vocabulary, or what kept a file from
     /// being read.
     pub async fn load(source: &impl Source, config: &Config) -> Result<Self> {
-        let json = hub::read(source, "tokenizer.json", MAX_TOKENIZER).await?;
+        let json = byte_pairs::tokenizer_json(source, MAX_TOKENIZER).await?;
         let raw: RawSettings = match hub::read_optional(source, FILE, MAX_JSON).await? {
             Some(bytes) => json::parse_as(FILE, &bytes)?,
             None => RawSettings::default(),

@@ -23,7 +23,9 @@ pub(super) fn whole_numbers(numbers: &[usize]) -> JsValue {
 
 /// A plain object. Counts of bytes become numbers, not `BigInt`s.
 pub(super) fn plain(value: &impl Serialize) -> Result<JsValue, JsValue> {
-    let serializer = serde_wasm_bindgen::Serializer::new().serialize_large_number_types_as_bigints(false);
+    let serializer = serde_wasm_bindgen::Serializer::new()
+        .serialize_large_number_types_as_bigints(false)
+        .serialize_maps_as_objects(true);
     value.serialize(&serializer).map_err(JsValue::from)
 }
 

@@ -24,28 +24,29 @@ fn a_line_that_is_wrong_is_named_by_file_and_number() {
     let set = folder.path("set");
     let id = "x".repeat(1025);
     let long = format!("{{\"_id\": \"{id}\", \"text\": \"\"}}");
-    let cases: [(&str, &[u8], &[&str]); 19] = [
+    let cases: [(&str, &[u8], &[&str]); 20] = [
         (
             "corpus.jsonl",
             b"{\"_id\": \"d1\", \"text\": \"a\"}\n\n{\"_id\": \"d1\", \"text\": \"b\"}",
             &["line 3", "\"d1\"", "line 1"],
         ),
-        ("corpus.jsonl", b"{\"_id\": \"d1\"}", &["line 1", "text or chunks"]),
-        ("corpus.jsonl", b"{\"_id\": \"d1\", \"text\": \"a\", \"chunks\": []}", &["line 1", "text or chunks"]),
-        ("corpus.jsonl", b"{\"_id\": 7, \"text\": \"a\"}", &["line 1", "expected a string"]),
+        ("corpus.jsonl", b"{\"text\": \"a\"}", &["line 1", "_id is missing"]),
+        ("corpus.jsonl", b"{\"_id\": \"d1\", \"text\": 7}", &["line 1", "text is not a text"]),
+        ("corpus.jsonl", b"{\"_id\": \"d1\", \"text\": \"a\", \"chunks\": []}", &["line 1", "text as well as chunks"]),
+        ("corpus.jsonl", b"{\"_id\": 0.5, \"text\": \"a\"}", &["line 1", "0.5", "whole numbers"]),
+        ("corpus.jsonl", b"{\"_id\": true, \"text\": \"a\"}", &["line 1", "neither a text nor a number"]),
         ("corpus.jsonl", b"{\"_id\": \"\", \"text\": \"a\"}", &["line 1", "1 to 1024"]),
         ("corpus.jsonl", long.as_bytes(), &["line 1", "1025 bytes"]),
         ("corpus.jsonl", b"{\"_id\": \"d1\", \"text\": \"a\"}\n{\"_id\"", &["line 2", "EOF"]),
         ("corpus.jsonl", b"{\"_id\": \"d1\", \"text\": \"\xff\"}", &["line 1", "UTF-8"]),
         ("corpus.jsonl", b"[1, 2]", &["line 1"]),
-        ("queries.jsonl", b"{\"_id\": \"q1\"}", &["line 1", "text"]),
         (
             "queries.jsonl",
-            b"{\"_id\": \"q1\", \"text\": \"\"}\n{\"_id\": \"q1\", \"text\": \"\"}",
+            b"{\"_id\": \"q1\", \"text\": \"\"}\n{\"_id\": \"q1\", \"text\": \"a\"}",
             &["line 2", "\"q1\""],
         ),
-        ("qrels/test.tsv", b"q1\td1\t1\n", &["line 1", "header"]),
-        ("qrels/test.tsv", b"q1 0 d1 1\n", &["line 1", "1 columns"]),
+        ("qrels/test.tsv", b"q1 d1\n", &["line 1", "2 columns", "header"]),
+        ("qrels/test.tsv", b"query\tscore\tlanguage\n", &["line 1", "\"language\"", "whole numbers"]),
         ("qrels/test.tsv", b"query-id\tcorpus-id\tscore\nq1\td1\n", &["line 2", "2 columns"]),
         ("qrels/test.tsv", b"query-id\tcorpus-id\tscore\nq1\td1\tx\n", &["line 2", "\"x\""]),
         ("qrels/test.tsv", b"query-id\tcorpus-id\tscore\nq1\td1\t99999999999999999999\n", &["line 2", "whole numbers"]),

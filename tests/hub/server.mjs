@@ -11,6 +11,7 @@
 //   GET  {hub}/{id}/resolve/{revision}/{file}         307 to /api/resolve-cache/..., or 302 to the CDN
 //   GET  {cdn}/xet-bridge/{sha256}?Signature=...      the bytes; 400 for a request with Authorization
 //   GET  {hub}/plain/{id}/resolve/{revision}/{file}   a static host: the bytes at once, and no API
+//   GET  {hub}/mirror/hub/...                         the same Hub at a path
 //   GET  {hub}/log                                    {"open": answers under way, "requests": [{"origin": "hub"|"cdn",
 //                                                     "method", "path", "headers"}]}, oldest first
 //   POST {hub}/control                                changes what is in the body, a JSON object, and answers 204:
@@ -18,6 +19,7 @@
 //                                gone from it; a request that none matches is answered as it should be
 //     "private": {id: token}     models that answer 401 without `Authorization: Bearer {token}`
 //     "page": n                  files on a page of the tree
+//     "type": media type         what the API says its answers are
 //     "log": []                  forgets the log
 //
 // A fault is {"kind", "path": regex, "origin": "hub"|"cdn", "always": true, ...}. Without `path` it matches every path
@@ -50,6 +52,8 @@ import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
 
 const ROOT = fileURLToPath(new URL("../fixtures/checkpoints", import.meta.url));
+/** Where the Hub is, too. */
+const MIRROR = "/mirror/hub";
 const DATE = "Wed, 21 Oct 2015 07:28:00 GMT";
 // What the real one lets a page of another origin see.
 const EXPOSED =
@@ -76,7 +80,7 @@ function read(root, id) {
 
 /** Serves until `close()`. Gives `{ hub, cdn, control(change), log(), close() }`; `control` is what POST /control does. */
 export async function serveHub({ root = ROOT, page = 1000 } = {}) {
-  const state = { faults: [], private: {}, page, log: [] };
+  const state = { faults: [], private: {}, page, type: "application/json; charset=utf-8", log: [] };
   const models = new Map();
   const objects = new Map();
   let open = 0;
@@ -147,8 +151,9 @@ export async function serveHub({ root = ROOT, page = 1000 } = {}) {
   }
 
   function answer(origin, request, response) {
-    const url = new URL(request.url, addresses[origin]);
-    const path = request.url;
+    const base = request.url.startsWith(`${MIRROR}/`) ? MIRROR : "";
+    const path = request.url.slice(base.length);
+    const url = new URL(path, addresses[origin]);
     const cors = origin === "cdn" || !request.headers.origin
       ? { "Access-Control-Allow-Origin": "*" }
       : { "Access-Control-Allow-Origin": request.headers.origin, "Access-Control-Expose-Headers": EXPOSED, Vary: "Origin" };
@@ -171,14 +176,14 @@ export async function serveHub({ root = ROOT, page = 1000 } = {}) {
     }
     open++;
     response.on("close", () => open--);
-    state.log.push({ origin, method: request.method, path, headers: request.headers });
+    state.log.push({ origin, method: request.method, path: request.url, headers: request.headers });
     const fault = takeFault(origin, path);
     const give = (status, body, headers) =>
       send(request, response, fault, status, Buffer.from(body), { ...cors, ...headers });
     const refuse = (status, code, message) =>
       give(status, message, { "Content-Type": "text/plain", "X-Error-Code": code, "X-Error-Message": message });
     const json = (value, headers) =>
-      give(200, JSON.stringify(value), { "Content-Type": "application/json; charset=utf-8", ...headers });
+      give(200, JSON.stringify(value), { "Content-Type": state.type, ...headers });
 
     if (fault.kind === "hang") return;
     if (fault.kind === "cut" && fault.at < 0) return response.destroy();
@@ -216,13 +221,13 @@ export async function serveHub({ root = ROOT, page = 1000 } = {}) {
       return refuse(404, "RevisionNotFound", `Invalid rev id: ${asked}`);
     }
     if (api?.[3] === "revision") return json({ _id: "0", id: repository, sha: found.commit, private: !!token });
-    if (api?.[3] === "tree") return tree(url, found, json);
+    if (api?.[3] === "tree") return tree(url, base, found, json);
     const wanted = found.files.get(file ?? decodeURIComponent(api[6]));
     if (!wanted) return refuse(404, "EntryNotFound", "Entry not found");
     const commit = { "X-Repo-Commit": found.commit };
     if (api) return give(200, wanted.bytes, { ...commit, "Content-Type": "text/plain", ETag: `"${wanted.oid}"` });
     if (!isLarge(file)) {
-      const to = `/api/resolve-cache/models/${repository}/${found.commit}/${name}`;
+      const to = `${base}/api/resolve-cache/models/${repository}/${found.commit}/${name}`;
       return give(307, `Temporary Redirect. Redirecting to ${to}`, { ...commit, Location: to });
     }
     give(302, "Found. Redirecting to the CDN", {
@@ -233,7 +238,7 @@ export async function serveHub({ root = ROOT, page = 1000 } = {}) {
     });
   }
 
-  function tree(url, found, json) {
+  function tree(url, base, found, json) {
     const entries = [...found.files.values()].map(({ path, bytes, oid, sha256 }) => {
       const size = bytes.length;
       if (!isLarge(path)) return { type: "file", oid, size, path };
@@ -243,7 +248,7 @@ export async function serveHub({ root = ROOT, page = 1000 } = {}) {
     entries.push(...[...folders].map((path) => ({ type: "directory", oid: hash("sha1", path), size: 0, path })));
     const start = Number(url.searchParams.get("cursor") ?? 0);
     const end = start + state.page;
-    const next = `${addresses.hub}${url.pathname}?recursive=true&limit=${state.page}&cursor=${end}`;
+    const next = `${addresses.hub}${base}${url.pathname}?recursive=true&limit=${state.page}&cursor=${end}`;
     json(entries.slice(start, end), end < entries.length ? { Link: `<${next}>; rel="next"` } : {});
   }
 

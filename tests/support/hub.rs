@@ -26,6 +26,8 @@ pub struct Hub {
     process: Child,
     /// Its address.
     pub endpoint: String,
+    /// The address of its CDN.
+    pub cdn: String,
 }
 
 impl Hub {
@@ -37,7 +39,8 @@ impl Hub {
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let addresses: Value = serde_json::from_str(&line).unwrap();
-        Self { process, endpoint: addresses["hub"].as_str().unwrap().into() }
+        let address = |name: &str| addresses[name].as_str().unwrap().into();
+        Self { process, endpoint: address("hub"), cdn: address("cdn") }
     }
 
     /// Changes how it behaves from now on; see there.

@@ -36,7 +36,7 @@ for (const worker of [true, false]) {
       const { adapter, kernels, bytes, ...info } = got.info;
       assert.deepEqual(info, {
         id: "f32-odd", revision: "main", kind: "embed", dimensions: 52, maxTokens: 2048, layers: 1, pooling: "mean",
-        defaultDtype: "int8", defaultNormalize: false, device: "webgpu", why: "asked for", threads: 0, weights: "f32",
+        defaultDtype: "int8", defaultNormalize: false, defaultDimensions: 52, prompts: { document: "", query: "" }, device: "webgpu", why: "asked for", threads: 0, weights: "f32",
       });
       assert.deepEqual(adapter, { name: "google swiftshader", backend: "webgpu", software: true });
       assert.ok(kernels.includes("attention.range.64"), String(kernels));
@@ -45,6 +45,45 @@ for (const worker of [true, false]) {
     });
   });
 }
+
+test("a dense model has prompts by name and by role, and says which", async () => {
+  await browser.visit("/blank.html", async (page) => {
+    const got = await page.evaluate(async () => {
+      const { load } = await import("/page.js");
+      const model = await load("causal-last-f32", { endpoint: new URL("/fixtures/", location.href), device: "cpu" });
+      const query = model.info.prompts.query;
+      const bits = ({ data, usage }) => [[...data], usage.tokens];
+      const codes = [];
+      for (const options of [{ prompt: 5 }, { promptName: "title" }, { prompt: "a", promptName: "query" }, { role: "query" }]) {
+        codes.push(await model.embed("a", options).catch((error) => `${error.code}: ${error.message}`));
+      }
+      const out = {
+        query,
+        plain: bits(await model.embed("a bicycle")),
+        document: bits(await model.encodeDocument("a bicycle")),
+        by: [
+          bits(await model.encodeQuery(["a bicycle"])),
+          bits(await model.embed("a bicycle", { promptName: "query" })),
+          bits(await model.embed("a bicycle", { prompt: query })),
+          bits(await model.embed(query + "a bicycle")),
+        ],
+        other: bits(await model.encodeQuery("a bicycle", { prompt: "" })),
+        default: model.info.defaultPromptName,
+        codes,
+      };
+      await model.dispose();
+      return out;
+    });
+    assert.match(got.query, /^Instruct: Given a web search query/);
+    for (const by of got.by.slice(1)) assert.deepEqual(by, got.by[0]);
+    assert.deepEqual([got.document, got.other], [got.plain, got.plain]);
+    assert.ok(got.by[0][1] > got.plain[1], "the prompt's tokens are counted");
+    assert.equal(got.default, undefined);
+    for (const [i, words] of ["prompt", "\"query\"", "promptName", "role"].entries()) {
+      assert.ok(got.codes[i].startsWith("invalid-argument") && got.codes[i].includes(words), got.codes[i]);
+    }
+  });
+});
 
 test("the processor gives transformers' vectors too, also where there is no WebGPU", async () => {
   const { texts, rows } = fixture("f32-odd", { short: true });

@@ -10,8 +10,6 @@ mod linear;
 mod rows;
 mod simd;
 mod threads;
-#[cfg(target_arch = "wasm32")]
-mod turn;
 mod vectors;
 
 use std::sync::Arc;
@@ -116,7 +114,7 @@ impl<'a> CpuRun<'a> {
     /// As [`CpuRun::check_cancelled`], after messages had their chance to cancel.
     pub(super) async fn pause(&self) -> Result<()> {
         #[cfg(target_arch = "wasm32")]
-        turn::let_messages_in().await;
+        crate::backend::turn::let_messages_in().await;
         self.check_cancelled()
     }
 

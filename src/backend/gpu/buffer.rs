@@ -74,7 +74,16 @@ impl GpuBuffer {
     /// # Errors
     /// Faults of the device.
     pub async fn read(&self, at: u64, bytes: u64) -> Result<Vec<u8>> {
+        match self.read_back(at, bytes).await {
+            // A device that is gone says so a moment after its buffers cannot be read.
+            Err(error) => Err(self.gpu.settle(error).await),
+            read => read,
+        }
+    }
+
+    async fn read_back(&self, at: u64, bytes: u64) -> Result<Vec<u8>> {
         let gpu = &self.gpu;
+        gpu.check()?;
         let size = bytes.next_multiple_of(4).max(4);
         let staging = gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("readback"),

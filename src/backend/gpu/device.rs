@@ -1,6 +1,6 @@
 //! The adapter and device, their faults, and moving bytes to and fro.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::bindings::Bindings;
 use super::buffer::OwnedBuffer;
@@ -30,6 +30,8 @@ pub struct Gpu {
     /// The adapter has no memory of its own, but the machine's.
     shares_memory: bool,
     fault: Arc<Mutex<Option<Error>>>,
+    /// Why the device is gone, once it is: nothing brings it back.
+    lost: Arc<OnceLock<String>>,
     /// Multiply-adds a second, as measured so far; sets the size of a submission.
     pub(super) pace: Mutex<f64>,
     /// Uniform buffers that no recorder holds at the moment.
@@ -87,11 +89,12 @@ impl Gpu {
         let fault = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&fault);
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| record(&slot, error.into())));
-        let slot = Arc::clone(&fault);
+        let lost = Arc::new(OnceLock::new());
+        let slot = Arc::clone(&lost);
         device.set_device_lost_callback(move |reason, message| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                record(&slot, Error::DeviceLost { message });
-            }
+            // Whoever destroys it, in a page for example, may say nothing more.
+            let said = if message.is_empty() { format!("{reason:?}").to_lowercase() } else { message };
+            drop(slot.set(said));
         });
         let (parameters, bindings, kernels) = (Mutex::default(), Mutex::default(), async_lock::Mutex::default());
         let pace = Mutex::new(2e9);
@@ -104,6 +107,7 @@ impl Gpu {
             discrete,
             shares_memory,
             fault,
+            lost,
             pace,
             parameters,
             bindings,
@@ -156,12 +160,45 @@ impl Gpu {
         limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
     }
 
-    /// The first fault the device reported, which ends all work on it.
+    /// Whether the device is gone, and otherwise the first fault that it reported since this was last asked.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`] or [`Error::Gpu`].
     pub(super) fn check(&self) -> Result<()> {
+        self.check_there()?;
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
+    }
+
+    fn check_there(&self) -> Result<()> {
+        self.lost.get().map_or(Ok(()), |message| Err(Error::DeviceLost { message: message.clone() }))
+    }
+
+    /// What is to be said of a call that failed with `error`, once the device has said all there is to say of it: that it is
+    /// gone, if that is why. Later faults of the same call are forgotten, so that the next one starts afresh.
+    pub(in crate::backend) async fn settle(&self, error: Error) -> Error {
+        if !matches!(error, Error::Gpu { .. } | Error::OutOfMemory { .. } | Error::DeviceLost { .. }) {
+            return error;
+        }
+        // Answered after everything that was reported before.
+        drop(self.device.push_error_scope(wgpu::ErrorFilter::Validation).pop().await);
+        #[cfg(target_arch = "wasm32")]
+        crate::backend::turn::next().await;
+        #[cfg(not(target_arch = "wasm32"))]
+        drop(self.device.poll(wgpu::PollType::Poll));
+        let first = self.fault.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A buffer that could not be made is an error in all that uses it.
+        match (self.check_there(), error, first) {
+            (Err(lost), ..) => lost,
+            (Ok(()), Error::Gpu { .. }, Some(first @ Error::OutOfMemory { .. })) => first,
+            (Ok(()), error, _) => error,
+        }
+    }
+
+    /// Takes the device away, as a driver or a browser may, for tests.
+    #[doc(hidden)]
+    pub fn lose(&self) {
+        drop(self.lost.set("taken away by a test".into()));
+        self.device.destroy();
     }
 
     /// What `make` makes of buffers, once the platform has said that there was room for all of them, which a browser
@@ -170,6 +207,7 @@ impl Gpu {
     /// # Errors
     /// What `make` returns, [`Error::OutOfMemory`], or a fault of the device.
     pub async fn allocate<T>(&self, make: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.check_there()?;
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let made = make();
         let refused = scope.pop().await.map(Error::from);
@@ -212,6 +250,7 @@ impl Gpu {
     #[cfg(not(target_arch = "wasm32"))]
     fn wait(&self, index: Option<wgpu::SubmissionIndex>) -> Result<()> {
         let poll = wgpu::PollType::Wait { submission_index: index, timeout: None };
+        self.check_there()?;
         self.device.poll(poll).map(drop).map_err(|e| Error::DeviceLost { message: e.to_string() })
     }
 }

@@ -36,6 +36,8 @@ pub struct Recorder<'a> {
     sealed: VecDeque<Submission>,
     running: VecDeque<(Submitted, Instant, f64)>,
     last_done: Option<Instant>,
+    /// All that was recorded is done.
+    finished: bool,
     /// Tables that kernels make for themselves, by name: they are used again by the next dispatch.
     scratch: BTreeMap<&'static str, Rc<GpuBuffer>>,
 }
@@ -64,8 +66,11 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Drop for Recorder<'_> {
     fn drop(&mut self) {
-        // Queue order protects it: the next write comes after the submissions that read it.
-        locked(&self.gpu.parameters).extend(self.params.take());
+        // Queue order protects it: the next write comes after the submissions that read it. After a fault it may be none
+        // that the device knows.
+        if self.finished {
+            locked(&self.gpu.parameters).extend(self.params.take());
+        }
     }
 }
 
@@ -81,6 +86,7 @@ impl<'a> Recorder<'a> {
             sealed: VecDeque::new(),
             running: VecDeque::new(),
             last_done: None,
+            finished: false,
             scratch: BTreeMap::new(),
         }
     }
@@ -194,6 +200,7 @@ impl<'a> Recorder<'a> {
         while !self.running.is_empty() {
             self.settle().await?;
         }
+        self.finished = true;
         if self.watch.cancelled() { Err(Error::Aborted) } else { Ok(()) }
     }
 

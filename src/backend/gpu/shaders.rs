@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 pub struct Shader {
     /// Its name in `shaders/variants.txt`.
     pub name: &'static str,
-    /// The WGSL.
-    pub source: &'static str,
+    /// The WGSL, in the files that it is made of.
+    pub files: &'static [&'static str],
     /// Threads of a workgroup in each direction.
     pub workgroup: [u32; 3],
     /// Storage buffers it binds, at bindings 1 and on; binding 0 is the parameters.
@@ -26,6 +26,11 @@ pub struct Shader {
 pub const ALL: &[Shader] = include!(concat!(env!("OUT_DIR"), "/shaders.rs"));
 
 impl Shader {
+    /// The WGSL.
+    pub fn source(&self) -> String {
+        self.files.concat()
+    }
+
     /// The module of that name, if the list has it.
     pub fn find(name: &str) -> Option<&'static Self> {
         ALL.iter().find(|shader| shader.name == name)
@@ -61,7 +66,7 @@ impl Shader {
     pub(super) fn pipeline(&self, gpu: &Gpu) -> (wgpu::ComputePipeline, wgpu::BindGroupLayout) {
         let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(self.name),
-            source: wgpu::ShaderSource::Wgsl(self.source.into()),
+            source: wgpu::ShaderSource::Wgsl(self.source().into()),
         });
         let bindings = self.layout(gpu);
         let layout = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::hub::repository::ModelAddress;
 use crate::hub::{
     ByteStream, FileInfo, Hasher, LocalFile, Remote, RemoteStream, Repository, Retry, StoreLock, Transport, Verified,
+    is_unreachable,
 };
 use crate::progress::{Progress, Watch};
 
@@ -90,7 +91,7 @@ impl<'a, T: Transport, S: FileStore> Cached<'a, T, S> {
         let opening = Retry { attempts: if complete { retry.attempts.min(2) } else { retry.attempts }, ..retry };
         let remote = match (Remote::open(repository, transport, opening).await, &known) {
             (Ok(remote), _) => Server::Online(remote.retrying(retry)),
-            (Err(error), Some(known)) if known.complete && unreachable(&error) => {
+            (Err(error), Some(known)) if known.complete && is_unreachable(&error) => {
                 let message = format!("{error}; using revision {} from the cache", known.revision);
                 watch.progress(Progress::Notice { message });
                 Server::Offline(error)
@@ -153,6 +154,15 @@ impl<'a, T: Transport, S: FileStore> Cached<'a, T, S> {
             // The server may have another version by now; only a request tells.
             Server::Online(_) => entry.seen(file).map(of),
             Server::Offline(_) => entry.file(file).map(of),
+        }
+    }
+
+    /// The paths of the model's files: those of the commit, or without a network those that a whole load needed. `None`
+    /// where the server does not list them.
+    pub(super) fn listed(&self) -> Option<Vec<String>> {
+        match (&self.remote, &self.entry) {
+            (Server::Online(remote), _) => remote.manifest().map(|manifest| manifest.files.keys().cloned().collect()),
+            (Server::Offline(_), entry) => entry.as_ref().map(CacheEntry::files),
         }
     }
 
@@ -366,13 +376,5 @@ impl<'a, T: Transport, S: FileStore> Cached<'a, T, S> {
         let keeping = Some(BlobWriter { store, key, writer, unflushed: 0, _lock: lock });
         let (file, watch) = (absent.file.clone(), entry.watch);
         Ok(Download { file, size, remote: stream, hasher, read: have, keeping, watch })
-    }
-}
-
-/// Whether an error says only that the server is unavailable, and nothing about the model.
-fn unreachable(error: &Error) -> bool {
-    match error {
-        Error::Network { status, .. } => status.is_none_or(|status| status == 429 || status >= 500),
-        _ => false,
     }
 }

@@ -82,6 +82,10 @@ impl<'a, T: Transport, S: FileStore> Source for Cached<'a, T, S> {
         }
     }
 
+    async fn list(&self) -> Result<Option<Vec<String>>> {
+        Ok(self.listed())
+    }
+
     async fn local(&self, file: &str) -> Result<Option<LocalFile>> {
         self.local(file).await
     }

@@ -27,7 +27,7 @@ pub(super) async fn add(live: &LiveIndex, request: &JsValue) -> Result<(Usage, I
         let chunks: Vec<Vec<&str>> = given.iter().map(Given::strings).collect();
         let texts: Vec<ItemText<'_>> = given.iter().zip(&chunks).map(|(given, chunks)| given.text(chunks)).collect();
         let mut index = live.index.lock().await;
-        index.add_texts(live.model()?, &items, &texts, mode, &page).await.map_err(of_items)?
+        index.add_texts(&*live.model()?, &items, &texts, mode, &page).await.map_err(of_items)?
     } else {
         let vectors = WebVectors::of(request, "vectors")?;
         let mut index = live.index.lock().await;

@@ -79,7 +79,7 @@ async fn open(model: Option<Rc<Model>>, file: JsValue, options: &JsValue) -> Res
     Ok(WebIndex::of(model, &backend, Index::open(backend.clone(), &file, open, &page).await?))
 }
 
-async fn backend(model: Option<&Model>, options: &JsValue, page: &Page) -> Result<Backend> {
+pub(super) async fn backend(model: Option<&Model>, options: &JsValue, page: &Page) -> Result<Backend> {
     let device: Device = string(options, "device")?.map(|name| name.parse()).transpose()?.unwrap_or_default();
     match model {
         Some(model) => Ok(model.backend().clone()),

@@ -4,6 +4,7 @@ mod items;
 mod make;
 mod search;
 
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use async_lock::Mutex;
@@ -12,6 +13,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::future_to_promise;
 
+use super::WebModel;
 use super::convert::{object, object_of, plain, thrown, whole_numbers};
 use super::page::Page;
 use crate::backend::Backend;
@@ -40,18 +42,44 @@ pub struct WebIndex(Rc<LiveIndex>);
 
 struct LiveIndex {
     /// The model that makes the vectors of texts.
-    model: Option<Rc<Model>>,
-    device: &'static str,
+    model: RefCell<Option<Rc<Model>>>,
+    device: Cell<&'static str>,
     index: Mutex<Index>,
 }
 
 impl WebIndex {
     fn of(model: Option<Rc<Model>>, backend: &Backend, index: Index) -> Self {
-        let device = match backend {
-            Backend::Gpu(_) => "webgpu",
-            Backend::Cpu(_) => "cpu",
-        };
+        let (model, device) = (RefCell::new(model), Cell::new(device_of(backend)));
         Self(Rc::new(LiveIndex { model, device, index: Mutex::new(index) }))
+    }
+}
+
+fn device_of(backend: &Backend) -> &'static str {
+    match backend {
+        Backend::Gpu(_) => "webgpu",
+        Backend::Cpu(_) => "cpu",
+    }
+}
+
+async fn move_to(live: &LiveIndex, model: Option<Rc<Model>>, backend: Backend) -> Result<()> {
+    let mut index = live.index.lock().await;
+    index.move_to(backend.clone()).await?;
+    live.device.set(device_of(&backend));
+    live.model.replace(model);
+    Ok(())
+}
+
+#[wasm_bindgen]
+impl WebModel {
+    /// Takes an index of a model that was lost with its device to this one's device.
+    #[wasm_bindgen(js_name = moveIndex)]
+    pub fn move_index(&self, index: &WebIndex) -> Promise {
+        let (live, model) = (Rc::clone(&index.0), Rc::clone(&self.0));
+        future_to_promise(async move {
+            let backend = model.backend().clone();
+            move_to(&live, Some(model), backend).await.map_err(thrown)?;
+            Ok(JsValue::UNDEFINED)
+        })
     }
 }
 
@@ -106,6 +134,18 @@ impl WebIndex {
         future_to_promise(async move { search::give_matches(search::explain(&live, &request).await.map_err(thrown)?) })
     }
 
+    /// Takes an index without a model to another device, after its own was lost. Options: `device`, `onProgress`.
+    #[wasm_bindgen(js_name = moveToDevice)]
+    pub fn move_to_device(&self, options: JsValue) -> Promise {
+        let live = Rc::clone(&self.0);
+        future_to_promise(async move {
+            let page = Page::of(&options).map_err(thrown)?;
+            let backend = make::backend(None, &options, &page).await.map_err(thrown)?;
+            move_to(&live, None, backend).await.map_err(thrown)?;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
     /// Writes the index to `file`, a `Writing` of `js/hosts/files.ts`, which stays open. Options: `signal`, `onProgress`.
     pub fn save(&self, file: JsValue, options: JsValue) -> Promise {
         let live = Rc::clone(&self.0);
@@ -124,7 +164,7 @@ fn info(live: &LiveIndex, index: &Index) -> Result<JsValue, JsValue> {
         ("dimensions", (*dim as f64).into()),
         ("model", model.as_deref().map_or(JsValue::UNDEFINED, JsValue::from)),
         ("firstPass", (*first_pass).into()),
-        ("device", live.device.into()),
+        ("device", live.device.get().into()),
         ("bytes", plain(&index.bytes())?),
     ])
 }
@@ -144,9 +184,9 @@ async fn save(live: &LiveIndex, mut file: Appending, options: &JsValue) -> Resul
 }
 
 impl LiveIndex {
-    fn model(&self) -> Result<&Model> {
+    fn model(&self) -> Result<Rc<Model>> {
         let missing = || Error::argument("texts", "are given, and the index has no model; allowed are vectors");
-        self.model.as_deref().ok_or_else(missing)
+        self.model.borrow().clone().ok_or_else(missing)
     }
 }
 

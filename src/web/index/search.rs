@@ -29,7 +29,7 @@ pub(super) async fn search(live: &LiveIndex, request: &JsValue) -> Result<Vec<Ve
     if option(request, "texts")?.is_some() {
         let texts = strings("queries", &array(request, "texts")?)?;
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        return index.search_texts(live.model()?, &texts, options, &page).await;
+        return index.search_texts(&*live.model()?, &texts, options, &page).await;
     }
     index.search(WebVectors::of(request, "vectors")?.tokens(), options, &page).await
 }

@@ -11,7 +11,7 @@ use super::{info, input, output};
 /// Embeds the chunks of the documents of a file.
 pub(crate) fn run(command: &EmbedContext) -> Result<()> {
     safetensors::check_path(command.output.as_deref())?;
-    let documents = input::documents(&command.input)?;
+    let documents = input::chunked(&command.input)?;
     let console = Console::new(command.common.origin.quiet);
     let model = command.common.load(&console)?;
     let embed = command.vectors.embed_options(Prompt::Default);

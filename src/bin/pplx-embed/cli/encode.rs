@@ -7,6 +7,7 @@ use pplx_embed::model::late::{EncodeOptions, MarkerPosition, TokenEmbeddings};
 use pplx_embed::numbers::RowBuf;
 
 use super::arguments::Encode;
+use super::output::TextFields;
 use super::progress::Console;
 use super::safetensors::{self, OutputTensor};
 use super::{info, input, output};
@@ -19,23 +20,28 @@ pub(crate) fn run(command: &Encode) -> Result<()> {
         marker_position: MarkerPosition::try_from(command.marker_position)?,
         pool_factor: command.pool_factor,
     };
-    let texts = input::texts(&command.input)?;
     let console = Console::new(command.common.origin.quiet);
+    let input = input::texts(&command.input, command.text.format, &console)?;
     let model = command.common.load(&console)?;
-    let slices: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let slices: Vec<&str> = input.texts.iter().map(String::as_str).collect();
     let embeddings = pollster::block_on(model.encode(command.role, &slices, options, &console))?;
     console.done();
     for &index in &embeddings.tokens.usage.truncated {
-        console.note(&format!("note: text {} was cut to the length the model reads", index + 1));
+        console.note(&format!("note: text {} was cut to the length the model reads", input.name(index)));
     }
-    let Some(path) = &command.output else { return print(&texts, &embeddings) };
+    let Some(path) = &command.output else {
+        return print(output::text_fields(&input, command.text.no_text, &console), &embeddings);
+    };
     write(path, &embeddings)?;
     let shape = [embeddings.tokens.ids.len(), embeddings.data.format().row_len(embeddings.tokens.dim)];
     if command.common.origin.json {
-        let summary = serde_json::json!({
+        let mut summary = serde_json::json!({
             "output": path, "texts": embeddings.tokens.texts(), "shape": shape, "dtype": embeddings.data.format(),
             "dimensions": embeddings.tokens.dim, "usage": embeddings.tokens.usage,
         });
+        if let Some(ids) = &input.ids {
+            summary["ids"] = serde_json::json!(ids);
+        }
         return info::print(&summary.to_string());
     }
     let (name, [rows, columns]) = (path.display(), shape);
@@ -67,10 +73,21 @@ fn write(path: &Path, embeddings: &TokenEmbeddings) -> Result<()> {
     safetensors::write(path, tensors)
 }
 
-/// A line for each text: `{"index", "text", "tokens", "embeddings"}`, and `"scales"` of codes.
-fn print(texts: &[String], embeddings: &TokenEmbeddings) -> Result<()> {
+/// A line of [`print()`].
+#[derive(serde::Serialize)]
+struct TokensLine<'a> {
+    #[serde(flatten)]
+    text: TextFields<'a>,
+    tokens: &'a [u32],
+    embeddings: Vec<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scales: Option<&'a [f32]>,
+}
+
+/// A line for each text: `{"index", "id", "text", "textCut", "tokens", "embeddings"}`, and `"scales"` of codes.
+fn print(texts: Vec<TextFields<'_>>, embeddings: &TokenEmbeddings) -> Result<()> {
     let columns = embeddings.data.format().row_len(embeddings.tokens.dim);
-    output::json_lines(texts.iter().enumerate().map(|(index, text)| {
+    output::json_lines(texts.into_iter().enumerate().map(|(index, text)| {
         let rows = embeddings.tokens.rows(index);
         let row = |row: usize| {
             let own = row * columns..(row + 1) * columns;
@@ -83,12 +100,11 @@ fn print(texts: &[String], embeddings: &TokenEmbeddings) -> Result<()> {
                 RowBuf::Binary(data) => serde_json::json!(data[own]),
             }
         };
-        let vectors: Vec<_> = rows.clone().map(row).collect();
-        let tokens = &embeddings.tokens.ids[rows.clone()];
-        let mut line = serde_json::json!({"index": index, "text": text, "tokens": tokens, "embeddings": vectors});
-        if let RowBuf::Int8 { scales: Some(scales), .. } = &embeddings.data {
-            line["scales"] = serde_json::json!(scales[rows]);
-        }
-        line
+        let scales = match &embeddings.data {
+            RowBuf::Int8 { scales: Some(scales), .. } => Some(&scales[rows.clone()]),
+            _ => None,
+        };
+        let vectors = rows.clone().map(row).collect();
+        TokensLine { text, tokens: &embeddings.tokens.ids[rows], embeddings: vectors, scales }
     }))
 }

@@ -3,7 +3,6 @@
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use pplx_embed::backend::Backend;
 use pplx_embed::checkpoint::Header;
 use pplx_embed::hub::{Cursor, Folder, Reader, Source};
 use pplx_embed::maxsim::{Match, Options, Scorer, TokenVectors};
@@ -26,7 +25,7 @@ pub(crate) fn run(command: &Maxsim) -> Result<()> {
     let known = [&queries, &documents].into_iter().find(|v| !v.is_bits()).map(|v| v.dim);
     let [queries, documents] = [&queries, &documents].map(|v| v.tokens(known));
     let console = Console::new(command.quiet);
-    let (backend, _) = pollster::block_on(Backend::open(command.device, command.threads, &console))?;
+    let (backend, _) = pollster::block_on(command.drivers.open(command.device, command.threads, &console))?;
     let scorer = Scorer::new();
     if let [query, document] = command.explain[..] {
         let (both, pair) = ([queries, documents], (query, document));

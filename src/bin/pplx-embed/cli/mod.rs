@@ -3,10 +3,14 @@
 mod arguments;
 mod bench;
 mod cache;
+mod corpus;
+mod documents;
+mod drivers;
 mod embed;
 mod embed_context;
 mod encode;
 mod eval;
+mod html;
 mod info;
 mod input;
 mod maxsim;

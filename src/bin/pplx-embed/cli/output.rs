@@ -7,6 +7,9 @@ use npyz::WriterBuilder;
 use pplx_embed::model::{Data, Embeddings};
 use pplx_embed::{Error, Result};
 
+use super::input::Texts;
+use super::progress::Console;
+
 /// Refuses a path that is not of a `.npy` file, before there is anything to write.
 pub(crate) fn check_npy(path: &Path) -> Result<()> {
     if path.extension().is_some_and(|e| e == "npy") {
@@ -60,17 +63,59 @@ fn array<T: npyz::Serialize + npyz::AutoSerialize + Copy>(
     writer.finish()
 }
 
+/// Most characters of a text that are printed beside its vectors.
+pub(crate) const SHOWN: usize = 1000;
+
+/// The beginning of a text, at most `most` characters, and how many more it has.
+pub(crate) fn beginning(text: &str, most: usize) -> (&str, usize) {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => (&text[..end], text[end..].chars().count()),
+        None => (text, 0),
+    }
+}
+
+/// What is printed of a text.
+#[derive(serde::Serialize)]
+pub(crate) struct TextFields<'a> {
+    index: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    /// Characters that are left out of the text.
+    #[serde(rename = "textCut", skip_serializing_if = "Option::is_none")]
+    cut: Option<usize>,
+}
+
+/// What is printed of each text: its id, if it has one, and its beginning, unless there is to be no text. The user hears if
+/// any is cut.
+pub(crate) fn text_fields<'a>(texts: &'a Texts, no_text: bool, console: &Console) -> Vec<TextFields<'a>> {
+    let id = |index: usize| texts.ids.as_ref().and_then(|ids| Some(ids.get(index)?.as_str()));
+    let fields = texts.texts.iter().enumerate().map(|(index, text)| {
+        let (text, cut) = beginning(text, SHOWN);
+        TextFields { index, id: id(index), text: (!no_text).then_some(text), cut: (!no_text && cut > 0).then_some(cut) }
+    });
+    let fields: Vec<TextFields<'a>> = fields.collect();
+    let cut = fields.iter().filter(|fields| fields.cut.is_some()).count();
+    if cut > 0 {
+        console.note(&format!(
+            "note: of {cut} texts only the first {SHOWN} characters are printed; --no-text leaves out all"
+        ));
+    }
+    fields
+}
+
 #[derive(serde::Serialize)]
 struct EmbeddingLine<'a> {
-    index: usize,
-    text: &'a str,
+    #[serde(flatten)]
+    text: TextFields<'a>,
     embedding: serde_json::Value,
 }
 
-/// A line for each text: `{"index", "text", "embedding"}`.
-pub(crate) fn lines(texts: &[String], embeddings: &Embeddings) -> Result<()> {
-    let texts = texts.iter().enumerate();
-    json_lines(texts.map(|(index, text)| EmbeddingLine { index, text, embedding: row(embeddings, index) }))
+/// A line for each text: `{"index", "id", "text", "textCut", "embedding"}`, `id` for documents of a folder.
+pub(crate) fn lines(texts: Vec<TextFields<'_>>, embeddings: &Embeddings) -> Result<()> {
+    let lines = texts.into_iter().enumerate();
+    json_lines(lines.map(|(index, text)| EmbeddingLine { text, embedding: row(embeddings, index) }))
 }
 
 /// Row `index`, as JSON.

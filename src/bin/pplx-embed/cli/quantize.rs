@@ -9,19 +9,19 @@ use pplx_embed::checkpoint::{
     Files, Header, Loss, Quantizer, Rewrite, Scheme, Tensor, WantedMatrix, WeightPass, plain_name, rewritten,
 };
 use pplx_embed::hub::{self, Cursor, Reader, Source};
-use pplx_embed::model::Config;
+use pplx_embed::model::{Config, explained, tokenizer_json};
 use pplx_embed::numbers::{Float, MatrixFormat};
 use pplx_embed::{Error, Meter, Result};
 use serde_json::{Map, Value, json};
 
-use super::arguments::Quantize;
+use super::arguments::{ModelFiles, Quantize};
 use super::progress::Console;
 
 /// Largest file beside the weights, in bytes; a tokenizer.json has 11 million.
 const MAX_FILE: usize = 128 << 20;
 /// The embedding table's module, which keeps 8 bits: its errors reach every layer, and the lookup costs no less in 4.
 const EMBEDDING: &str = "embed_tokens";
-/// What is copied where it is there; `tokenizer.json` must be.
+/// What is copied where it is there; `tokenizer.json` is written anyway.
 const COPIED: [&str; 6] = [
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -46,16 +46,15 @@ pub(crate) fn run(command: &Quantize) -> Result<()> {
     partial.push(".partial");
     let folder = Partial::create(command.output.with_file_name(partial))?;
     let console = Console::new(command.origin.quiet);
-    let done = match command.origin.folder() {
-        Some(source) => pollster::block_on(write(&source, &folder.0, usual, None, &console)),
-        None => {
-            let write = async {
-                let source = command.origin.open(&console).await?;
-                write(&source, &folder.0, usual, Some(&command.origin.model), &console).await
-            };
-            pollster::block_on(write)
+    let done = pollster::block_on(async {
+        match command.origin.open(&console).await? {
+            ModelFiles::Folder(source, commit) => {
+                let base = commit.map(|_| command.origin.model.as_str());
+                write(&source, &folder.0, usual, base, &console).await
+            }
+            ModelFiles::Server(source) => write(&source, &folder.0, usual, Some(&command.origin.model), &console).await,
         }
-    };
+    });
     console.done();
     let done = done?;
     folder.rename(&command.output)?;
@@ -105,6 +104,19 @@ async fn write(
     base: Option<&str>,
     console: &Console,
 ) -> Result<Done> {
+    match write_files(source, folder, usual, base, console).await {
+        Err(error) => Err(explained(source, error).await),
+        done => done,
+    }
+}
+
+async fn write_files(
+    source: &impl Source,
+    folder: &Path,
+    usual: Quantizer,
+    base: Option<&str>,
+    console: &Console,
+) -> Result<Done> {
     let config = hub::read(source, "config.json", MAX_FILE).await?;
     let invalid = |e: serde_json::Error| Error::InvalidConfig { file: "config.json".into(), message: e.to_string() };
     let mut config: Map<String, Value> = serde_json::from_slice(&config).map_err(invalid)?;
@@ -115,18 +127,20 @@ async fn write(
         }
     }
     Config::load(source).await?;
-    let tokenizer = hub::read(source, "tokenizer.json", MAX_FILE).await?;
+    let tokenizer = tokenizer_json(source, MAX_FILE).await?;
 
     let mut done = Done::default();
     let files = Files::find(source).await?;
     for file in files.paths() {
         shard(source, file, folder, usual, &mut done, console).await?;
     }
-    if let Files::Sharded(index) = &files {
-        if let Some(name) = index.tensors().find(|name| !done.files.contains_key(*name)) {
-            let message = format!("tensor {name} is in none of the files");
-            return Err(Error::InvalidCheckpoint { file: INDEX.into(), message });
-        }
+    if let Files::Sharded(index) = &files
+        && let Some(name) = index.tensors().find(|name| !done.files.contains_key(*name))
+    {
+        let message = format!("tensor {name} is in none of the files");
+        return Err(Error::InvalidCheckpoint { file: INDEX.into(), message });
+    }
+    if !matches!(files, Files::Single) {
         let index = json!({ "metadata": { "total_size": done.bytes }, "weight_map": done.files });
         save(folder, INDEX, pretty(&index).as_bytes())?;
     }

@@ -1,27 +1,41 @@
 //! `pplx-embed search`
 
+use std::collections::HashMap;
 use std::io::{BufWriter, Write};
+use std::path::Path;
 
 use pplx_embed::index::{
     AddMode, Hit, Index, IndexKind, IndexOptions, Item, ItemText, MAX_DATA, OpenOptions, SearchOptions,
 };
 use pplx_embed::model::Model;
 use pplx_embed::{Error, Result};
+use serde_json::Value;
 
 use super::arguments::Search;
-use super::input::{self, CorpusEntry};
-use super::output;
+use super::corpus::{self, CorpusEntry, EntryKind};
 use super::progress::Console;
+use super::{input, output};
+
+/// Most characters of a text that are shown to people.
+const SHOWN: usize = 300;
 
 /// Searches a corpus, or a saved index.
 pub(crate) fn run(command: &Search) -> Result<()> {
     if command.k == 0 {
         return Err(Error::InvalidArgument { argument: "--k".into(), message: "0, allowed is 1 or more".into() });
     }
-    let corpus = command.corpus.as_deref().map(input::corpus).transpose()?;
-    let queries = if command.queries.is_empty() { input::lines()? } else { command.queries.clone() };
+    if command.queries.is_empty() && command.corpus.as_deref().is_some_and(|corpus| corpus.as_os_str() == "-") {
+        let message = "missing, and standard input is the corpus; give them as arguments".into();
+        return Err(Error::InvalidArgument { argument: "QUERY".into(), message });
+    }
     let console = Console::new(command.common.origin.quiet);
+    let read = |corpus: &Path| corpus::read_corpus(corpus, command.text.format, &console);
+    let corpus = command.corpus.as_deref().map(read).transpose()?;
+    let queries = if command.queries.is_empty() { input::lines()? } else { command.queries.clone() };
     let model = command.common.load(&console)?;
+    let kind = IndexOptions::of_model(&model.info(), command.kind, command.dimensions).kind;
+    let most = command.chunk_tokens as usize;
+    let corpus = corpus.map(|entries| corpus::split(entries, &model, kind, most)).transpose()?;
     let index = match (&corpus, &command.index) {
         (Some(corpus), _) => build(command, &model, corpus, &console)?,
         (None, Some(path)) => {
@@ -46,12 +60,15 @@ pub(crate) fn run(command: &Search) -> Result<()> {
     };
     let hits = pollster::block_on(index.search_texts(&model, &texts, options, &console))?;
     console.done();
+    // What is too long to be kept with an item is in the corpus.
+    let texts: HashMap<&str, &CorpusEntry> = corpus.iter().flatten().map(|entry| (entry.id.as_str(), entry)).collect();
     let found = queries.iter().zip(hits).map(|(query, hits)| {
-        let hit = |hit: Hit| FoundItem {
-            id: index.id(hit.position).unwrap_or_default(),
-            score: hit.score,
-            chunk: (index.options().kind == IndexKind::Dense).then_some(hit.chunk),
-            data: index.data(hit.position).and_then(|data| serde_json::from_str(data).ok()),
+        let hit = |hit: Hit| {
+            let id = index.id(hit.position).unwrap_or_default();
+            let chunk = (index.options().kind == IndexKind::Dense).then_some(hit.chunk);
+            let data = index.data(hit.position).and_then(|data| serde_json::from_str(data).ok());
+            let entry = texts.get(id).and_then(|entry| entry.texts.get(chunk.unwrap_or(0) as usize));
+            FoundItem { id, score: hit.score, chunk, ..FoundItem::with(data, hit.chunk, entry, command.text.no_text) }
         };
         QueryHits { query, hits: hits.into_iter().map(hit).collect() }
     });
@@ -64,14 +81,60 @@ struct QueryHits<'a> {
     hits: Vec<FoundItem<'a>>,
 }
 
-#[derive(serde::Serialize)]
+#[derive(Default, serde::Serialize)]
 struct FoundItem<'a> {
     id: &'a str,
     score: f32,
     #[serde(skip_serializing_if = "Option::is_none")]
     chunk: Option<u32>,
+    /// The text that was found, of a document.
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<serde_json::Value>,
+    text: Option<String>,
+    /// Characters that are left out of the text.
+    #[serde(rename = "textCut", skip_serializing_if = "Option::is_none")]
+    cut: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Value>,
+    /// What was found, for people.
+    #[serde(skip)]
+    passage: String,
+}
+
+impl FoundItem<'_> {
+    /// What is shown of an item that keeps `data`; `text` is its text or chunk, where that is at hand.
+    fn with(data: Option<Value>, chunk: u32, text: Option<&String>, no_text: bool) -> Self {
+        let mut data = data.unwrap_or_default();
+        let chunk_of = |data: &Value| data.get("chunks")?.get(chunk as usize)?.as_str().map(String::from);
+        let text_of = |data: &Value| data.get("text").and_then(Value::as_str).map(String::from);
+        let passage = text.cloned().or_else(|| text_of(&data)).or_else(|| chunk_of(&data)).unwrap_or_default();
+        let mut found = Self::default();
+        if no_text {
+            drop_texts(&mut data);
+        } else {
+            let (beginning, cut) = output::beginning(&passage, output::SHOWN);
+            found.cut = (cut > 0).then_some(cut);
+            // A document's data is of this command's making: what is shown is the chunk that was found.
+            if data.get("path").is_some() && data.as_object().is_some_and(|data| data.keys().all(is_of_document)) {
+                drop_texts(&mut data);
+                found.text = Some(beginning.into());
+            } else if cut > 0 && data.get("text").is_some() {
+                data["text"] = beginning.into();
+            }
+            found.passage = passage;
+        }
+        let empty = data.is_null() || data.as_object().is_some_and(serde_json::Map::is_empty);
+        Self { data: (!empty).then_some(data), ..found }
+    }
+}
+
+fn is_of_document(key: &String) -> bool {
+    ["path", "text", "chunks"].contains(&key.as_str())
+}
+
+fn drop_texts(data: &mut Value) {
+    if let Some(data) = data.as_object_mut() {
+        data.retain(|key, _| key != "text" && key != "chunks");
+    }
 }
 
 /// A line for each hit: its score, id and text; before them the query, where there are several.
@@ -80,16 +143,23 @@ fn print<'a>(answers: impl Iterator<Item = QueryHits<'a>>, several: bool) -> Res
     let mut out = BufWriter::new(std::io::stdout());
     for answer in answers {
         if several {
-            writeln!(out, "{}", answer.query).map_err(io)?;
+            let (query, more) = output::beginning(answer.query, SHOWN);
+            writeln!(out, "{query}{}", left_out(more)).map_err(io)?;
         }
-        for FoundItem { id, score, data, .. } in answer.hits {
-            let text = data.as_ref().and_then(|data| data.get("text")?.as_str()).unwrap_or_default();
-            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for FoundItem { id, score, passage, .. } in answer.hits {
+            let passage = passage.split_whitespace().collect::<Vec<_>>().join(" ");
+            let (text, more) = output::beginning(&passage, SHOWN);
             let indent = if several { "  " } else { "" };
-            writeln!(out, "{indent}{score:.4}  {id}  {text}").map_err(io)?;
+            writeln!(out, "{}", format!("{indent}{score:.4}  {id}  {text}{}", left_out(more)).trim_end())
+                .map_err(io)?;
         }
     }
     out.flush().map_err(io)
+}
+
+/// Says how much of a text is not shown.
+fn left_out(characters: usize) -> String {
+    if characters > 0 { format!("... ({characters} more characters)") } else { String::new() }
 }
 
 fn build(command: &Search, model: &Model, corpus: &[CorpusEntry], console: &Console) -> Result<Index> {
@@ -103,8 +173,8 @@ fn build(command: &Search, model: &Model, corpus: &[CorpusEntry], console: &Cons
     let texts: Vec<ItemText<'_>> = corpus
         .iter()
         .zip(&chunks)
-        .map(|(entry, chunks)| match (entry.chunked, &chunks[..]) {
-            (false, [text]) => ItemText::One(text),
+        .map(|(entry, chunks)| match (entry.kind, &chunks[..]) {
+            (EntryKind::Text, [text]) => ItemText::One(text),
             _ => ItemText::Chunks(chunks),
         })
         .collect();

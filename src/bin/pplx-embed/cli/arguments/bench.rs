@@ -7,6 +7,7 @@ use clap::Args;
 use pplx_embed::backend::Device;
 
 use super::model::ModelOptions;
+use crate::cli::drivers::DriverOptions;
 
 #[derive(Args)]
 pub(crate) struct Bench {
@@ -40,6 +41,8 @@ pub(crate) struct BenchSearch {
     /// How long to repeat a case, in seconds.
     #[arg(long, default_value_t = 2.0)]
     pub(crate) seconds: f64,
+    #[command(flatten)]
+    pub(crate) drivers: DriverOptions,
     /// No progress and no notes on standard error.
     #[arg(long)]
     pub(crate) quiet: bool,

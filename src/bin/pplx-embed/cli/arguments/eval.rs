@@ -12,11 +12,15 @@ use super::model::ModelOptions;
 pub(crate) struct Eval {
     #[command(flatten)]
     pub(crate) common: ModelOptions,
-    /// A folder in BEIR's format: corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv. A line of the corpus has `_id`, perhaps
-    /// `title`, and `text`, or `chunks`: an array of strings.
+    /// A folder as BEIR's and MTEB's sets on the Hub: corpus, queries and qrels, each a file or a folder of files, as JSON
+    /// lines (.gz or not) or Parquet; judgements may be TREC's columns. A row of the corpus has `_id`, perhaps `title`, and
+    /// `text`, or `chunks`: an array of strings.
     #[arg(long)]
     pub(crate) dataset: PathBuf,
-    /// Which of qrels/*.tsv; test by default, or the only one.
+    /// Which of several sets in the folder: its files are called SUBSET-corpus and so on.
+    #[arg(long)]
+    pub(crate) subset: Option<String>,
+    /// Which split of the judgements; test by default, or the only one.
     #[arg(long)]
     pub(crate) split: Option<String>,
     /// How many leading dimensions to keep, several with commas. By default all, and the powers of two below: down to 64,

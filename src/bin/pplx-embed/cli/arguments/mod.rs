@@ -10,6 +10,7 @@ pub(crate) use bench::{Bench, BenchSearch};
 use clap::{Parser, Subcommand};
 pub(crate) use eval::Eval;
 pub(crate) use manage::{Cache, CacheAction, Info, Quantize, Verify};
+pub(crate) use model::ModelFiles;
 pub(crate) use vectors::{Embed, EmbedContext, Encode, Maxsim, Search};
 
 /// Text embeddings with Perplexity's pplx-embed models on your own GPU.

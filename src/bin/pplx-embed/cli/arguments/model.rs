@@ -1,15 +1,16 @@
 //! The model to use: where it is, where the cache is, and what it runs on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
 use pplx_embed::backend::Device;
 use pplx_embed::hub::cache::{Cached, Directory};
-use pplx_embed::hub::{self, Folder, Http, Repository, Retry};
+use pplx_embed::hub::{self, Folder, Http, LocalCopy, Repository, Retry};
 use pplx_embed::model::{LoadOptions, Model, WeightChoice};
 use pplx_embed::{Error, Result};
 
+use crate::cli::drivers::DriverOptions;
 use crate::cli::progress::Console;
 
 #[derive(Args)]
@@ -70,6 +71,16 @@ pub(crate) struct ModelOptions {
     /// and f32 to verify.
     #[arg(long)]
     weights: Option<String>,
+    #[command(flatten)]
+    drivers: DriverOptions,
+}
+
+/// Where a model's files are read.
+pub(crate) enum ModelFiles<'a> {
+    /// A folder, and the commit that it is of, if it is one of Hugging Face's cache.
+    Folder(Folder, Option<String>),
+    /// A server, with the cache where there is one.
+    Server(Cached<'a, Http, Directory>),
 }
 
 impl ModelLocation {
@@ -78,25 +89,92 @@ impl ModelLocation {
         Ok(self.place.open()?.path().to_owned())
     }
 
-    /// The folder, if that is what the model is.
-    pub(crate) fn folder(&self) -> Option<Folder> {
-        let path = std::path::Path::new(&self.model);
-        path.is_dir().then(|| Folder::new(path))
-    }
-
-    /// The model on the Hub, with the cache where there is one.
-    pub(crate) async fn open<'a>(&self, console: &'a Console) -> Result<Cached<'a, Http, Directory>> {
+    /// The model's folder; or else what Hugging Face's tools have of the same commit, whole; or else the server, with the
+    /// cache where there is one. Without a network, the commit is that which the revision meant when it was fetched.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for a path without a folder, [`Error::NotFound`] where nothing may be asked for and
+    /// nothing is there; as [`Cached::open`].
+    pub(crate) async fn open<'a>(&self, console: &'a Console) -> Result<ModelFiles<'a>> {
+        let path = Path::new(&self.model);
+        if path.is_dir() {
+            return Ok(ModelFiles::Folder(Folder::new(path), None));
+        }
+        self.refuse_path(path)?;
+        let copy = hub::local_copy(&self.model, Some(&self.revision));
+        let whole = copy.clone().filter(|copy| copy.missing.is_none());
+        let offline = hub::is_offline();
+        if let Some(copy) = whole.clone().filter(|_| offline) {
+            return Ok(Self::read_from(copy));
+        }
+        let endpoint = Some(self.endpoint.trim()).filter(|endpoint| !endpoint.is_empty()).map(String::from);
         let repository = Repository {
-            endpoint: Some(self.endpoint.clone()),
+            token: hub::token(endpoint.as_deref()),
+            endpoint,
             id: self.model.clone(),
             revision: Some(self.revision.clone()),
-            token: hub::token(Some(&self.endpoint)),
         };
         let store = match self.no_cache {
             true => None,
             false => self.place.open().inspect_err(|e| console.note(&format!("note: not cached: {e}"))).ok(),
         };
-        Cached::open(&repository, Http::default(), Retry::default(), store, console).await
+        // With a whole copy at hand, or without a network, there is no need to try for long.
+        let attempts = if offline {
+            1
+        } else if whole.is_some() {
+            2
+        } else {
+            Retry::default().attempts
+        };
+        let http = if offline { Http::default().offline() } else { Http::default() };
+        let opened = Cached::open(&repository, http, Retry { attempts, ..Retry::default() }, store, console).await;
+        match (opened, whole) {
+            (Ok(server), _) => {
+                let same = server.commit().and_then(|commit| hub::local_copy(&self.model, Some(&commit)));
+                let same = same.filter(|copy| copy.missing.is_none());
+                Ok(match same {
+                    Some(copy) => Self::read_from(copy),
+                    None => ModelFiles::Server(server),
+                })
+            }
+            (Err(error), Some(copy)) if hub::is_unreachable(&error) => {
+                console.note(&format!("note: {error}; using revision {} from Hugging Face's cache", copy.commit));
+                Ok(Self::read_from(copy))
+            }
+            (Err(error), None) if offline && hub::is_unreachable(&error) => Err(self.not_kept(copy)),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    fn read_from(copy: LocalCopy) -> ModelFiles<'static> {
+        ModelFiles::Folder(Folder::new(copy.folder), Some(copy.commit))
+    }
+
+    /// Refuses what was meant for a folder, or names a file: a Hub would be asked for it in vain.
+    fn refuse_path(&self, path: &Path) -> Result<()> {
+        let refuse = |message: &str| {
+            let message = format!("{}, {message}", path.display());
+            Err(Error::InvalidArgument { argument: "--model".into(), message })
+        };
+        if path.is_file() {
+            return refuse(
+                "which is a file; allowed is a model's folder, with config.json, tokenizer.json and safetensors",
+            );
+        }
+        let is_path = [".", "/", "~"].iter().any(|start| self.model.starts_with(start)) || self.model.contains('\\');
+        if is_path || self.model.matches('/').count() > 1 {
+            return refuse("where there is no folder");
+        }
+        Ok(())
+    }
+
+    /// The error where no server may be asked, and the model is not kept whole.
+    fn not_kept(&self, copy: Option<LocalCopy>) -> Error {
+        let own = self.place.open().map_or_else(|_| "no cache".into(), |own| own.path().display().to_string());
+        let others = hub::hub_cache().map_or_else(|| "Hugging Face's cache".into(), |path| path.display().to_string());
+        let lacks = copy.and_then(|copy| Some(format!(", whose copy lacks {}", copy.missing?))).unwrap_or_default();
+        let place = format!("{own}, nor whole at {others}{lacks}; HF_HUB_OFFLINE is set, so no server is asked");
+        Error::NotFound { file: format!("{} at revision {}", self.model, self.revision), place }
     }
 }
 
@@ -111,20 +189,20 @@ impl ModelOptions {
         let weights = WeightChoice::from_str(self.weights.as_deref().unwrap_or(usual))?;
         let (id, device, threads) = (self.origin.model.clone(), self.device, self.threads);
         let mut options = LoadOptions { id, device, threads, weights, ..LoadOptions::default() };
-        if let Some(folder) = self.origin.folder() {
-            return pollster::block_on(Model::load(&folder, options, console));
-        }
+        let open = async |_| self.drivers.open(device, threads, console).await;
         pollster::block_on(async {
-            let source = self.origin.open(console).await?;
-            options.revision = source.revision();
-            // The same commit, fetched before by another tool.
-            if let Some(folder) = source.commit().and_then(|commit| hub::local_copy(&self.origin.model, Some(&commit)))
-            {
-                return Model::load(&Folder::new(folder), options, console).await;
+            match self.origin.open(console).await? {
+                ModelFiles::Folder(folder, commit) => {
+                    options.revision = commit;
+                    Model::load_on(&folder, open, options, console).await
+                }
+                ModelFiles::Server(source) => {
+                    options.revision = source.revision();
+                    let model = Model::load_on(&source, open, options, console).await?;
+                    source.loaded().await;
+                    Ok(model)
+                }
             }
-            let model = Model::load(&source, options, console).await?;
-            source.loaded().await;
-            Ok(model)
         })
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use pplx_embed::backend::Device;
 use pplx_embed::index::IndexKind;
 use pplx_embed::model::late::Role;
@@ -11,6 +12,8 @@ use pplx_embed::model::{EmbedOptions, Prompt};
 use pplx_embed::numbers::{Dtype, RowFormat};
 
 use super::model::ModelOptions;
+use crate::cli::documents::Format;
+use crate::cli::drivers::DriverOptions;
 
 /// How the vectors of texts or chunks are made.
 #[derive(Args)]
@@ -53,13 +56,37 @@ impl PromptOptions {
     }
 }
 
+/// What texts come from, and what is printed of them.
+#[derive(Args)]
+pub(crate) struct TextOptions {
+    /// What the file holds, if its name does not say it: lines (a text a line), jsonl, text (a document, such as Markdown)
+    /// or html. Standard input is lines.
+    #[arg(long, value_parser = format())]
+    pub(crate) format: Option<Format>,
+    /// Print no text. Of long texts only the beginning is printed anyway.
+    #[arg(long)]
+    pub(crate) no_text: bool,
+}
+
+/// Reads a name in [`Format::NAMES`].
+fn format() -> impl TypedValueParser<Value = Format> {
+    let names = PossibleValuesParser::new(Format::NAMES.map(|(name, _)| name));
+    names.try_map(|given| {
+        let named = Format::NAMES.into_iter().find(|(name, _)| *name == given);
+        named.map(|(_, format)| format).ok_or("not a format")
+    })
+}
+
 #[derive(Args)]
 pub(crate) struct Embed {
     #[command(flatten)]
     pub(crate) common: ModelOptions,
-    /// .txt has one text per line, .jsonl a JSON string or {"text": ...} per line; - is standard input, as .txt.
+    /// .txt has one text per line, .jsonl a JSON string or {"text": ...} per line; Markdown and HTML are a text each, and so
+    /// is each file of a folder; - is standard input, as .txt.
     #[arg(long, default_value = "-")]
     pub(crate) input: PathBuf,
+    #[command(flatten)]
+    pub(crate) text: TextOptions,
     /// A .npy file for the vectors, [n, D]. Without it, one line of JSON per text goes to standard output.
     #[arg(long)]
     pub(crate) output: Option<PathBuf>,
@@ -94,9 +121,12 @@ pub(crate) struct Encode {
     /// query or document: the model marks them apart.
     #[arg(long, value_parser = Role::from_str)]
     pub(crate) role: Role,
-    /// .txt has one text per line, .jsonl a JSON string or {"text": ...} per line; - is standard input, as .txt.
+    /// .txt has one text per line, .jsonl a JSON string or {"text": ...} per line; Markdown and HTML are a text each, and so
+    /// is each file of a folder; - is standard input, as .txt.
     #[arg(long, default_value = "-")]
     pub(crate) input: PathBuf,
+    #[command(flatten)]
+    pub(crate) text: TextOptions,
     /// A .safetensors file: data [N, D], offsets I64 [n + 1], ids I64 [N], ranges I64 [N, 2] (bytes of the text), and
     /// with int8 scales F32 [N]. Without it, one line of JSON per text goes to standard output.
     #[arg(long)]
@@ -118,9 +148,15 @@ pub(crate) struct Search {
     #[command(flatten)]
     pub(crate) common: ModelOptions,
     /// What to search: .txt has one text per line, .jsonl a JSON string, {"text": ..., "id": ...} or {"chunks": [...],
-    /// "id": ...} per line. What has no id is called by the number of its line.
+    /// "id": ...} per line, and what has no id is called by the number of its line. Markdown, HTML and the files of a folder
+    /// are documents, cut into chunks and called by their paths. - is standard input, as .txt.
     #[arg(long)]
     pub(crate) corpus: Option<PathBuf>,
+    /// Most tokens of a document's chunk.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=32_768))]
+    pub(crate) chunk_tokens: u32,
+    #[command(flatten)]
+    pub(crate) text: TextOptions,
     /// A saved index: written if there is a corpus, else searched.
     #[arg(long)]
     pub(crate) index: Option<PathBuf>,
@@ -177,6 +213,8 @@ pub(crate) struct Maxsim {
     /// Threads of the processor; by default one for each core.
     #[arg(long)]
     pub(crate) threads: Option<u32>,
+    #[command(flatten)]
+    pub(crate) drivers: DriverOptions,
     /// No progress on standard error.
     #[arg(long)]
     pub(crate) quiet: bool,

@@ -35,8 +35,12 @@ struct Case {
 pub(crate) fn run(command: &Bench) -> Result<()> {
     times::check(command.seconds)?;
     let wanted = command.cases.iter().map(|name| parse(name)).collect::<Result<Vec<_>>>()?;
-    let own = command.input.iter().map(|path| Ok((name_of(path), input::texts(path)?))).collect::<Result<Vec<_>>>()?;
     let console = Console::new(command.common.origin.quiet);
+    let own = command
+        .input
+        .iter()
+        .map(|path| Ok((name_of(path), input::texts(path, None, &console)?.texts)))
+        .collect::<Result<Vec<_>>>()?;
 
     let start = Instant::now();
     let model = command.common.load(&console)?;

@@ -34,7 +34,7 @@ pub(crate) fn run(command: &BenchSearch) -> Result<()> {
         }
     }
     let console = Console::new(command.quiet);
-    let (backend, _) = pollster::block_on(Backend::open(command.device, command.threads, &console))?;
+    let (backend, _) = pollster::block_on(command.drivers.open(command.device, command.threads, &console))?;
     if !command.json {
         print(&format!("device   {}: {}\nmachine  {}\n", backend.name(), backend.adapter().name, machine::name()))?;
     }

@@ -1,26 +1,28 @@
 //! A retrieval set: documents, queries, and what was judged.
 //!
-//! It is a folder in BEIR's format. A line of `corpus.jsonl` is `{"_id", "title", "text"}`, or `{"_id", "title", "chunks"}`
-//! with an array of strings; the title may be missing, and stands before the text, or the first chunk, with a space
-//! between, as BEIR has it. A line of `qrels/*.tsv` names a document by its id, or chunk `i` of a document, counted from
-//! 0, as `id#i`. If any line names a chunk, chunks are what is ranked, and no line may name a document that has chunks;
-//! else documents are, each by the best of its chunks.
+//! A row of the corpus has `_id`, perhaps `title`, and `text` or `chunks`, an array of strings; the title stands before the
+//! text, or the first chunk, with a space between, as BEIR has it. A judgement names a document by its id, or chunk `i` of
+//! a document, counted from 0, as `id#i`. If any judgement names a chunk, chunks are what is ranked, and none may name a
+//! document that has chunks; else documents are, each by the best of its chunks. `layout.rs` has the files, `rows.rs` what
+//! is in them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::Path;
 
 use pplx_embed::{Error, Result};
 
-use super::files::{Lines, TextLine, splits};
-use super::qrels::{Judgement, judgements};
+use super::layout::{Layout, SetFile};
+use super::qrels::{Judgement, Judgements, judgements};
+use super::rows::{Place, rows};
 
 /// Most documents, and most chunks.
 const MAX_TEXTS: usize = 1 << 28;
-/// Longest id, in bytes.
-const LONGEST_ID: usize = 1024;
+/// What ids are called.
+const ID: [&str; 2] = ["_id", "id"];
 
 /// A document.
+#[derive(PartialEq, Eq)]
 pub(super) struct CorpusDocument {
     pub(super) id: String,
     /// Its text, or its chunks.
@@ -51,21 +53,50 @@ pub(super) struct Dataset {
     pub(super) items: Vec<String>,
     /// The first item of each document, and one past the last.
     first: Vec<u32>,
-    /// Judgements of queries, and of documents, that are not there.
-    pub(super) unknown: [usize; 2],
+    /// What is not as it might be, and how often.
+    pub(super) oddities: Oddities,
+}
+
+/// Something that is not as it might be: the first one, and how many there are.
+pub(super) type Oddity = Option<(String, usize)>;
+
+/// Counts one more.
+fn count(oddity: &mut Oddity, name: impl FnOnce() -> String) {
+    oddity.get_or_insert_with(|| (name(), 0)).1 += 1;
+}
+
+/// What of a set may surprise.
+#[derive(Default)]
+pub(super) struct Oddities {
+    /// Judgements of queries that are not there.
+    pub(super) unknown_queries: Oddity,
+    /// Judgements of documents that are not there.
+    pub(super) unknown_documents: Oddity,
+    /// Judgements that are there twice.
+    pub(super) repeated_judgements: Oddity,
+    /// Documents or queries that are there twice, alike.
+    pub(super) repeated_texts: Oddity,
+    /// Queries without judgements.
+    pub(super) unjudged: Oddity,
+    /// Documents or queries without a text.
+    pub(super) empty: Oddity,
+    /// Lines of judgements that begin with `#`.
+    pub(super) comments: usize,
 }
 
 impl Dataset {
-    /// Reads the set in `folder`.
+    /// Reads the set in `folder`, or a subset of it.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] if there is no such split; [`Error::Io`] naming file and line.
-    pub(super) fn load(folder: &Path, split: Option<&str>) -> Result<Self> {
-        let (split, path) = splits(folder, split)?;
-        let judgements = judgements(&path)?;
-        let documents = documents(&folder.join("corpus.jsonl"))?;
-        let texts = texts(&folder.join("queries.jsonl"), &judgements)?;
-        let refuse = |message: String| Error::Io { file: path.display().to_string(), message };
+    /// As [`Layout::find`]; [`Error::Io`] naming file and line.
+    pub(super) fn load(folder: &Path, subset: Option<&str>, split: Option<&str>) -> Result<Self> {
+        let Layout { split, corpus, queries, qrels } = Layout::find(folder, subset, split)?;
+        let Judgements { all: judgements, repeated, comments } = judgements(&qrels)?;
+        let mut oddities = Oddities { repeated_judgements: repeated, comments, ..Oddities::default() };
+        let documents = documents(&corpus, &mut oddities)?;
+        let texts = texts(&queries, &judgements, &mut oddities)?;
+        let files: Vec<String> = qrels.iter().map(|file| file.path.display().to_string()).collect();
+        let refuse = |message: String| Error::Io { file: files.join(", "), message };
         let place: HashMap<&str, usize> = documents.iter().enumerate().map(|(i, d)| (d.id.as_str(), i)).collect();
         let named: Vec<Option<JudgedItem>> =
             judgements.iter().map(|j| named(&j.document, &documents, &place)).collect();
@@ -74,14 +105,13 @@ impl Dataset {
         let whole = |n: &JudgedItem| n.chunk.is_none() && documents[n.document].chunked;
         if let Some((j, _)) = lines().find(|(_, n)| by_chunk && n.as_ref().is_some_and(whole)) {
             let message = "names a document that has chunks, and other lines name chunks";
-            return Err(refuse(format!("line {}: {:?} {message}", j.line, j.document)));
+            return Err(j.place.error(&format!("{:?} {message}", j.document)));
         }
         let (items, first) = items(&documents, by_chunk);
         let item = |n: &JudgedItem| first[n.document] + n.chunk.unwrap_or(0);
 
         let mut queries: Vec<Query> = Vec::new();
         let mut at: HashMap<&str, Option<usize>> = HashMap::new();
-        let mut unknown = [0; 2];
         for (judgement, named) in lines() {
             let query = *at.entry(&judgement.query).or_insert_with(|| {
                 let text = texts.get(&judgement.query)?.clone();
@@ -91,19 +121,19 @@ impl Dataset {
                 Some(queries.len() - 1)
             });
             let Some(query) = query.map(|q| &mut queries[q]) else {
-                unknown[0] += 1;
+                count(&mut oddities.unknown_queries, || format!("{:?}", judgement.query));
                 continue;
             };
             query.judgements.push(judgement.score);
             match named {
                 Some(named) => drop(query.judged.insert(item(named), judgement.score)),
-                None => unknown[1] += 1,
+                None => count(&mut oddities.unknown_documents, || format!("{:?}", judgement.document)),
             }
         }
         if queries.is_empty() {
-            return Err(refuse("has no judgement of a query that is in queries.jsonl".into()));
+            return Err(refuse("has no judgement of a query that is there".into()));
         }
-        Ok(Self { split, documents, queries, by_chunk, items, first, unknown })
+        Ok(Self { split, documents, queries, by_chunk, items, first, oddities })
     }
 
     /// The items among the texts of documents `range`: each a range of these texts, counted from the first.
@@ -154,68 +184,112 @@ fn items(documents: &[CorpusDocument], by_chunk: bool) -> (Vec<String>, Vec<u32>
     (ids, first)
 }
 
-#[derive(serde::Deserialize)]
-struct CorpusLine {
-    _id: String,
-    title: Option<String>,
-    text: Option<String>,
-    chunks: Option<Vec<String>>,
-}
-
-fn documents(path: &Path) -> Result<Vec<CorpusDocument>> {
+fn documents(files: &[SetFile], oddities: &mut Oddities) -> Result<Vec<CorpusDocument>> {
     let mut documents: Vec<CorpusDocument> = Vec::new();
-    let mut seen: HashMap<String, usize> = HashMap::new();
-    let mut count = 0;
-    for line in Lines::open(path)? {
-        let line = line?;
-        let CorpusLine { _id, title, text, chunks } = line.json()?;
-        once(&mut seen, &_id, &line)?;
-        let (mut texts, chunked) = match (text, chunks) {
-            (Some(text), None) => (vec![text], false),
-            (None, Some(chunks)) => (chunks, true),
-            _ => return Err(line.error("has to have either text or chunks")),
-        };
-        if let (Some(first), Some(title)) = (texts.first_mut(), title) {
-            *first = format!("{title} {first}").trim().to_owned();
+    let mut seen = Seen::default();
+    let mut total = 0;
+    for file in files {
+        for row in rows(file, &[&ID[..], &["title", "text", "chunks"]].concat())? {
+            let mut row = row?;
+            let id = row.id(&ID)?;
+            let (title, text, chunks) = (row.text("title")?, row.text("text")?, row.texts("chunks")?);
+            let (mut texts, chunked) = match (text, chunks) {
+                (text, None) => (vec![text.unwrap_or_default()], false),
+                (None, Some(chunks)) => (chunks, true),
+                (Some(_), Some(_)) => return Err(row.place.error("has text as well as chunks, allowed is either")),
+            };
+            if let (Some(first), Some(title)) = (texts.first_mut(), title) {
+                *first = format!("{title} {first}").trim().to_owned();
+            }
+            if texts.iter().all(|text| text.trim().is_empty()) {
+                count(&mut oddities.empty, || format!("{id:?}"));
+            }
+            let document = CorpusDocument { id, texts, chunked };
+            if let Some(at) = seen.once(&document.id, &row.place, documents.len()) {
+                seen.again(documents[at] == document, at, &document.id, row.place, oddities);
+                continue;
+            }
+            total += document.texts.len();
+            if total > MAX_TEXTS || documents.len() >= MAX_TEXTS {
+                return Err(row.place.error(&format!("is beyond {MAX_TEXTS} texts, which is as many as there may be")));
+            }
+            documents.push(document);
         }
-        count += texts.len();
-        if count > MAX_TEXTS || documents.len() >= MAX_TEXTS {
-            return Err(line.error(&format!("is beyond {MAX_TEXTS} texts, which is as many as there may be")));
-        }
-        documents.push(CorpusDocument { id: _id, texts, chunked });
     }
-    Ok(documents)
-}
-
-#[derive(serde::Deserialize)]
-struct QueryLine {
-    _id: String,
-    text: String,
+    seen.finish()?;
+    // Then they are called otherwise, and what was measured would be nothing.
+    let empty = oddities.empty.as_ref().map_or(0, |(_, count)| *count);
+    match seen.places.first().filter(|_| empty >= documents.len()) {
+        Some(place) => Err(place.error("has no text, title or chunks, and neither has any other row")),
+        None => Ok(documents),
+    }
 }
 
 /// The texts of queries that have judgements.
-fn texts(path: &Path, judgements: &[Judgement]) -> Result<HashMap<String, String>> {
-    let wanted: std::collections::HashSet<&str> = judgements.iter().map(|j| j.query.as_str()).collect();
-    let mut seen = HashMap::new();
-    let mut texts = HashMap::new();
-    for line in Lines::open(path)? {
-        let line = line?;
-        let QueryLine { _id, text } = line.json()?;
-        once(&mut seen, &_id, &line)?;
-        if wanted.contains(_id.as_str()) {
-            texts.insert(_id, text);
+fn texts(files: &[SetFile], judgements: &[Judgement], oddities: &mut Oddities) -> Result<HashMap<String, String>> {
+    let wanted: HashSet<&str> = judgements.iter().map(|j| j.query.as_str()).collect();
+    let mut seen = Seen::default();
+    let mut all: Vec<(String, String)> = Vec::new();
+    for file in files {
+        for row in rows(file, &[&ID[..], &["text", "query"]].concat())? {
+            let mut row = row?;
+            let id = row.id(&ID)?;
+            let text = row.text("text")?.or(row.text("query")?).unwrap_or_default();
+            if let Some(at) = seen.once(&id, &row.place, all.len()) {
+                seen.again(all[at].1 == text, at, &id, row.place, oddities);
+                continue;
+            }
+            match wanted.contains(id.as_str()) {
+                true if text.trim().is_empty() => count(&mut oddities.empty, || format!("query {id:?}")),
+                true => {}
+                false => count(&mut oddities.unjudged, || format!("{id:?}")),
+            }
+            all.push((id, text));
         }
     }
-    Ok(texts)
+    seen.finish()?;
+    Ok(all.into_iter().filter(|(id, _)| wanted.contains(id.as_str())).collect())
 }
 
-/// Refuses an id that was there before, or is none.
-fn once(seen: &mut HashMap<String, usize>, id: &str, line: &TextLine<'_>) -> Result<()> {
-    if id.is_empty() || id.len() > LONGEST_ID {
-        return Err(line.error(&format!("_id has {} bytes, allowed are 1 to {LONGEST_ID}", id.len())));
+/// The ids that were there, and those that are there again with another text.
+#[derive(Default)]
+struct Seen {
+    /// The number of each, and its place.
+    ids: HashMap<String, usize>,
+    places: Vec<Place>,
+    conflict: Option<(Place, String, usize)>,
+}
+
+impl Seen {
+    /// Takes down an id as the `number`th; gives the number that it has already.
+    fn once(&mut self, id: &str, place: &Place, number: usize) -> Option<usize> {
+        if let Some(&at) = self.ids.get(id) {
+            return Some(at);
+        }
+        self.ids.insert(id.to_owned(), number);
+        self.places.push(place.clone());
+        None
     }
-    match seen.insert(id.to_owned(), line.number) {
-        Some(before) => Err(line.error(&format!("_id {id:?} is on line {before} already"))),
-        None => Ok(()),
+
+    /// Takes down that the id with number `at` is there again, with the same text or another.
+    fn again(&mut self, same: bool, at: usize, id: &str, place: Place, oddities: &mut Oddities) {
+        let Some(first) = self.places.get(at) else { return };
+        if same {
+            return count(&mut oddities.repeated_texts, || {
+                format!("{id:?} on {} and {}", first.beside(&place), place.beside(first))
+            });
+        }
+        let message = format!("_id {id:?} is on {} already, with another text", first.beside(&place));
+        self.conflict.get_or_insert((place, message, 0)).2 += 1;
+    }
+
+    /// # Errors
+    /// [`Error::Io`] if an id is there with two texts: nobody knows which of them was judged.
+    fn finish(&self) -> Result<()> {
+        match &self.conflict {
+            None => Ok(()),
+            Some((place, message, 1)) => Err(place.error(message)),
+            Some((place, message, count)) => Err(place.error(&format!("{message}; {count} ids are there again so"))),
+        }
     }
 }

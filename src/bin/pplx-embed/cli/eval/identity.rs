@@ -50,5 +50,5 @@ fn files(root: &Path) -> Result<Vec<(String, u64, u128)>> {
 
 /// Others, such as a card, change no vector.
 fn is_of_model(name: &str) -> bool {
-    [".json", ".safetensors"].iter().any(|end| name.ends_with(end))
+    [".json", ".safetensors", "merges.txt"].iter().any(|end| name.ends_with(end))
 }

@@ -6,18 +6,21 @@
 
 mod bm25;
 mod dataset;
-mod files;
 mod identity;
 mod ids;
 mod late;
+mod layout;
+mod lines;
+mod parquet;
 mod qrels;
 mod report;
+mod rows;
 mod vectors;
 mod work;
 
 use std::path::PathBuf;
 
-use dataset::Dataset;
+use dataset::{Dataset, Oddities, Oddity};
 use ids::{DEPTH, IdOrder};
 use late::LateScorer;
 use pplx_embed::evaluation::{ExactSearch, VectorForm};
@@ -45,7 +48,7 @@ pub(crate) fn run(command: &Eval) -> Result<()> {
         Some(path) => path.clone(),
         None => command.common.origin.cache_path()?.join("eval"),
     };
-    let set = Dataset::load(&command.dataset, command.split.as_deref())?;
+    let set = Dataset::load(&command.dataset, command.subset.as_deref(), command.split.as_deref())?;
     let console = Console::new(command.common.origin.quiet);
     tell(&set, &console);
     let model = command.common.load(&console)?;
@@ -69,13 +72,21 @@ pub(crate) fn run(command: &Eval) -> Result<()> {
 
 /// Says what of the set may surprise.
 fn tell(set: &Dataset, console: &Console) {
-    let [queries, documents] = set.unknown;
-    if queries > 0 {
-        console.note(&format!("note: {queries} judgements are of queries that are not there; they count for nothing"));
-    }
-    if documents > 0 {
-        console
-            .note(&format!("note: {documents} judgements are of documents that are not there; they cannot be found"));
+    let say = |oddity: &Oddity, what: &str| {
+        if let Some((first, count)) = oddity {
+            console.note(&format!("note: {count} {what}; the first is {first}"));
+        }
+    };
+    let Oddities { unknown_queries, unknown_documents, repeated_judgements, repeated_texts, unjudged, empty, comments } =
+        &set.oddities;
+    say(unknown_queries, "judgements are of queries that are not there, and count for nothing");
+    say(unknown_documents, "judgements are of documents that are not there, and cannot be found");
+    say(repeated_judgements, "judgements are there again with the same score, and count once");
+    say(repeated_texts, "ids are there again with the same text, and count once");
+    say(unjudged, "queries have no judgement and are left out, as in trec_eval");
+    say(empty, "texts are empty");
+    if *comments > 0 {
+        console.note(&format!("note: {comments} lines of judgements begin with # and are comments, as in trec_eval"));
     }
     let without = set.queries.iter().filter(|q| q.judgements.iter().all(|&j| j <= 0)).count();
     if without > 0 {
@@ -201,10 +212,12 @@ impl<'a> Evaluation<'a> {
     /// The head of the report.
     fn about(&self, command: &Eval) -> serde_json::Value {
         let Self { set, info, embedded, reused, cut, .. } = self;
+        let many = |oddity: &Oddity| oddity.as_ref().map_or(0, |(_, count)| *count);
         serde_json::json!({
             "model": info, "dataset": command.dataset, "split": set.split,
             "ranked": if set.by_chunk { "chunks" } else { "documents" }, "items": set.items.len(),
-            "unknown": { "queries": set.unknown[0], "documents": set.unknown[1] },
+            "unknown": { "queries": many(&set.oddities.unknown_queries), "documents": many(&set.oddities.unknown_documents) },
+            "unjudged": many(&set.oddities.unjudged),
             "texts": { "embedded": embedded, "reused": reused, "cut": cut },
         })
     }

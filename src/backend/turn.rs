@@ -23,6 +23,12 @@ pub(super) async fn let_messages_in() {
         Some(_) => {}
         None => return LAST.set(Some(now)),
     }
+    next().await;
+    LAST.set(Some(Instant::now()));
+}
+
+/// Lets this thread do what else waits to be done.
+pub(super) async fn next() {
     let global = js_sys::global();
     let later = Reflect::get(&global, &"setTimeout".into()).ok().and_then(|f| f.dyn_into::<Function>().ok());
     if let Some(later) = later {
@@ -33,5 +39,4 @@ pub(super) async fn let_messages_in() {
         });
         let _ = JsFuture::from(turn).await;
     }
-    LAST.set(Some(Instant::now()));
 }
