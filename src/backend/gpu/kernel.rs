@@ -87,6 +87,11 @@ impl GpuKernel {
         self.operation.name() == operation.name()
     }
 
+    /// Whether it takes one of several tiles, by size.
+    pub fn has_tiles(&self) -> bool {
+        self.family.packing == Packing::Strips && self.pipelines.len() > 1
+    }
+
     /// Most tokens in a tile of attention: a kernel that takes all query heads of a key head has ROWS of both together.
     pub(super) fn tile_rows(&self, heads: Heads) -> u32 {
         let rows = self.pipelines.first().and_then(|pipeline| pipeline.shader.find_constant("ROWS"));

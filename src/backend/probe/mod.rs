@@ -36,12 +36,6 @@ pub struct Probe<'a> {
 /// [`Error::WrongKernel`], or a fault of the device.
 pub(super) async fn check(backend: &Backend, kernels: &Kernels, operation: Operation, tolerance: f64) -> Result<()> {
     let probe = Probe { backend, kernels, tolerance };
-    // Of formats with groups a whole group and a shorter one.
-    let grouped = |format: MatrixFormat| match format {
-        MatrixFormat::F32 | MatrixFormat::F16 | MatrixFormat::Bf16 => format,
-        MatrixFormat::Q8 { .. } => MatrixFormat::Q8 { group: 16 },
-        MatrixFormat::Q4 { .. } => MatrixFormat::Q4 { group: 16 },
-    };
     match operation {
         Operation::RmsNorm => rms_norm(&probe, 3, 68).await,
         Operation::HeadNormRope => head_norm_rope(&probe, 3, [2, 20]).await,
@@ -64,20 +58,36 @@ pub(super) async fn check(backend: &Backend, kernels: &Kernels, operation: Opera
             }
             Ok(())
         }
-        Operation::Matmul(format) => {
-            matmul(&probe, grouped(format), [5, 9, 24], u64::MAX).await?;
-            rows_alike(&probe, grouped(format), 1).await
-        }
-        Operation::Swiglu(format) => {
-            swiglu(&probe, grouped(format), [5, 5, 24], u64::MAX).await?;
-            rows_alike(&probe, grouped(format), 2).await
-        }
+        Operation::Matmul(format) => matmul(&probe, grouped(format), [5, 9, 24], u64::MAX).await,
+        Operation::Swiglu(format) => swiglu(&probe, grouped(format), [5, 5, 24], u64::MAX).await,
         Operation::PackRows(format) => pack_rows(&probe, format, 5, 37).await,
         Operation::Dense(format) => {
             dense(&probe, format, [1, 67, 130]).await?;
             dense(&probe, format, [10, 65, 37]).await
         }
         Operation::MaxSim(format) => maxsim(&probe, format, 37).await,
+    }
+}
+
+/// Whether all tiles of a family for linear layers give the same bits. There is nothing to ask of other operations.
+///
+/// # Errors
+/// [`Error::WrongKernel`], or a fault of the device.
+pub(super) async fn check_tiles(backend: &Backend, kernels: &Kernels, operation: Operation) -> Result<()> {
+    let probe = Probe { backend, kernels, tolerance: 0.0 };
+    match operation {
+        Operation::Matmul(format) => rows_alike(&probe, grouped(format), 1).await,
+        Operation::Swiglu(format) => rows_alike(&probe, grouped(format), 2).await,
+        _ => Ok(()),
+    }
+}
+
+/// The format with groups of which a short row has a whole one and a shorter one.
+fn grouped(format: MatrixFormat) -> MatrixFormat {
+    match format {
+        MatrixFormat::F32 | MatrixFormat::F16 | MatrixFormat::Bf16 => format,
+        MatrixFormat::Q8 { .. } => MatrixFormat::Q8 { group: 16 },
+        MatrixFormat::Q4 { .. } => MatrixFormat::Q4 { group: 16 },
     }
 }
 
