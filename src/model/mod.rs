@@ -195,14 +195,14 @@ impl Model {
         let loaded = Weights::load(source, &config, &backend, request, watch).await;
         let (weights, kernels) = backend.settled(loaded).await?;
         let late = match &config.late {
-            Some(settings) => Some(Late::load(source, settings, &tokenizer, &backend).await?),
+            Some(settings) => Some(Late::load(source, settings, &tokenizer, &backend, &kernels).await?),
             None => None,
         };
         let mut head = Vec::new();
         for step in &config.head {
             head.push(match step {
                 HeadStep::Normalize => Step::Normalize,
-                HeadStep::Dense(layer) => Step::Dense(Box::new(Dense::load(source, layer, &backend).await?)),
+                HeadStep::Dense(layer) => Step::Dense(Box::new(Dense::load(source, layer, &backend, &kernels).await?)),
             });
         }
         backend.flush_writes().await?;
