@@ -4,6 +4,7 @@
 
 #![allow(clippy::print_stderr, reason = "a build script has no other way to say what is wrong")]
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -21,16 +22,23 @@ fn build() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={}", shaders.display());
 
     let list = fs::read_to_string(shaders.join("variants.txt"))?;
-    let mut table = String::from("&[\n");
+    // Each file once, and the modules that are made of them.
+    let (mut files, mut table) = (BTreeMap::new(), String::from("&[\n"));
     for line in list.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
-        let (name, files) = line.split_once('=').ok_or_else(|| format!("variants.txt: no `=` in {line:?}"))?;
-        let module = ShaderModule::read(&shaders, name.trim(), files)?;
+        let (name, parts) = line.split_once('=').ok_or_else(|| format!("variants.txt: no `=` in {line:?}"))?;
+        let module = ShaderModule::read(&shaders, name.trim(), parts)?;
         let parsed = module.validate()?;
         writeln!(table, "    {},", module.reflect(&parsed)?)?;
+        files.extend(module.texts().map(|(file, text)| (constant_of(file), text.to_owned())));
     }
-    table.push_str("]\n");
-    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("shaders.rs"), table)?;
+    let constants: String = files.iter().map(|(name, text)| format!("const {name}: &str = {text:?};\n")).collect();
+    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("shaders.rs"), format!("{{\n{constants}{table}]\n}}\n"))?;
     Ok(())
+}
+
+/// A constant's name for a file's.
+fn constant_of(file: &str) -> String {
+    file.to_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_")
 }
 
 struct ShaderModule {
@@ -51,6 +59,12 @@ impl ShaderModule {
         Ok(module)
     }
 
+    /// Its files and their texts.
+    fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        let ends = self.files.iter().skip(1).map(|(_, start)| *start).chain([self.source.len()]);
+        self.files.iter().zip(ends).map(|((file, start), end)| (file.as_str(), &self.source[*start..end]))
+    }
+
     fn validate(&self) -> Result<naga::Module, String> {
         let parsed = naga::front::wgsl::parse_str(&self.source)
             .map_err(|e| self.at(e.location(&self.source), &e.emit_to_string(&self.source)))?;
@@ -68,9 +82,15 @@ impl ShaderModule {
             return Err(format!("module {}: has {} entry points, one is needed", self.name, parsed.entry_points.len()));
         };
         let mut bindings = Vec::new();
+        let mut written = Vec::new();
         let mut params_bytes = 0;
         for (_, variable) in parsed.global_variables.iter() {
             bindings.extend(variable.binding.map(|b| b.binding));
+            if let naga::AddressSpace::Storage { access } = variable.space
+                && access.contains(naga::StorageAccess::STORE)
+            {
+                written.extend(variable.binding.map(|b| b.binding));
+            }
             if variable.space == naga::AddressSpace::Uniform {
                 params_bytes = parsed.types[variable.ty].inner.size(parsed.to_ctx());
             }
@@ -88,10 +108,10 @@ impl ShaderModule {
             })
             .collect();
         Ok(format!(
-            "Shader {{ name: {:?}, source: {:?}, workgroup: {:?}, buffers: {}, params_bytes: {params_bytes}, \
-             constants: &{constants:?} }}",
+            "Shader {{ name: {:?}, files: &[{}], workgroup: {:?}, buffers: {}, written: &{written:?}, \
+             params_bytes: {params_bytes}, constants: &{constants:?} }}",
             self.name,
-            self.source,
+            self.files.iter().map(|(file, _)| constant_of(file)).collect::<Vec<_>>().join(", "),
             entry.workgroup_size,
             bindings.len() - 1,
         ))

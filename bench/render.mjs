@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 
 import { qualityChart } from "./chart.mjs";
 import { speedChart } from "./compare/chart.mjs";
+import { floorTable, kernelTable } from "./kernels/tables.mjs";
 import { compareTables, shortTable, taskTables } from "./compare/tables.mjs";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -64,6 +65,8 @@ function miniSizes() {
 }
 
 const tables = {
+  kernels: () => kernelTable(read("kernels"), table),
+  floors: () => floorTable(read("kernels"), table),
   compare: () => compareTables(compared()),
   tasks: () => taskTables(compared()),
   short: () => shortTable(compared()),

@@ -1,32 +1,93 @@
 // MaxSim with tiles in workgroup memory, for GPUs. See shared/maxsim.wgsl for what it computes.
 //
-// A workgroup owns 32 query rows and a strip of up to 64 tokens, which takes no notice of where documents begin and end:
-// a thousand documents of one token cost what one document of a thousand tokens does. A lane owns 4 rows and 4 tokens,
-// 16 apart; the dimensions come through workgroup memory 32 at a time. Then the 32 x 64 similarities go to workgroup
-// memory too, and a lane walks 16 tokens of one row in order, raising `best` at every end of a document.
+// A workgroup owns 32 query rows and a strip of up to 128 tokens, which takes no notice of where documents begin and end:
+// a thousand documents of one token cost what one document of a thousand tokens does. A lane owns two quads of rows and
+// two of tokens; 16 dimensions at a time come through workgroup memory, turned so that dimensions come first. Then the
+// 32 x 128 similarities go to workgroup memory too, half of the tokens at a time, and a lane walks 32 tokens of one row
+// in order, raising `best` at every end of a document.
 //
-// Columns of workgroup memory are one longer than they need to be: otherwise the lanes that stage one token would all
-// write to the same bank.
+// Columns of workgroup memory are shuffled by XOR: otherwise lanes that write to one column would meet in a bank.
 
 @group(0) @binding(6) var<storage, read> ends: array<u32>;  // the token after each document's last
 
 const ROWS = 32u;
-const TOKENS = 64u;
-const DEPTH = 8u;              // vec4s of the dimensions staged at a time
-const LANES = 128u;
-const Q_COLUMN = 33u;          // ROWS + 1
-const D_COLUMN = 65u;          // TOKENS + 1
-const S_ROW = 17u;             // 16 vec4s of similarities + 1
+const TOKENS = 128u;
+const LANES = 64u;
+const ROW_LANES = 4u;       // lanes over rows
+const TOKEN_LANES = 16u;    // lanes over tokens
+const Q_LOADS = ROWS * 4u / LANES;
+const T_LOADS = TOKENS * 4u / LANES;
 
-var<workgroup> queries: array<vec4<f32>, 264>;  // [DEPTH][Q_COLUMN]
-var<workgroup> tile: array<vec4<f32>, 544>;     // [DEPTH][D_COLUMN], then the similarities, [ROWS][S_ROW]
+var<workgroup> queries: array<array<vec4<f32>, 8>, 16>;  // [16 dimensions][quads of rows]
+var<workgroup> tile: array<array<vec4<f32>, 32>, 16>;    // [16 dimensions][quads of tokens], then similarities
 
-@compute @workgroup_size(16, 8)
-fn main(
-    @builtin(local_invocation_id) lane: vec3<u32>,
-    @builtin(local_invocation_index) index: u32,
-    @builtin(workgroup_id) group: vec3<u32>,
-) {
+// Similarities: a column a token, a row a query row.
+struct Sums {
+    a: mat4x4<f32>,
+    b: mat4x4<f32>,
+    c: mat4x4<f32>,
+    d: mat4x4<f32>,
+}
+
+fn outer(s: mat4x4<f32>, t: vec4<f32>, r: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(
+        fma(vec4<f32>(t.x), r, s[0]), fma(vec4<f32>(t.y), r, s[1]),
+        fma(vec4<f32>(t.z), r, s[2]), fma(vec4<f32>(t.w), r, s[3]),
+    );
+}
+
+fn products(s: Sums, d: u32, t: u32, r: u32) -> Sums {
+    let t0 = tile[d][t];
+    let t1 = tile[d][t + TOKEN_LANES];
+    let r0 = queries[d][r];
+    let r1 = queries[d][r ^ ROW_LANES];
+    return Sums(outer(s.a, t0, r0), outer(s.b, t0, r1), outer(s.c, t1, r0), outer(s.d, t1, r1));
+}
+
+// Where the similarity of a token's quad with a quad of rows lies in a row of the tile.
+fn column(i: u32, t: u32, r: u32) -> u32 {
+    return i * 8u + (r ^ (t % 8u));
+}
+
+fn put(s: mat4x4<f32>, t: u32, r: u32, scale: vec4<f32>) {
+    tile[t][column(0u, t, r)] = s[0] * scale.x;
+    tile[t][column(1u, t, r)] = s[1] * scale.y;
+    tile[t][column(2u, t, r)] = s[2] * scale.z;
+    tile[t][column(3u, t, r)] = s[3] * scale.w;
+}
+
+fn quad_of(token: u32, last: u32) -> vec4<u32> {
+    return min(token + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(last));
+}
+
+// Raises the maxima of a row of queries by its similarities with tokens `start` to `end` of the strip, which lie from
+// `place` of the tile on.
+fn walk(strip: Strip, row: u32, r: u32, start: u32, place: u32) {
+    let first = strip.token + start;
+    if (row + r >= strip.rows || first >= strip.end) {
+        return;
+    }
+    var doc = strip.doc;
+    while (ends[doc] <= first) {
+        doc++;
+    }
+    let at = strip.best + row + r;
+    var highest = LOWEST;
+    let count = min(32u, strip.end - first);
+    for (var x = 0u; x < count; x++) {
+        if (first + x == ends[doc]) {
+            atomicMax(&best[at + (doc - strip.doc) * strip.rows], ordered(highest));
+            highest = LOWEST;
+            doc++;
+        }
+        let t = (place + x) / 4u;
+        highest = max(highest, tile[t][column(x % 4u, t, r / 4u)][r % 4u]);
+    }
+    atomicMax(&best[at + (doc - strip.doc) * strip.rows], ordered(highest));
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group: vec3<u32>) {
     let strip = strips[params.first_strip + group.x];
     let row = (params.first_block + group.y) * ROWS;
     if (row >= strip.rows) {
@@ -35,66 +96,62 @@ fn main(
     let k4 = params.k4;
     let last_row = strip.rows - 1u;
     let last_token = strip.end - 1u;
+    let t = lane % TOKEN_LANES;
+    let r = lane / TOKEN_LANES;
 
-    var s0 = vec4<f32>();
-    var s1 = vec4<f32>();
-    var s2 = vec4<f32>();
-    var s3 = vec4<f32>();
-    for (var first = 0u; first < k4; first += DEPTH) {
-        let depth = min(DEPTH, k4 - first);
-        workgroupBarrier();
-        // Neighbouring lanes read neighbouring vec4s of a row. Indices beyond an edge read the last one again.
-        for (var i = index; i < ROWS * DEPTH; i += LANES) {
-            let k = min(i % DEPTH, depth - 1u);
-            let r = i / DEPTH;
-            queries[i % DEPTH * Q_COLUMN + r] = q[(strip.query + min(row + r, last_row)) * k4 + first + k];
+    // What a lane copies: a vec4 of the dimensions of rows and tokens that are 16 apart.
+    let part = lane % 4u;
+    let copied = lane / 4u;
+    let shuffled = (copied / 4u) ^ (part * 2u);
+    var sums = Sums();
+    for (var k = 0u; k < k4; k += 4u) {
+        // Past the last dimension queries are 0. Past an edge the last row and token come again.
+        let at = min(k + part, k4 - 1u);
+        var q_new: array<vec4<f32>, Q_LOADS>;
+        var t_new: array<vec4<f32>, T_LOADS>;
+        for (var i = 0u; i < Q_LOADS; i++) {
+            let from_row = strip.query + min(row + copied + i * 16u, last_row);
+            q_new[i] = select(vec4<f32>(), q[from_row * k4 + at], k + part < k4);
         }
-        for (var i = index; i < TOKENS * DEPTH; i += LANES) {
-            let k = min(i % DEPTH, depth - 1u);
-            let t = i / DEPTH;
-            tile[i % DEPTH * D_COLUMN + t] = token4(min(strip.token + t, last_token), first + k);
+        for (var i = 0u; i < T_LOADS; i++) {
+            t_new[i] = token4(min(strip.token + copied + i * 16u, last_token), at);
         }
         workgroupBarrier();
-        for (var k = 0u; k < depth; k++) {
-            let d = k * D_COLUMN + lane.x;
-            let r = k * Q_COLUMN + lane.y * 4u;
-            let tokens = mat4x4<f32>(tile[d], tile[d + 16u], tile[d + 32u], tile[d + 48u]);
-            s0 += queries[r] * tokens;
-            s1 += queries[r + 1u] * tokens;
-            s2 += queries[r + 2u] * tokens;
-            s3 += queries[r + 3u] * tokens;
+        for (var i = 0u; i < Q_LOADS; i++) {
+            let quad = shuffled ^ (i * 4u);
+            queries[part * 4u][quad][copied % 4u] = q_new[i].x;
+            queries[part * 4u + 1u][quad][copied % 4u] = q_new[i].y;
+            queries[part * 4u + 2u][quad][copied % 4u] = q_new[i].z;
+            queries[part * 4u + 3u][quad][copied % 4u] = q_new[i].w;
+        }
+        for (var i = 0u; i < T_LOADS; i++) {
+            let quad = (shuffled ^ (i % 2u * 4u)) + i / 2u * 8u;
+            tile[part * 4u][quad][copied % 4u] = t_new[i].x;
+            tile[part * 4u + 1u][quad][copied % 4u] = t_new[i].y;
+            tile[part * 4u + 2u][quad][copied % 4u] = t_new[i].z;
+            tile[part * 4u + 3u][quad][copied % 4u] = t_new[i].w;
+        }
+        workgroupBarrier();
+        for (var c = 0u; c < 4u; c++) {
+            let t_c = t ^ (c * 2u);
+            let r_c = r ^ (c * 2u);
+            sums = products(sums, c * 4u, t_c, r_c);
+            sums = products(sums, c * 4u + 1u, t_c, r_c);
+            sums = products(sums, c * 4u + 2u, t_c, r_c);
+            sums = products(sums, c * 4u + 3u, t_c, r_c);
         }
     }
-    let scale = scales_of(min(strip.token + lane.x + vec4<u32>(0u, 16u, 32u, 48u), vec4<u32>(last_token)));
-    workgroupBarrier();
-    let spill = lane.y * 4u * S_ROW + lane.x;
-    tile[spill] = s0 * scale;
-    tile[spill + S_ROW] = s1 * scale;
-    tile[spill + 2u * S_ROW] = s2 * scale;
-    tile[spill + 3u * S_ROW] = s3 * scale;
-    workgroupBarrier();
 
-    // Component c of a row's vec4 number x is the similarity with token x + 16 c.
-    let r = index % ROWS;
-    let quarter = index / ROWS;
-    let start = strip.token + quarter * 16u;
-    if (row + r >= strip.rows || start >= strip.end) {
-        return;
-    }
-    var doc = strip.doc;
-    while (ends[doc] <= start) {
-        doc++;
-    }
-    let place = strip.best + row + r;
-    var highest = LOWEST;
-    let count = min(16u, strip.end - start);
-    for (var x = 0u; x < count; x++) {
-        if (start + x == ends[doc]) {
-            atomicMax(&best[place + (doc - strip.doc) * strip.rows], ordered(highest));
-            highest = LOWEST;
-            doc++;
-        }
-        highest = max(highest, tile[r * S_ROW + x][quarter]);
-    }
-    atomicMax(&best[place + (doc - strip.doc) * strip.rows], ordered(highest));
+    let low = scales_of(quad_of(strip.token + t * 4u, last_token));
+    let high = scales_of(quad_of(strip.token + (t + TOKEN_LANES) * 4u, last_token));
+    workgroupBarrier();
+    put(sums.a, t, r, low);
+    put(sums.b, t, r + ROW_LANES, low);
+    workgroupBarrier();
+    walk(strip, row, lane % ROWS, lane / ROWS * 32u, lane / ROWS * 32u);
+    workgroupBarrier();
+    put(sums.c, t, r, high);
+    put(sums.d, t, r + ROW_LANES, high);
+    workgroupBarrier();
+    walk(strip, row, lane % ROWS, 64u + lane / ROWS * 32u, lane / ROWS * 32u);
 }

@@ -409,4 +409,8 @@ fn a_model_that_is_no_folder_and_no_id_is_told_so() {
     for missing in ["./nowhere", "/nowhere", "~/nowhere", "a/b/c"] {
         refused(&info(missing), 2, &["--model", missing, "no folder"]);
     }
+    let mut offline = Command::new(env!("CARGO_BIN_EXE_pplx-embed"));
+    offline.env("HF_HUB_OFFLINE", "1").args(["info", "--no-cache", "--model", "tests/nowhere"]);
+    let said = String::from_utf8(run_with(&mut offline, b"").stderr).unwrap();
+    assert!(said.starts_with("note: there is no folder tests/nowhere; a server is asked"), "{said}");
 }

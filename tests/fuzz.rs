@@ -88,7 +88,8 @@ fn config() -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..Default::default() }
 }
 
-/// What fuzzing found, once each. `decoder-is-not-json`: the tokenizers crate panics in its decoder's parser.
+/// What fuzzing found, once each. `decoder-is-not-json`: the tokenizers crate panics in its decoder's parser. `merge-*`: it
+/// panics where it puts merges together.
 #[test]
 fn every_input_that_once_did_harm_is_a_typed_error() {
     for entry in std::fs::read_dir("tests/corpus/tokenizer").unwrap() {

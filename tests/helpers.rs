@@ -45,7 +45,8 @@ fn every_operation_agrees_with_its_twin_with_one_two_and_four_helpers() {
     for helpers in [1, 2, 4] {
         let backend = with_helpers(helpers);
         assert_eq!(backend.threads() as usize, helpers + 1);
-        let kernels = block_on(backend.kernels(&Operation::of_encoder(&FORMATS))).unwrap();
+        let heads = Heads { query: 6, key: 3, dim: 12, causal: false, window: None };
+        let kernels = block_on(backend.kernels(&Operation::of_encoder(heads, &FORMATS))).unwrap();
         let probe = Probe { backend: &backend, kernels: &kernels, tolerance: 2e-5 };
         for format in FORMATS {
             for [rows, n, k] in [[1, 8, 32], [5, 70, 24], [9, 33, 64], [3, 1, 32]] {
@@ -57,8 +58,7 @@ fn every_operation_agrees_with_its_twin_with_one_two_and_four_helpers() {
             // Long enough to be sent to helpers, and too short.
             for lengths in [&[700, 300][..], &[5, 1]] {
                 for window in [None, Some(400)] {
-                    let heads = Heads { query: 6, key: 3, dim: 12, causal, window };
-                    block_on(probe::attention(&probe, lengths, heads)).unwrap();
+                    block_on(probe::attention(&probe, lengths, Heads { causal, window, ..heads })).unwrap();
                 }
             }
         }

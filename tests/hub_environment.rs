@@ -182,7 +182,8 @@ fn tokens_are_found_where_hugging_face_s_tools_look_and_go_to_their_own_server()
     let home = Home::new("token");
     let file = home.holding("secrets/token", &format!("{TOKEN}\n"));
     home.holding(".cache/huggingface/token", "hf_of_the_hub_itself");
-    let cases: [(&[(&str, &str)], Option<&str>); 8] = [
+    type Variables<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(Variables<'_>, Option<&str>); 8] = [
         (&[], None),
         (&[("HF_TOKEN", TOKEN)], Some(TOKEN)),
         (&[("HUGGING_FACE_HUB_TOKEN", TOKEN)], Some(TOKEN)),
@@ -254,6 +255,38 @@ fn a_server_that_is_no_hub_is_told_with_what_to_check() {
     let endpoint = format!("{}/wrong/path", hub.endpoint);
     let lost = home.info(&[("HF_ENDPOINT", &endpoint)]);
     refused(&lost, &["config.json", &endpoint, "did not answer as a Hub", "check the endpoint, its path"]);
+}
+
+#[test]
+fn repositories_of_a_hub_may_lack_an_index_and_say_what_they_have_instead_of_weights() {
+    let home = Home::new("repositories");
+    for (model, from, without) in [("shards", SHARDED, ".index.json"), ("pickle", SMALL, ".safetensors")] {
+        for (file, bytes) in files(from).into_iter().filter(|(file, _)| !file.ends_with(without)) {
+            let path = home.0.join("models").join(model).join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+    }
+    home.holding("models/adapter/adapter_model.safetensors", "");
+    home.holding("models/pickle/pytorch_model.bin", "");
+    let hub = Hub::serving(&home.0.join("models"));
+    let info = |model: &str| {
+        let arguments = ["info", "--device", "cpu", "--json", "--endpoint", &hub.endpoint, "--model", model];
+        (home.run(&[], &arguments), home.run(&[], &[&arguments[..], &["--no-cache"]].concat()))
+    };
+    let (cached, uncached) = info("shards");
+    assert_eq!(revision(&cached), revision(&uncached));
+    // And from what is kept, without a network.
+    let offline = home.run(
+        &[("HF_HUB_OFFLINE", "1")],
+        &["info", "--device", "cpu", "--json", "--endpoint", &hub.endpoint, "--model", "shards"],
+    );
+    assert_eq!(revision(&offline), revision(&cached));
+    for (model, words) in
+        [("adapter", &["adapter_model.safetensors", "MODEL"][..]), ("pickle", &["pytorch_model.bin", "MODEL"])]
+    {
+        refused(&info(model).0, words);
+    }
 }
 
 /// A proxy that writes down the first line and the headers of what it is asked, and leads on to where it is asked to, if it

@@ -25,13 +25,32 @@ fn backends() -> &'static [Backend] {
     })
 }
 
+fn heads(dim: u32, causal: bool) -> Heads {
+    Heads { query: 4, key: 2, dim, causal, window: None }
+}
+
+/// All of an encoder, with heads of each size that kernels are made for, and beyond.
+fn every_operation() -> Vec<Operation> {
+    let mut operations = Operation::of_encoder(heads(64, false), &FORMATS);
+    operations.extend([128, 256, 260].map(|dim| Operation::Attention(heads(dim, false))));
+    operations.push(Operation::Bias);
+    operations
+}
+
 /// Runs `test` on each backend with all kernels of an encoder.
 fn on_each(test: impl AsyncFn(&Probe<'_>)) {
     for backend in backends() {
-        let mut operations = Operation::of_encoder(&FORMATS);
-        operations.push(Operation::Bias);
-        let kernels = block_on(backend.kernels(&operations)).unwrap();
+        let kernels = block_on(backend.kernels(&every_operation())).unwrap();
         block_on(test(&Probe { backend, kernels: &kernels, tolerance: 2e-5 }));
+    }
+}
+
+/// Runs `test` with the kernels of linear layers of each GPU family that reads weights in strips.
+fn on_each_strip_family(test: impl AsyncFn(&Probe<'_>)) {
+    let operations: Vec<_> = FORMATS.iter().flat_map(|&f| [Operation::Matmul(f), Operation::Swiglu(f)]).collect();
+    for family in ["tile", "narrow"] {
+        let kernels = block_on(backends()[0].kernels_of(family, &operations)).unwrap();
+        block_on(test(&Probe { backend: &backends()[0], kernels: &kernels, tolerance: 2e-5 }));
     }
 }
 
@@ -81,6 +100,79 @@ fn swiglu_at_the_edges_of_the_4x4_tile_and_the_32x32_workgroup() {
 }
 
 #[test]
+fn strips_at_the_edges_of_every_tile() {
+    on_each_strip_family(async |probe| {
+        for format in FORMATS {
+            // A workgroup has 16 tokens and 32 outputs, half of them of a pair, 64 and 64, or 128 and 128.
+            for rows in [1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 129] {
+                for n in [1, 4, 15, 16, 17, 31, 32, 33, 63, 64, 65, 129] {
+                    probe::matmul(probe, format, [rows, n, 24], u64::MAX).await.unwrap();
+                }
+                for n in [1, 15, 16, 17, 63, 64, 65] {
+                    probe::swiglu(probe, format, [rows, n, 24], u64::MAX).await.unwrap();
+                }
+            }
+            // Enough rows for the largest tile, with one output, and past one, two and three tiles of them.
+            for [rows, n] in [[3969, 1], [2047, 129], [2049, 128], [1281, 257]] {
+                probe::matmul(probe, format, [rows, n, 24], u64::MAX).await.unwrap();
+                // Of so many products of two sums some would be too ill-conditioned, if the sums were longer.
+                probe::swiglu(probe, format, [rows, n, 8], u64::MAX).await.unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn strips_of_every_k_and_bits_that_do_not_depend_on_the_tile() {
+    on_each_strip_family(async |probe| {
+        for format in FORMATS {
+            // Below, at and past a step of 16, a block of 64, and a round of 16 blocks.
+            for k in [8, 16, 24, 56, 64, 72, 1016, 1024, 1032, 3072] {
+                for rows in [5, 33] {
+                    probe::matmul(probe, format, [rows, 13, k], u64::MAX).await.unwrap();
+                }
+            }
+            if format != Q4_IN_8 {
+                for k in [4, 20, 68] {
+                    probe::matmul(probe, format, [5, 13, k], u64::MAX).await.unwrap();
+                    probe::matmul(probe, format, [33, 13, k], u64::MAX).await.unwrap();
+                }
+            }
+            for matrices in [1, 2] {
+                probe::rows_alike(probe, format, matrices).await.unwrap();
+            }
+        }
+        for group in [4, 12, 32, 64, 128, 1024, u32::MAX] {
+            for format in [MatrixFormat::Q8 { group }, MatrixFormat::Q4 { group }] {
+                for k in [8, 40, 64, 136, 1032] {
+                    for rows in [5, 33] {
+                        probe::matmul(probe, format, [rows, 9, k], u64::MAX).await.unwrap();
+                    }
+                }
+                probe::rows_alike(probe, format, 1).await.unwrap();
+                probe::swiglu(probe, format, [33, 9, 72], u64::MAX).await.unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn strips_cut_into_parts() {
+    on_each_strip_family(async |probe| {
+        for format in FORMATS {
+            // Rows of 24 are padded to 32; parts are whole strips of 64.
+            let strip = 64 * format.value_bytes(32).max(format.row_groups(24) * 8);
+            for strips in [1, 2] {
+                for rows in [5, 40] {
+                    probe::matmul(probe, format, [rows, 150, 24], strip * strips).await.unwrap();
+                    probe::swiglu(probe, format, [rows, 150, 24], 2 * strip * strips).await.unwrap();
+                }
+            }
+        }
+    });
+}
+
+#[test]
 fn every_size_of_group_with_a_shorter_last_one() {
     on_each(async |probe| {
         for group in [4, 12, 32, 64, 128, 1024, u32::MAX] {
@@ -118,19 +210,21 @@ fn matmul_and_swiglu_with_weights_cut_into_parts() {
 #[test]
 fn bytes_of_a_matrix_and_of_a_pair() {
     for backend in backends() {
+        let kernels = block_on(backend.kernels(&[])).unwrap();
         let format = MatrixFormat::Q4 { group: 32 };
-        let [one, two] = [1, 2].map(|matrices| backend.weight("w", [matrices, 3, 80], format).unwrap());
+        let [one, two] = [1, 2].map(|matrices| backend.weight(&kernels, "w", [matrices, 3, 80], format).unwrap());
         // 40 bytes of codes and 3 groups of 8 bytes a row.
         assert_eq!((one.bytes(), two.bytes(), one.format()), (3 * 64, 6 * 64, format));
-        assert_eq!(backend.weight("w", [1, 3, 80], MatrixFormat::Bf16).unwrap().bytes(), 480);
+        assert_eq!(backend.weight(&kernels, "w", [1, 3, 80], MatrixFormat::Bf16).unwrap().bytes(), 480);
     }
 }
 
 #[test]
 fn rows_that_no_kernel_reads_are_refused_by_the_name_of_the_weight() {
     for backend in backends() {
+        let kernels = block_on(backend.kernels(&[])).unwrap();
         for format in [MatrixFormat::Q4 { group: 64 }, MatrixFormat::Q8 { group: 0 }] {
-            let refused = backend.weight("layers.0.mlp", [2, 2, 60], format).err().unwrap();
+            let refused = backend.weight(&kernels, "layers.0.mlp", [2, 2, 60], format).err().unwrap();
             assert_eq!(refused.code(), "unsupported");
             assert!(refused.to_string().starts_with("layers.0.mlp with K = 60"), "{refused}");
         }
@@ -141,13 +235,13 @@ fn rows_that_no_kernel_reads_are_refused_by_the_name_of_the_weight() {
 fn a_format_without_kernels_and_a_pair_in_the_place_of_a_matrix_fail() {
     block_on(async {
         let backend = &backends()[0];
-        let kernels = backend.kernels(&Operation::of_encoder(&[Q8_IN_8, Q8_IN_8])).await.unwrap();
+        let kernels = backend.kernels(&Operation::of_encoder(heads(4, false), &[Q8_IN_8, Q8_IN_8])).await.unwrap();
         let names: Vec<String> = kernels.choices().into_iter().map(|(name, _)| name).collect();
         let products: Vec<_> = names.iter().filter(|n| n.contains("matmul") || n.contains("swiglu")).collect();
         assert_eq!(products, ["matmul.register.q8", "swiglu.register.q8"], "{names:?}");
         let (x, y) = (backend.buffer("x", 1024).unwrap(), backend.buffer("y", 1024).unwrap());
-        let pair = backend.weight("w", [2, 8, 8], Q8_IN_8).unwrap();
-        let plain = backend.weight("w", [1, 8, 8], MatrixFormat::F32).unwrap();
+        let pair = backend.weight(&kernels, "w", [2, 8, 8], Q8_IN_8).unwrap();
+        let plain = backend.weight(&kernels, "w", [1, 8, 8], MatrixFormat::F32).unwrap();
         let mut run = backend.run(&kernels, &()).unwrap();
         for (wrong, why) in [(&pair, "reads 1 matrices"), (&plain, "no kernel for matmul f32")] {
             let error = run.matmul(&x, wrong, &y, 1, 0).await.err().unwrap();
@@ -174,7 +268,8 @@ fn what_belongs_to_the_other_engine_is_refused() {
 #[test]
 fn allocating_gives_what_was_made_and_keeps_its_error() {
     for backend in backends() {
-        let make = |k| move || backend.weight("w", [1, 8, k], Q4_IN_8);
+        let kernels = &block_on(backend.kernels(&[])).unwrap();
+        let make = |k| move || backend.weight(kernels, "w", [1, 8, k], Q4_IN_8);
         assert_eq!(block_on(backend.allocate(make(64))).unwrap().format(), Q4_IN_8);
         assert_eq!(block_on(backend.allocate(make(63))).err().unwrap().code(), "unsupported");
     }
@@ -207,6 +302,18 @@ fn attention_in_windows_at_the_edges_of_four_queries_and_eight_keys() {
 }
 
 #[test]
+fn head_norm_rope_of_a_workgroup_for_every_kind_of_head() {
+    let gpu = &backends()[0];
+    let kernels = block_on(gpu.kernels_of("lanes", &[Operation::HeadNormRope])).unwrap();
+    let probe = Probe { backend: gpu, kernels: &kernels, tolerance: 2e-5 };
+    for dh in [2, 4, 20, 64, 100, 126, 128, 130, 256] {
+        for [rows, heads] in [[1, 1], [7, 3], [31, 2], [9, 16]] {
+            block_on(probe::head_norm_rope(&probe, rows, [heads, dh])).unwrap();
+        }
+    }
+}
+
+#[test]
 fn attention_at_the_edges_of_four_queries_and_eight_keys() {
     on_each(async |probe| {
         for causal in [false, true] {
@@ -226,9 +333,8 @@ fn attention_of_ragged_batches_with_every_grouping_and_head_dim() {
                 let heads = Heads { query, key, dim: 8, causal, window: None };
                 probe::attention(probe, &[5, 1, 8, 13, 4], heads).await.unwrap();
             }
-            for dim in [4, 20, 64, 100, 128, 256] {
-                let heads = Heads { query: 4, key: 2, dim, causal, window: None };
-                probe::attention(probe, &[3, 9, 1], heads).await.unwrap();
+            for dim in [4, 20, 64, 100, 128, 256, 260] {
+                probe::attention(probe, &[3, 9, 1], heads(dim, causal)).await.unwrap();
             }
         }
     });
@@ -244,6 +350,51 @@ fn attention_at_the_edges_of_a_range_of_2048_keys() {
             }
         }
     });
+}
+
+#[test]
+fn attention_tiles_at_their_edges() {
+    let gpu = &backends()[0];
+    let sizes = [64, 128, 256].map(|dim| Operation::Attention(heads(dim, false)));
+    let kernels = block_on(gpu.kernels_of("tile", &sizes)).unwrap();
+    let probe = Probe { backend: gpu, kernels: &kernels, tolerance: 2e-5 };
+    block_on(async {
+        for causal in [false, true] {
+            // A workgroup takes 64 or 32 queries of all heads of a group, and 32 or 64 keys at a time.
+            for dim in [4, 20, 64, 68, 100, 128, 132, 256] {
+                for lengths in [&[1][..], &[15, 16, 17, 1], &[31, 32, 33], &[63, 64, 65], &[5, 129, 3]] {
+                    probe::attention(&probe, lengths, heads(dim, causal)).await.unwrap();
+                }
+            }
+            for (query, key) in [(1, 1), (3, 3), (3, 1), (6, 2), (16, 8), (16, 2), (16, 1), (32, 1)] {
+                let heads = Heads { query, key, dim: 128, causal, window: None };
+                assert_eq!(kernels.tile_rows(heads), 64 / (query / key));
+                probe::attention(&probe, &[1, 33, 65], heads).await.unwrap();
+            }
+        }
+        probe::attention(&probe, &[3, 2051], heads(8, true)).await.unwrap();
+        // Windows that hide parts of blocks, whole blocks before and behind, and nothing.
+        for causal in [false, true] {
+            for window in [1, 2, 31, 32, 33, 65, 500] {
+                for dim in [20, 128, 256] {
+                    let heads = Heads { window: Some(window), ..heads(dim, causal) };
+                    probe::attention(&probe, &[5, 131, 200], heads).await.unwrap();
+                }
+            }
+        }
+    });
+    let narrow = block_on(gpu.kernels_of("narrow", &sizes[1..2])).unwrap();
+    assert_eq!(narrow.tile_rows(heads(128, false)), 16);
+    let probe = Probe { kernels: &narrow, ..probe };
+    for causal in [false, true] {
+        for (dim, window) in [(68, None), (100, Some(33)), (128, None), (128, Some(70))] {
+            for lengths in [&[1][..], &[15, 16, 17], &[63, 64, 65], &[5, 129, 3]] {
+                let heads = Heads { window, ..heads(dim, causal) };
+                block_on(probe::attention(&probe, lengths, heads)).unwrap();
+            }
+        }
+    }
+    assert!(block_on(gpu.kernels_of("tile", &[Operation::Attention(heads(260, false))])).is_err());
 }
 
 #[test]

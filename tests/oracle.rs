@@ -6,7 +6,7 @@
 mod support;
 
 use pollster::block_on;
-use pplx_embed::backend::Device;
+use pplx_embed::backend::{Backend, Device};
 use pplx_embed::hub::Folder;
 use pplx_embed::model::{LoadOptions, Model, WeightChoice};
 
@@ -58,6 +58,33 @@ fn short_texts_of_every_checkpoint_equal_transformers_on_the_gpu() {
         let [json, tensors] = expected(name);
         let model = load(name, Device::Gpu, weights);
         block_on(support::short_texts_equal_transformers(&model, &json, &tensors));
+    }
+}
+
+/// A model with the kernels of a family that this adapter would not get.
+fn load_with(family: &str, name: &str, weights: WeightChoice) -> Model {
+    let folder = Folder::new(format!("tests/fixtures/checkpoints/{name}"));
+    let open = async |_| Ok((Backend::gpu_with(&[family, "lanes"]).await?, String::new()));
+    let options = LoadOptions { weights, ..Default::default() };
+    let model = block_on(Model::load_on(&folder, open, options, &())).unwrap();
+    let kernels = model.info().kernels;
+    for operation in ["matmul", "swiglu"] {
+        assert!(kernels.iter().any(|k| k.starts_with(&format!("{operation}.{family}."))), "{kernels:?}");
+    }
+    model
+}
+
+#[test]
+fn the_families_of_real_gpus_equal_transformers_with_bits_that_do_not_depend_on_the_batch() {
+    for (name, weights) in every_format() {
+        let [json, tensors] = expected(name);
+        let model = load_with("tile", name, weights);
+        block_on(support::short_texts_equal_transformers(&model, &json, &tensors));
+        block_on(support::bits_do_not_depend_on_the_batch(&model, &json));
+    }
+    for weights in [WeightChoice::Q8, WeightChoice::Q4] {
+        let model = load_with("narrow", "f32-gqa2", weights);
+        block_on(support::bits_do_not_depend_on_the_batch(&model, &expected("f32-gqa2")[0]));
     }
 }
 

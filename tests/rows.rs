@@ -21,6 +21,8 @@ fn backends() -> &'static [Backend] {
     BACKENDS.get_or_init(|| {
         let mut all = Backend::cpus();
         all.insert(0, block_on(Backend::gpu()).unwrap());
+        // Kernels that this adapter would not get if it is emulated in software.
+        all.push(block_on(Backend::gpu_with(&["tile"])).unwrap());
         all
     })
 }
@@ -44,10 +46,12 @@ fn similarities(backend: &Backend, format: RowFormat, queries: &[u8], rows: &[u8
     let count = |bytes: &[u8]| (bytes.len() / format.row_bytes(dim) as usize) as u32;
     let mut padded = Vec::new();
     format.pad_rows(rows, dim, &mut padded);
-    let (q, r) = (backend.queries(format, queries, dim).unwrap(), backend.buffer_of("rows", &padded).unwrap());
+    let kernels = kernels(backend, Operation::Dense(format));
+    let (q, r) =
+        (backend.queries(&kernels, format, queries, dim).unwrap(), backend.buffer_of("rows", &padded).unwrap());
     let total = u64::from(count(queries)) * u64::from(count(rows));
     let scores = backend.buffer("scores", total * 4).unwrap();
-    let mut run = backend.run(&kernels(backend, Operation::Dense(format)), &()).unwrap();
+    let mut run = backend.run(&kernels, &()).unwrap();
     run.dense(format, [&q, &r, &scores], count(queries), 0..count(rows), dim).unwrap();
     block_on(run.finish()).unwrap();
     bytemuck::pod_collect_to_vec(&block_on(scores.read(0, total * 4)).unwrap())

@@ -29,6 +29,7 @@ async fn gpu() -> &'static Backend {
 }
 
 /// Each format; those with groups in groups of 8.
+const HEADS: Heads = Heads { query: 2, key: 1, dim: 16, causal: false, window: None };
 const FORMATS: [MatrixFormat; 5] = [
     MatrixFormat::F32,
     MatrixFormat::F16,
@@ -50,7 +51,7 @@ async fn chrome_compiles_every_shader() {
     let Backend::Gpu(gpu) = gpu().await else { panic!("no GPU") };
     assert_eq!(gpu.adapter().backend, "webgpu");
     for shader in shaders::ALL {
-        shaders::compile(gpu, shader.name, shader.source).await.unwrap();
+        shaders::compile(gpu, shader.name, &shader.source()).await.unwrap();
     }
     let broken = shaders::compile(gpu, "broken", "@compute @workgroup_size(1) fn main() { let x: u32 = 1.5; }").await;
     assert!(matches!(broken, Err(Error::Gpu { .. })), "{broken:?}");
@@ -58,7 +59,7 @@ async fn chrome_compiles_every_shader() {
 
 #[wasm_bindgen_test]
 async fn matmul_and_swiglu_at_the_edges_of_their_tiles() {
-    on_each(&Operation::of_encoder(&FORMATS), async |probe| {
+    on_each(&Operation::of_encoder(HEADS, &FORMATS), async |probe| {
         for format in FORMATS {
             for rows in [1, 4, 33] {
                 for n in [1, 8, 63, 65] {
@@ -78,7 +79,7 @@ async fn matmul_and_swiglu_at_the_edges_of_their_tiles() {
 
 #[wasm_bindgen_test]
 async fn affine_weights_in_every_size_of_group() {
-    on_each(&Operation::of_encoder(&FORMATS[3..]), async |probe| {
+    on_each(&Operation::of_encoder(HEADS, &FORMATS[3..]), async |probe| {
         for group in [4, 32, 64, 128, u32::MAX] {
             for format in [MatrixFormat::Q8 { group }, MatrixFormat::Q4 { group }] {
                 for k in [8, 64, 72, 136] {
@@ -94,14 +95,16 @@ async fn affine_weights_in_every_size_of_group() {
 #[wasm_bindgen_test]
 async fn allocating_gives_what_was_made() {
     let gpu = gpu().await;
-    let made = gpu.allocate(|| gpu.weight("w", [2, 8, 64], MatrixFormat::Q4 { group: 32 })).await.unwrap();
+    let none = gpu.kernels(&[]).await.unwrap();
+    let made = gpu.allocate(|| gpu.weight(&none, "w", [2, 8, 64], MatrixFormat::Q4 { group: 32 })).await.unwrap();
     assert_eq!(made.bytes(), 2 * 8 * (32 + 16));
 }
 
 #[wasm_bindgen_test]
 async fn the_other_kernels_at_the_edges_of_theirs() {
-    let mut operations = Operation::of_encoder(&[]);
+    let mut operations = Operation::of_encoder(HEADS, &[]);
     operations.push(Operation::Bias);
+    operations.extend([128, 256].map(|dim| Operation::Attention(Heads { dim, ..HEADS })));
     on_each(&operations, async |probe| {
         for h in [4, 252, 260, 1028, 2560] {
             probe::rms_norm(probe, 3, h).await.unwrap();
@@ -111,7 +114,7 @@ async fn the_other_kernels_at_the_edges_of_theirs() {
         }
         for causal in [false, true] {
             for length in [1, 4, 5, 8, 9, 17, 67] {
-                let heads = Heads { query: 2, key: 1, dim: 16, causal, window: None };
+                let heads = Heads { causal, ..HEADS };
                 probe::attention(probe, &[length], heads).await.unwrap();
             }
             for (query, key, dim) in [(1, 1, 4), (3, 3, 20), (4, 2, 64), (6, 2, 8), (4, 1, 128), (2, 1, 256)] {

@@ -197,7 +197,7 @@ function describe(ref: Ref, blobs: Blobs): CachedModel {
   const whole = files.every(
     ({ key, size, derived = [] }) => sizes.get(`blobs/${key}`) === size || derived.some((d) => sizes.has(`blobs/${d}`)),
   );
-  const bytes = blobs.reduce((sum, [name, size]) => sum + (owns(ref, name) ? size : 0), 0);
+  const bytes = blobs.reduce((sum, [name, size]) => sum + (owns(ref, name) && !isSums(name) ? size : 0), 0);
   const { id, endpoint, revision, names } = ref;
   const [saved, used] = [new Date(ref.saved), new Date(ref.used)];
   return { id, endpoint, revision, names, bytes, files: files.length, complete: ref.complete && whole, saved, used };
@@ -210,6 +210,11 @@ function owns(ref: Ref, name: string): boolean {
     const rest = name.startsWith(`blobs/${key}`) ? name[`blobs/${key}`.length] : "none";
     return rest === undefined || rest === "." || rest === "-";
   });
+}
+
+/** Sums of blocks are the cache's own, a 65,536th of what they are of, and not counted. */
+function isSums(name: string): boolean {
+  return name.endsWith(".sums");
 }
 
 /** Removes the refs that are `meant`, and then every blob without a ref. Returns the bytes freed. */
@@ -251,7 +256,7 @@ async function sweep(place: Files): Promise<number> {
     if (!name.startsWith("blobs/") || refs.some(({ ref }) => owns(ref, name))) continue;
     try {
       await place.remove(name);
-      freed += size;
+      freed += isSums(name) ? 0 : size;
     } catch {
       // The next sweep tries again.
     }

@@ -2,6 +2,9 @@
 // products, exact in i32 up to 131,071 dimensions. Queries come as i32, so that it is not for each row to widen them.
 @group(0) @binding(1) var<storage, read> queries: array<vec4<i32>>;  // [Q, stride, 4]
 
+// For the host, which widens them.
+const WIDE_QUERIES = 1u;
+
 struct Element {
     a: vec4<i32>,
     b: vec4<i32>,

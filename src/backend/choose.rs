@@ -61,7 +61,11 @@ impl Backend {
         for candidate in candidates {
             let candidate = Arc::new(candidate);
             let kernels = Kernels::Gpu(GpuKernels::new(vec![Arc::clone(&candidate)]));
-            match probe::check(self, &kernels, operation, candidate.tolerance()).await {
+            let mut checked = probe::check(self, &kernels, operation, candidate.tolerance()).await;
+            if checked.is_ok() && candidate.has_tiles() {
+                checked = probe::check_tiles(self, &kernels, operation).await;
+            }
+            match checked {
                 Ok(()) => right.push((candidate, kernels)),
                 Err(error @ Error::WrongKernel { .. }) => {
                     wrong.push(candidate.family());

@@ -108,7 +108,15 @@ impl Backend {
     /// [`crate::Error::NoAdapter`] where there is none, [`crate::Error::AdapterTooSmall`] where it has less than WebGPU's
     /// default limits.
     pub async fn gpu() -> Result<Self> {
-        Ok(Self::Gpu(Gpu::open().await?))
+        Ok(Self::Gpu(Gpu::open(&[]).await?))
+    }
+
+    /// The same with kernels of these families wherever they do an operation, for tests and measurements.
+    ///
+    /// # Errors
+    /// As [`Backend::gpu`].
+    pub async fn gpu_with(families: &[&str]) -> Result<Self> {
+        Ok(Self::Gpu(Gpu::open(families).await?))
     }
 
     /// The processor, with a thread for each core.
@@ -202,15 +210,15 @@ impl Backend {
         Ok(buffer)
     }
 
-    /// Queries `[Q]`, rows of `format`, in a buffer as [`Run::dense`] reads them.
+    /// Queries `[Q]`, rows of `format`, in a buffer as [`Run::dense`] with these kernels reads them.
     ///
     /// # Errors
-    /// As [`Backend::buffer`].
-    pub fn queries(&self, format: RowFormat, rows: &[u8], dim: u32) -> Result<Buffer> {
+    /// As [`Backend::buffer`]; [`crate::Error::Gpu`] for kernels of another engine.
+    pub fn queries(&self, kernels: &Kernels, format: RowFormat, rows: &[u8], dim: u32) -> Result<Buffer> {
         let mut padded = Vec::new();
         format.pad_rows(rows, dim, &mut padded);
         match self {
-            Self::Gpu(_) => self.buffer_of("queries", &gpu::widen_queries(format, padded)),
+            Self::Gpu(_) => self.buffer_of("queries", &kernels.gpu()?.queries(format, padded)),
             Self::Cpu(_) => self.buffer_of("queries", &padded),
         }
     }
@@ -220,8 +228,8 @@ impl Backend {
     /// # Errors
     /// [`crate::Error::Unsupported`] if rows of `k` cannot be held in this format, [`crate::Error::OutOfMemory`] if there
     /// is no room, [`crate::Error::AdapterTooSmall`] if not even one row fits a buffer.
-    pub fn weight(&self, label: &str, shape: [u32; 3], format: MatrixFormat) -> Result<Weight> {
-        self.weight_in_parts(label, shape, format, self.limits().buffer_bytes)
+    pub fn weight(&self, kernels: &Kernels, label: &str, shape: [u32; 3], format: MatrixFormat) -> Result<Weight> {
+        self.weight_in_parts(kernels, label, shape, format, self.limits().buffer_bytes)
     }
 
     /// The same with buffers of at most `max_bytes`, for tests of the seams.
@@ -230,13 +238,14 @@ impl Backend {
     /// As [`Backend::weight`].
     pub fn weight_in_parts(
         &self,
+        kernels: &Kernels,
         label: &str,
         shape: [u32; 3],
         format: MatrixFormat,
         max_bytes: u64,
     ) -> Result<Weight> {
         Ok(match self {
-            Self::Gpu(gpu) => Weight::Gpu(gpu::GpuWeight::zeros(gpu, label, shape, format, max_bytes)?),
+            Self::Gpu(gpu) => Weight::Gpu(gpu::GpuWeight::zeros(gpu, kernels.gpu()?, label, shape, format, max_bytes)?),
             Self::Cpu(cpu) => Weight::Cpu(cpu::CpuWeight::zeros(cpu, label, shape, format)?),
         })
     }

@@ -15,8 +15,8 @@ pub enum Operation {
     RmsNorm,
     /// RMSNorm of each head and rotary embedding.
     HeadNormRope,
-    /// Softmax attention over ragged texts.
-    Attention,
+    /// Softmax attention over ragged texts with heads of this shape.
+    Attention(Heads),
     /// A bias and an activation after a linear layer.
     Bias,
     /// Running sums of token vectors.
@@ -42,7 +42,7 @@ impl Operation {
         match self {
             Self::RmsNorm => ("rms_norm", ""),
             Self::HeadNormRope => ("head_norm_rope", ""),
-            Self::Attention => ("attention", ""),
+            Self::Attention(heads) => ("attention", heads.size()),
             Self::Bias => ("bias", ""),
             Self::Pool => ("pool", ""),
             Self::Quantize => ("quantize", ""),
@@ -54,9 +54,10 @@ impl Operation {
         }
     }
 
-    /// Those of an encoder with weights of these formats.
-    pub fn of_encoder(formats: &[MatrixFormat]) -> Vec<Self> {
-        let mut operations = vec![Self::RmsNorm, Self::HeadNormRope, Self::Attention, Self::Pool, Self::Quantize];
+    /// Those of an encoder with heads of this shape and weights of these formats.
+    pub fn of_encoder(heads: Heads, formats: &[MatrixFormat]) -> Vec<Self> {
+        let mut operations =
+            vec![Self::RmsNorm, Self::HeadNormRope, Self::Attention(heads), Self::Pool, Self::Quantize];
         for &format in formats {
             for operation in [Self::Matmul(format), Self::Swiglu(format)] {
                 if operations.iter().all(|o| o.name() != operation.name()) {
@@ -92,7 +93,7 @@ pub struct Limits {
 }
 
 /// The shape of an attention layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Heads {
     /// Hq, query heads.
     pub query: u32,
@@ -107,6 +108,22 @@ pub struct Heads {
 }
 
 impl Heads {
+    /// G, query heads that share a key head.
+    pub fn group(&self) -> u32 {
+        self.query / self.key
+    }
+
+    /// The size that kernels are made for which is enough for these heads, as kernels name it: `64`, `128` or `256`
+    /// dimensions, or `any` beyond that and where more query heads share a key head than such a kernel takes at a time.
+    fn size(&self) -> &'static str {
+        match (self.dim, self.group()) {
+            (..=64, ..=32) => "64",
+            (..=128, ..=32) => "128",
+            (..=256, ..=32) => "256",
+            _ => "any",
+        }
+    }
+
     /// Bytes of scratch memory that [`Tile`]s of this layer need, for each tile: running maximum and sum of four
     /// queries in each head.
     pub fn state_bytes(&self) -> u64 {
@@ -122,13 +139,13 @@ impl Heads {
 /// More places than a text has, with room to add two of them.
 const MAX_REACH: u32 = 1 << 30;
 
-/// Up to four consecutive tokens of one text, and the keys they attend to.
+/// A few consecutive tokens of one text, and the keys they attend to.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Tile {
     /// First query row in `q` and `y`.
     pub row: u32,
-    /// Query rows, 1 to [`Tile::ROWS`].
+    /// Query rows, 1 to as many as [`crate::backend::Kernels::tile_rows`] says.
     pub count: u32,
     /// Row of the text's first key in `k` and `v`.
     pub key: u32,
@@ -140,14 +157,22 @@ pub struct Tile {
 }
 
 impl Tile {
-    /// Most query rows in a tile.
+    /// Most query rows in a tile, unless kernels want more.
     pub const ROWS: u32 = 4;
 
-    /// The tiles of tokens `start..start + count` of a text of `length` tokens: its first key is row `key` of `k`,
-    /// its token `start` is row `row` of `q`.
-    pub fn cover(row: u32, key: u32, start: u32, count: u32, length: u32, causal: bool) -> impl Iterator<Item = Self> {
-        (0..count).step_by(Self::ROWS as usize).map(move |at| {
-            let rows = Self::ROWS.min(count - at);
+    /// The tiles, of at most `most` rows, of tokens `start..start + count` of a text of `length` tokens: its first key is
+    /// row `key` of `k`, its token `start` is row `row` of `q`.
+    pub fn cover(
+        most: u32,
+        row: u32,
+        key: u32,
+        start: u32,
+        count: u32,
+        length: u32,
+        causal: bool,
+    ) -> impl Iterator<Item = Self> {
+        (0..count).step_by(most.max(1) as usize).map(move |at| {
+            let rows = most.min(count - at);
             let start = start + at;
             Self { row: row + at, count: rows, key, keys: if causal { start + rows } else { length }, start }
         })

@@ -28,6 +28,14 @@ impl Kernels {
         }
     }
 
+    /// Most tokens in a [`Tile`] of these kernels' attention.
+    pub fn tile_rows(&self, heads: Heads) -> u32 {
+        match self {
+            Self::Gpu(kernels) => kernels.tile_rows(heads),
+            Self::Cpu(_) => Tile::ROWS,
+        }
+    }
+
     pub(super) fn gpu(&self) -> Result<&GpuKernels> {
         match self {
             Self::Gpu(kernels) => Ok(kernels),
@@ -114,7 +122,7 @@ impl Run<'_> {
     }
 
     /// Softmax attention of the tokens in `tiles` over their own texts: `y` of `q`, both `[rows, Hq, Dh]`, with `k` and
-    /// `v` `[T, Hkv, Dh]`. `table` holds the bytes of `tiles`, `state` is scratch memory of [`Heads::state_bytes`] a tile.
+    /// `v` `[T, Hkv, Dh]`. `table` holds the bytes of `tiles`, of [`Kernels::tile_rows`]; `state` is scratch memory of [`Heads::state_bytes`] a tile.
     ///
     /// # Errors
     /// As [`Run`] says.

@@ -173,7 +173,8 @@ impl<'a> Copy<'a> {
         if !self.has("config.json") {
             return lacks("config.json");
         }
-        if !self.has("tokenizer.json") && !(self.has("vocab.json") && self.has("merges.txt")) {
+        let tokenizer = self.has("tokenizer.json") || (self.has("vocab.json") && self.has("merges.txt"));
+        if !tokenizer {
             return lacks("tokenizer.json");
         }
         if !self.settles("modules.json") {

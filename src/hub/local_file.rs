@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::block_sums::BlockSums;
 #[cfg(target_arch = "wasm32")]
 use super::browser_file::{BrowserFile as FileHandle, BrowserLock as LockHandle};
 use crate::error::{Error, Result};
@@ -13,6 +14,8 @@ pub struct LocalFile {
     name: String,
     handle: FileHandle,
     size: u64,
+    /// What its blocks have to be, where somebody noted that.
+    sums: Option<BlockSums>,
     /// Keeps the file from being removed while it is in use.
     _lock: Option<Arc<StoreLock>>,
 }
@@ -33,19 +36,24 @@ impl LocalFile {
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn new(name: &str, handle: FileHandle) -> std::io::Result<Self> {
         let size = handle.metadata()?.len();
-        Ok(Self { name: name.into(), handle, size, _lock: None })
+        Ok(Self { name: name.into(), handle, size, sums: None, _lock: None })
     }
 
     /// The file of `reading`, a `Reading` of `js/hosts/files.ts`, called `name` in errors.
     #[cfg(target_arch = "wasm32")]
     pub(crate) fn new(name: &str, reading: wasm_bindgen::JsValue) -> Self {
         let handle = FileHandle::new(reading);
-        Self { name: name.into(), size: handle.size(), handle, _lock: None }
+        Self { name: name.into(), size: handle.size(), handle, sums: None, _lock: None }
     }
 
     /// The same file, called `name` in errors, which holds `lock`.
     pub(super) fn with_lock(self, name: &str, lock: Arc<StoreLock>) -> Self {
         Self { name: name.into(), _lock: Some(lock), ..self }
+    }
+
+    /// The same file, whose blocks are compared with `sums` when they are read.
+    pub(super) fn with_sums(self, sums: Option<BlockSums>) -> Self {
+        Self { sums, ..self }
     }
 
     /// Size in bytes.
@@ -56,7 +64,7 @@ impl LocalFile {
     /// The `length` bytes from byte `at` on.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file ends before, or cannot be read.
+    /// [`Error::Io`] if the file ends before, or cannot be read; [`Error::Integrity`] if it is not what was written.
     pub async fn read_at(&self, at: u64, length: usize) -> Result<Vec<u8>> {
         // Checked first, so that a wrong length allocates nothing.
         if at.checked_add(length as u64).is_none_or(|end| end > self.size) {
@@ -72,6 +80,21 @@ impl LocalFile {
     /// # Errors
     /// As [`LocalFile::read_at`].
     pub async fn read_into(&self, at: u64, into: &mut [u8]) -> Result<()> {
+        let unchecked = self.sums.as_ref().and_then(|sums| Some((sums, sums.unchecked(at, into.len() as u64)?)));
+        let Some((sums, (from, to))) = unchecked.filter(|_| at + into.len() as u64 <= self.size) else {
+            return self.fill(at, into).await;
+        };
+        let mut blocks = vec![0; (to - from) as usize];
+        self.fill(from, &mut blocks).await?;
+        sums.check(from, &blocks).map_err(|byte| Error::Integrity {
+            file: self.name.clone(),
+            message: format!("the copy in the cache is damaged at byte {byte} or shortly after it"),
+        })?;
+        into.copy_from_slice(&blocks[(at - from) as usize..][..into.len()]);
+        Ok(())
+    }
+
+    async fn fill(&self, at: u64, into: &mut [u8]) -> Result<()> {
         #[cfg(target_arch = "wasm32")]
         let filled = self.handle.fill(&self.name, at, into).await?;
         #[cfg(not(target_arch = "wasm32"))]

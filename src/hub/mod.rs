@@ -1,6 +1,7 @@
 //! Where a model's files come from: a folder, a server, or a cache of a server. Knows bytes, not their meaning.
 
 mod api;
+mod block_sums;
 #[cfg(target_arch = "wasm32")]
 mod browser_file;
 pub mod cache;
@@ -116,6 +117,15 @@ pub trait Source {
     /// The reason it could not be started.
     async fn begin_derived_file(&self, _file: &str, _form: &str) -> Result<Option<Self::DerivedFile<'_>>> {
         Ok(None)
+    }
+
+    /// Removes the stored copy of the file that `error` says is damaged. Whether that is why, so that it is worth while to
+    /// read the files again.
+    ///
+    /// # Errors
+    /// The reason it could not be removed.
+    async fn forget_damaged(&self, _error: &Error) -> Result<bool> {
+        Ok(false)
     }
 
     /// Removes the stored copy of `file` itself, because the files derived from it replace it.

@@ -45,7 +45,7 @@ impl<'a> Sweep<'a> {
             sizes,
             run: backend.run(kernels, watch)?,
             count,
-            queries: backend.queries(layout.format, queries.bytes(range), layout.dim as u32)?,
+            queries: backend.queries(kernels, layout.format, queries.bytes(range), layout.dim as u32)?,
             similarities: backend.buffer("similarities", columns * u64::from(count) * 4)?,
             staging: None,
         })

@@ -20,7 +20,7 @@ pub async fn explained(source: &impl Source, error: Error) -> Error {
     let mut names = match source.list().await {
         Ok(Some(names)) => names,
         // Only a Hub lists its files.
-        Ok(None) if place.contains("://") => {
+        Ok(None) if ["http://", "https://"].iter().any(|scheme| place.starts_with(scheme)) => {
             let check = "the server did not answer as a Hub; check the endpoint, its path, and the model's name";
             return Error::NotFound { file: file.into(), place: format!("{place}: {check}") };
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::config::DenseLayer;
-use crate::backend::{Activation, Backend, Buffer, Run, Weight};
+use crate::backend::{Activation, Backend, Buffer, Kernels, Run, Weight};
 use crate::checkpoint::{Header, Tensor};
 use crate::error::{Error, Result};
 use crate::hub::{self, Source};
@@ -29,7 +29,12 @@ impl Dense {
     /// # Errors
     /// [`Error::InvalidCheckpoint`] for tensors that are missing, of another shape or not finite, [`Error::Unsupported`] for
     /// other types of numbers, or what kept the file from being read.
-    pub(super) async fn load(source: &impl Source, layer: &DenseLayer, backend: &Backend) -> Result<Self> {
+    pub(super) async fn load(
+        source: &impl Source,
+        layer: &DenseLayer,
+        backend: &Backend,
+        kernels: &Kernels,
+    ) -> Result<Self> {
         let file = format!("{}/model.safetensors", layer.path);
         let invalid = |message: String| Error::checkpoint(&file, message);
         let bytes = hub::read(source, &file, MAX_FILE).await?;
@@ -56,7 +61,7 @@ impl Dense {
             values(&file, tensor, bytes, shape)
         };
         let (outputs, inputs) = (u64::from(layer.outputs), u64::from(layer.inputs));
-        let weight = backend.weight(WEIGHT, [1, layer.outputs, layer.inputs], MatrixFormat::F32)?;
+        let weight = backend.weight(kernels, WEIGHT, [1, layer.outputs, layer.inputs], MatrixFormat::F32)?;
         weight.write(0, 0, bytemuck::cast_slice(&values(WEIGHT, &[outputs, inputs])?));
         let bias = match layer.bias {
             true => Some(backend.buffer_of("bias", &values(BIAS, &[outputs])?)?),

@@ -52,7 +52,7 @@ pub(super) struct Encoder<'a> {
 /// A step between pooling and the vector, on the device.
 pub(super) enum Step {
     Normalize,
-    Dense(Dense),
+    Dense(Box<Dense>),
 }
 
 /// The share of the batch that one block of tokens has.
@@ -198,12 +198,13 @@ impl Encoder<'_> {
     fn token_block(&self, first: u32, rows: u32, sequences: &[Sequence]) -> TokenBlock {
         let (mut tiles, mut segments) = (Vec::new(), Vec::new());
         let (mut key, mut vector) = (0, 0);
+        let most = self.kernels.tile_rows(self.config.heads(0));
         for sequence in sequences {
             let length = sequence.ids.len() as u32;
             let (from, to) = (first.max(key), (first + rows).min(key + length));
             if from < to {
                 let (row, count, start) = (from - first, to - from, from - key);
-                tiles.extend(Tile::cover(row, key, start, count, sequence.attended, self.config.causal));
+                tiles.extend(Tile::cover(most, row, key, start, count, sequence.attended, self.config.causal));
                 let here = start..start + count;
                 let before = sequence.spans.partition_point(|span| span.end <= here.start);
                 for (vector, span) in (vector..).zip(&sequence.spans).skip(before) {
@@ -248,11 +249,16 @@ impl Encoder<'_> {
             position_row: block.first,
             eps: c.norm_eps,
         };
-        // Attention reads the keys and values of the whole batch, so they come first, for every block.
+        // Attention reads the keys and values of the whole batch, so they come first, for every block; queries with them where
+        // there is one. Products that follow each other without reading one another run side by side on a GPU.
+        let alone = blocks.len() == 1;
         for (block, buffers) in blocks.iter().zip(&arena.blocks) {
             self.norm(run, arena, buffers, &layer.input_norm, block.rows)?;
             run.matmul(&arena.h, &layer.k, &arena.k, block.rows, block.first).await?;
             run.matmul(&arena.h, &layer.v, &arena.v, block.rows, block.first).await?;
+            if alone {
+                run.matmul(&arena.h, &layer.q, &arena.q, block.rows, 0).await?;
+            }
             if let Some(biases) = biases {
                 run.bias([&biases.k, &arena.k], block.rows, block.first, keys, plain)?;
                 run.bias([&biases.v, &arena.v], block.rows, block.first, keys, plain)?;
@@ -260,10 +266,10 @@ impl Encoder<'_> {
             run.head_norm_rope(&arena.k, &layer.k_norm, rope, rows_of(block, c.key_heads, block.first))?;
         }
         for (block, buffers) in blocks.iter().zip(&arena.blocks) {
-            if blocks.len() > 1 {
+            if !alone {
                 self.norm(run, arena, buffers, &layer.input_norm, block.rows)?;
+                run.matmul(&arena.h, &layer.q, &arena.q, block.rows, 0).await?;
             }
-            run.matmul(&arena.h, &layer.q, &arena.q, block.rows, 0).await?;
             if let Some(biases) = biases {
                 run.bias([&biases.q, &arena.q], block.rows, 0, queries, plain)?;
             }

@@ -10,6 +10,7 @@ mod dense;
 mod embeddings;
 mod encoder;
 pub mod late;
+mod merges;
 mod packer;
 mod special;
 mod split;
@@ -42,6 +43,9 @@ use crate::progress::{Progress, Watch};
 
 /// Vectors that a batch gives, unless a single document gives more.
 const MAX_VECTORS: usize = 512;
+
+/// Damaged copies of files that one load has removed from the cache, at most.
+const MAX_FORGOTTEN: u32 = 16;
 
 /// How a model is to be loaded.
 #[derive(Clone, Debug, Default)]
@@ -159,19 +163,24 @@ impl Model {
     /// As [`Model::load`].
     pub async fn load_on(
         source: &impl Source,
-        open: impl AsyncFnOnce(u32) -> Result<(Backend, String)>,
+        open: impl AsyncFn(u32) -> Result<(Backend, String)>,
         options: LoadOptions,
         watch: &dyn Watch,
     ) -> Result<Self> {
-        match Self::load_files(source, open, options, watch).await {
-            Err(error) => Err(explained(source, error).await),
-            loaded => loaded,
+        let mut forgotten = 0;
+        loop {
+            match Self::load_files(source, &open, options.clone(), watch).await {
+                // The copy in the cache is not what was written; another one is had where that came from.
+                Err(error) if forgotten < MAX_FORGOTTEN && source.forget_damaged(&error).await? => forgotten += 1,
+                Err(error) => return Err(explained(source, error).await),
+                loaded => return loaded,
+            }
         }
     }
 
     async fn load_files(
         source: &impl Source,
-        open: impl AsyncFnOnce(u32) -> Result<(Backend, String)>,
+        open: impl AsyncFn(u32) -> Result<(Backend, String)>,
         options: LoadOptions,
         watch: &dyn Watch,
     ) -> Result<Self> {
@@ -186,14 +195,14 @@ impl Model {
         let loaded = Weights::load(source, &config, &backend, request, watch).await;
         let (weights, kernels) = backend.settled(loaded).await?;
         let late = match &config.late {
-            Some(settings) => Some(Late::load(source, settings, &tokenizer, &backend).await?),
+            Some(settings) => Some(Late::load(source, settings, &tokenizer, &backend, &kernels).await?),
             None => None,
         };
         let mut head = Vec::new();
         for step in &config.head {
             head.push(match step {
                 HeadStep::Normalize => Step::Normalize,
-                HeadStep::Dense(layer) => Step::Dense(Dense::load(source, layer, &backend).await?),
+                HeadStep::Dense(layer) => Step::Dense(Box::new(Dense::load(source, layer, &backend, &kernels).await?)),
             });
         }
         backend.flush_writes().await?;

@@ -10,7 +10,7 @@ use tokenizers::{AddedToken, AddedVocabulary, Encoding, PostProcessor, Tokenizer
 
 use super::config::MAX_JSON;
 use super::special::SpecialTokens;
-use super::{Config, ModelKind, byte_pairs};
+use super::{Config, ModelKind, byte_pairs, merges};
 use crate::error::{Error, Result};
 use crate::hub::{self, Source};
 use crate::json;
@@ -137,6 +137,7 @@ impl Tokenizer {
             serde_json::from_slice(json).map_err(|e| invalid(e.to_string()))?;
         // Not wanted: the file's own truncation and padding, and the decoder, whose parser panics on bad input.
         parts.retain(|name, _| !matches!(name.as_str(), "truncation" | "padding" | "decoder"));
+        merges::check(&parts)?;
         let json = serde_json::to_vec(&parts).map_err(|e| invalid(e.to_string()))?;
         let inner = Inner::from_bytes(json).map_err(|e| invalid(e.to_string()))?;
         let highest = inner.get_vocab(true).into_iter().max_by_key(|(_, id)| *id);

@@ -11,7 +11,7 @@ use crate::net::{Net, WEIGHTS};
 use crate::{Ear, Place, open};
 
 /// A net that has a real checkpoint.
-fn net() -> Net {
+pub(crate) fn net() -> Net {
     fn collect(root: &Path, folder: &Path, into: &mut BTreeMap<String, Vec<u8>>) {
         for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
             if entry.path().is_dir() {

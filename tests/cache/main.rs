@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 mod crashes;
+mod damage;
 mod derived;
 mod forms;
 mod manage;

@@ -26,6 +26,9 @@ pub(crate) struct State {
     pub(crate) tag: Option<String>,
     /// Nothing can be reached.
     pub(crate) down: bool,
+    /// The request that fails, counted from 0, and how many there were.
+    pub(crate) fails_at: Option<u64>,
+    pub(crate) requests: u64,
     /// Bodies break off at this byte of the file.
     pub(crate) cut: Option<u64>,
     /// What is sent in place of each of the weights' bytes is one more.
@@ -59,7 +62,18 @@ impl Net {
     pub(crate) fn new(length: usize) -> Self {
         let commits = vec![("1".repeat(40), model(length, 1))];
         let (tag, pause) = (Some("\"v1\"".into()), Duration::ZERO);
-        let state = State { commits, plain: false, tag, down: false, cut: None, lie: false, pause, log: Vec::new() };
+        let state = State {
+            commits,
+            plain: false,
+            tag,
+            down: false,
+            fails_at: None,
+            requests: 0,
+            cut: None,
+            lie: false,
+            pause,
+            log: Vec::new(),
+        };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -82,7 +96,8 @@ impl Net {
 
     fn answer(&self, url: &str, range: Option<&str>) -> Result<HttpResponse<Body>, Error> {
         let mut state = self.0.lock().unwrap();
-        if state.down {
+        state.requests += 1;
+        if state.down || state.fails_at == Some(state.requests - 1) {
             return Err(Error::Network { url: url.into(), status: None, message: "unreachable".into() });
         }
         let path = url.strip_prefix(ENDPOINT).unwrap();

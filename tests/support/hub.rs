@@ -33,8 +33,17 @@ pub struct Hub {
 impl Hub {
     /// Serves `tests/fixtures/checkpoints`, three files on a page.
     pub fn start() -> Self {
+        Self::serving(Path::new("tests/fixtures/checkpoints"))
+    }
+
+    /// The same of the models in another folder.
+    pub fn serving(root: &Path) -> Self {
         let mut command = Command::new("node");
-        command.args(["tests/hub/server.mjs", "--page", "3"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .args(["tests/hub/server.mjs", "--page", "3", "--root"])
+            .arg(std::path::absolute(root).unwrap())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();

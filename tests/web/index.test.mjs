@@ -226,10 +226,11 @@ test("texts and chunks, with a model: the cosines of its vectors", async () => {
           const hits = await index.search(asked, { k: 100 });
           const { dtype, dimensions } = index.info;
           const options = { dtype, dimensions };
-          const embed = async (texts) => (await model.embed(texts, options)).toArray();
+          // A model with prompts puts one before queries and another before documents.
+          const embed = async (texts, role) => (await model[role](texts, options)).toArray();
           const result = { usage, hits, info: index.info, heard, id: model.info.id };
-          result.texts = await embed(texts);
-          result.asked = await embed(asked);
+          result.texts = await embed(texts, "encodeDocument");
+          result.asked = await embed(asked, "encodeQuery");
           const context = model.info.kind === "context";
           result.chunks = context ? (await model.embedContext([long.chunks], options))[0].toArray() : result.texts;
           const cost = (await model.embed([...texts, ...texts])).usage.tokens;

@@ -85,6 +85,60 @@ test("a device that is taken away costs a reload, and neither vectors nor rows",
   });
 });
 
+test("a load to which the browser refuses an adapter, a device or one of its buffers: the next load works", async () => {
+  await browser.visit("/blank.html", async (page) => {
+    await wrapGpu(page);
+    await page.goto(page.url());
+    const got = await page.evaluate(async () => {
+      const { load } = await import("/page.js");
+      // Told to find what fits, a load would go on with smaller weights, and say so in `info`.
+      const options = { device: "webgpu", weights: "f32", endpoint: new URL("/fixtures/", location.href), worker: false };
+      const bits = async () => {
+        const model = await load("f32-odd", options);
+        const { data } = await model.embed(["a red bicycle", "the library"], { dtype: "float32" });
+        await model.dispose();
+        return String(data);
+      };
+      const tried = () => bits().catch((error) => `${error.name} ${error.code}`);
+      /** The next call of this method fails; gives what the load with it and the load after it gave. */
+      const once = async (object, method, fail) => {
+        const own = object[method];
+        object[method] = function () {
+          object[method] = own;
+          return fail();
+        };
+        const broken = await tried();
+        object[method] = own;
+        return [broken, (await tried()) === want];
+      };
+      const want = await bits();
+      const refused = async () => { throw new DOMException("no, says the test", "OperationError"); };
+      const first = {
+        adapter: await once(GPU.prototype, "requestAdapter", async () => null),
+        device: await once(GPUAdapter.prototype, "requestDevice", refused),
+      };
+
+      const before = faults.made;
+      await load("f32-odd", options).then((model) => model.dispose());
+      const count = faults.made - before;
+      const problems = [];
+      // Every fifth: each is two loads.
+      for (let nth = 1; nth <= count; nth += 5) {
+        [faults.failing, faults.late] = [faults.made + nth, nth % 2 === 0];
+        const broken = await tried();
+        faults.failing = undefined;
+        if (broken !== "PplxEmbedError out-of-memory") problems.push(`${nth}: ${broken.slice(0, 200)}`);
+        const again = await tried();
+        if (again !== want) problems.push(`${nth}, again: ${again.slice(0, 200)}`);
+      }
+      return { first, problems, count };
+    });
+    assert.deepEqual(got.first, { adapter: ["PplxEmbedError no-adapter", true], device: ["PplxEmbedError no-adapter", true] });
+    assert.deepEqual(got.problems, []);
+    assert.ok(got.count > 10, String(got.count));
+  }, [/is invalid due to a previous error/, /no room, says the test/]);
+});
+
 test("each buffer in turn cannot be made, which is told at once or later: the next call works", async () => {
   await browser.visit("/blank.html", async (page) => {
     await wrapGpu(page);

@@ -1,6 +1,7 @@
 //! Memory on the device.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Gpu;
 use crate::error::{Error, Result};
@@ -14,11 +15,15 @@ pub struct GpuBuffer {
 
 /// A buffer whose memory is given back when it is dropped: a browser would otherwise wait for the garbage collector,
 /// which does not know how large it is.
-pub(super) struct OwnedBuffer(wgpu::Buffer);
+pub(super) struct OwnedBuffer {
+    raw: wgpu::Buffer,
+    /// No other buffer has it.
+    pub(super) id: u64,
+}
 
 impl Drop for OwnedBuffer {
     fn drop(&mut self) {
-        self.0.destroy();
+        self.raw.destroy();
     }
 }
 
@@ -26,7 +31,7 @@ impl std::ops::Deref for OwnedBuffer {
     type Target = wgpu::Buffer;
 
     fn deref(&self) -> &wgpu::Buffer {
-        &self.0
+        &self.raw
     }
 }
 
@@ -114,6 +119,7 @@ impl GpuBuffer {
     target_arch = "wasm32",
     expect(clippy::arc_with_non_send_sync, reason = "in a browser a device stays on its thread; natively it need not")
 )]
-fn shared(raw: wgpu::Buffer) -> Arc<OwnedBuffer> {
-    Arc::new(OwnedBuffer(raw))
+pub(super) fn shared(raw: wgpu::Buffer) -> Arc<OwnedBuffer> {
+    static IDS: AtomicU64 = AtomicU64::new(0);
+    Arc::new(OwnedBuffer { raw, id: IDS.fetch_add(1, Ordering::Relaxed) })
 }

@@ -2,12 +2,17 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::bindings::Bindings;
+use super::buffer::OwnedBuffer;
 use super::kernel::KnownKernel;
 use crate::backend::ops::{AdapterInfo, Limits};
 use crate::error::{Error, Result};
 
 /// Tokens of a block: with them no buffer of a 4B model at 32,768 tokens outgrows WebGPU's 128 MiB binding.
 const TOKEN_BLOCK: u32 = 512;
+/// The same on an adapter with memory of its own, which needs more work at a time to be busy: the gated MLP of a 4B model, the
+/// largest buffer that is as long as a block, then has 80 MB.
+const TOKEN_BLOCK_DISCRETE: u32 = 2048;
 /// The same on a software adapter, where a smaller working set stays in the caches.
 const TOKEN_BLOCK_SOFTWARE: u32 = 128;
 /// Workgroups of a dispatch in one direction, as WebGPU guarantees.
@@ -18,6 +23,10 @@ pub struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     adapter: AdapterInfo,
+    /// Families that are taken for whatever they do, whatever the adapter: none, but in tests and measurements.
+    pub(super) preferred: Vec<String>,
+    /// The adapter has memory of its own; browsers do not say.
+    discrete: bool,
     /// The adapter has no memory of its own, but the machine's.
     shares_memory: bool,
     fault: Arc<Mutex<Option<Error>>>,
@@ -26,7 +35,9 @@ pub struct Gpu {
     /// Multiply-adds a second, as measured so far; sets the size of a submission.
     pub(super) pace: Mutex<f64>,
     /// Uniform buffers that no recorder holds at the moment.
-    pub(super) parameters: Mutex<Vec<wgpu::Buffer>>,
+    pub(super) parameters: Mutex<Vec<Arc<OwnedBuffer>>>,
+    /// What dispatches bound lately, to bind it again.
+    pub(super) bindings: Mutex<Bindings>,
     /// Kernels that were compiled and checked on this device, each for one operation.
     kernels: async_lock::Mutex<Vec<KnownKernel>>,
 }
@@ -40,7 +51,8 @@ pub(super) struct Submitted {
 }
 
 impl Gpu {
-    /// Opens the adapter that the platform prefers for heavy work.
+    /// Opens the adapter that the platform prefers for heavy work. The families `preferred` are taken for whatever they do,
+    /// whatever the adapter.
     ///
     /// # Errors
     /// [`Error::NoAdapter`] where there is none, [`Error::AdapterTooSmall`] where it has less than WebGPU's
@@ -52,7 +64,7 @@ impl Gpu {
             reason = "in a browser a device stays on its thread; natively it need not"
         )
     )]
-    pub async fn open() -> Result<Arc<Self>> {
+    pub async fn open(preferred: &[&str]) -> Result<Arc<Self>> {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
         let options = wgpu::RequestAdapterOptions {
             power_preference: wgpu::PowerPreference::HighPerformance,
@@ -67,6 +79,7 @@ impl Gpu {
             backend: format!("{:?}", info.backend).to_lowercase().replace("browserwebgpu", "webgpu"),
             software: info.device_type == wgpu::DeviceType::Cpu,
         };
+        let discrete = info.device_type == wgpu::DeviceType::DiscreteGpu;
         let shares_memory = matches!(info.device_type, wgpu::DeviceType::Cpu | wgpu::DeviceType::IntegratedGpu);
         Self::check_limits(&summary.name, &adapter.limits())?;
 
@@ -83,9 +96,23 @@ impl Gpu {
             let said = if message.is_empty() { format!("{reason:?}").to_lowercase() } else { message };
             drop(slot.set(said));
         });
-        let (parameters, kernels) = (Mutex::default(), async_lock::Mutex::default());
+        let (parameters, bindings, kernels) = (Mutex::default(), Mutex::default(), async_lock::Mutex::default());
         let pace = Mutex::new(2e9);
-        Ok(Arc::new(Self { device, queue, adapter: summary, shares_memory, fault, lost, pace, parameters, kernels }))
+        let preferred = preferred.iter().map(|&name| name.to_owned()).collect();
+        Ok(Arc::new(Self {
+            device,
+            queue,
+            adapter: summary,
+            preferred,
+            discrete,
+            shares_memory,
+            fault,
+            lost,
+            pace,
+            parameters,
+            bindings,
+            kernels,
+        }))
     }
 
     fn check_limits(adapter: &str, has: &wgpu::Limits) -> Result<()> {
@@ -114,7 +141,11 @@ impl Gpu {
 
     /// The largest sizes the kernels take on this device.
     pub fn limits(&self) -> Limits {
-        let token_block = if self.adapter.software { TOKEN_BLOCK_SOFTWARE } else { TOKEN_BLOCK };
+        let token_block = match self.adapter.software {
+            true => TOKEN_BLOCK_SOFTWARE,
+            false if self.discrete => TOKEN_BLOCK_DISCRETE,
+            false => TOKEN_BLOCK,
+        };
         Limits { buffer_bytes: self.max_binding(), vectors: MAX_WORKGROUPS, token_block }
     }
 

@@ -33,19 +33,38 @@ const fn family(
     Family { name, operation, formats, shaders, features, adapters, packing, tolerance }
 }
 
+/// A family that reads weights in strips.
+const fn strips(
+    operation: &'static str,
+    name: &'static str,
+    formats: &'static [&'static str],
+    shaders: &'static [&'static str],
+) -> Family {
+    Family { packing: Packing::Strips, ..family(operation, name, formats, shaders, Adapters::Hardware, ROUNDED) }
+}
+
 /// Of several families that suit an adapter, the first is taken unless another is faster.
 #[rustfmt::skip]
 const FAMILIES: &[Family] = &[
     family("rms_norm", "row", NO_FORMAT, &["rms_norm"], Adapters::Any, ROUNDED),
+    family("head_norm_rope", "lanes", NO_FORMAT, &["head_norm_rope_lanes"], Adapters::Hardware, ROUNDED),
     family("head_norm_rope", "head", NO_FORMAT, &["head_norm_rope"], Adapters::Any, ROUNDED),
-    family("attention", "range", NO_FORMAT, &["attention"], Adapters::Any, ROUNDED),
+    family("attention", "tile", &["64", "128", "256"], &["attention_tile_{}"], Adapters::Hardware, ROUNDED),
+    family("attention", "narrow", &["128"], &["attention_narrow_{}"], Adapters::Hardware, ROUNDED),
+    family("attention", "range", &["64", "128", "256", "any"], &["attention"], Adapters::Any, ROUNDED),
     family("bias", "number", NO_FORMAT, &["bias"], Adapters::Any, ROUNDED),
     family("pool", "blocks", NO_FORMAT, &["pool"], Adapters::Any, ROUNDED),
     family("quantize", "words", NO_FORMAT, &["quantize"], Adapters::Any, ROUNDED),
+    strips("matmul", "tile", WEIGHTS, &["matmul_large_{}", "matmul_small_{}", "matmul_few_{}"]),
+    strips("matmul", "narrow", WEIGHTS, &["matmul_small_{}", "matmul_few_{}"]),
     family("matmul", "register", WEIGHTS, &["matmul_{}"], Adapters::Any, ROUNDED),
+    strips("swiglu", "tile", WEIGHTS, &["swiglu_large_{}", "swiglu_small_{}", "swiglu_few_{}"]),
+    strips("swiglu", "narrow", WEIGHTS, &["swiglu_small_{}", "swiglu_few_{}"]),
     family("swiglu", "register", WEIGHTS, &["swiglu_{}"], Adapters::Any, ROUNDED),
     family("pack_rows", "words", &["float32", "float16", "binary"], &["pack_rows_{}"], Adapters::Any, EXACT),
     family("pack_rows", "words", &["int8"], &["pack_rows_{}", "pack_scales"], Adapters::Any, EXACT),
+    family("dense", "tile", &["int8", "binary"], &["dense_tile_{}"], Adapters::Hardware, EXACT),
+    family("dense", "tile", &["float32"], &["dense_tile_{}"], Adapters::Hardware, ROUNDED),
     family("dense", "rows", &["int8", "binary"], &["dense_{}"], Adapters::Any, EXACT),
     family("dense", "rows", &["float32"], &["dense_{}"], Adapters::Any, ROUNDED),
     family("maxsim", "tile", &["float32", "float16", "int8", "binary"], &["maxsim_tile_{}", "maxsim_sum"], Adapters::Hardware, SUM_OF_PRODUCTS),
@@ -57,10 +76,16 @@ const FAMILIES: &[Family] = &[
 fn families(gpu: &Gpu, operation: Operation, only: Option<&str>) -> impl Iterator<Item = &'static Family> {
     let (name, format) = operation.name();
     let (features, software) = (gpu.device.features(), gpu.adapter().software);
-    FAMILIES.iter().filter(move |family| {
-        let does = family.operation == name && family.formats.contains(&format);
+    let does = move |family: &&Family| family.operation == name && family.formats.contains(&format);
+    let is_preferred = |family: &Family| gpu.preferred.iter().any(|name| name == family.name);
+    let any_preferred = FAMILIES.iter().filter(does).any(is_preferred);
+    FAMILIES.iter().filter(does).filter(move |family| {
         let suits = features.contains(family.features) && !(software && family.adapters == Adapters::Hardware);
-        does && only.map_or(suits, |only| family.name == only)
+        match only {
+            Some(only) => family.name == only,
+            None if any_preferred => is_preferred(family),
+            None => suits,
+        }
     })
 }
 
@@ -74,23 +99,32 @@ pub(in crate::backend) async fn candidates(
     only: Option<&str>,
 ) -> Result<Vec<GpuKernel>> {
     let (name, format) = operation.name();
-    let mut compiled = Vec::new();
+    let mut compiled: Vec<GpuKernel> = Vec::new();
+    let mut refused = None;
     for family in families(gpu, operation, only) {
         let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let mut pipelines = Vec::new();
         for pattern in family.shaders {
             let module = pattern.replace("{}", format);
             let shader = Shader::find(&module).ok_or_else(|| missing(&module))?;
-            let raw = shader.pipeline(gpu);
-            pipelines.push(Pipeline { layout: raw.get_bind_group_layout(0), raw, shader });
+            // Families may share shaders.
+            let mut before = compiled.iter().flat_map(|kernel: &GpuKernel| &kernel.pipelines);
+            let pipeline = before.find(|pipeline| pipeline.shader.name == shader.name).cloned();
+            pipelines.push(pipeline.unwrap_or_else(|| {
+                let (raw, layout) = shader.pipeline(gpu);
+                Pipeline { raw: Arc::new(raw), layout, shader }
+            }));
         }
+        // What a browser does not know yet, another family may do without.
         if let Some(error) = scope.pop().await {
-            return Err(Error::Gpu { message: format!("compiling {name}.{}: {error}", family.name) });
+            refused.get_or_insert(Error::Gpu { message: format!("compiling {name}.{}: {error}", family.name) });
+            continue;
         }
         compiled.push(GpuKernel { operation, family, pipelines, why: OnceLock::new() });
     }
     if compiled.is_empty() {
-        return Err(Error::Gpu { message: format!("no kernel does {name} for {format}") });
+        let none = || Error::Gpu { message: format!("no kernel does {name} for {format}") };
+        return Err(refused.unwrap_or_else(none));
     }
     Ok(compiled)
 }

@@ -3,7 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use super::shaders::Shader;
-use crate::backend::ops::Operation;
+use crate::backend::ops::{Heads, Operation, Tile};
+use crate::numbers::MatrixFormat;
 
 /// A way to do an operation. What a family needs and where it may run is a row of the table in `families.rs`.
 #[derive(Debug)]
@@ -40,13 +41,15 @@ pub(super) enum Adapters {
 pub(super) enum Packing {
     /// `[N, K]`, row by row, and the scales and biases `[N, groups]` in a buffer of their own.
     RowMajor,
+    /// In strips of 64 rows, as `strips.rs` says.
+    Strips,
 }
 
 /// A pipeline and the shader it was made of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Pipeline {
-    pub(super) raw: wgpu::ComputePipeline,
-    /// Asked for once: each call makes an object.
+    /// Shared, because in a browser a clone of the handle itself is two calls into JavaScript.
+    pub(super) raw: Arc<wgpu::ComputePipeline>,
     pub(super) layout: wgpu::BindGroupLayout,
     pub(super) shader: &'static Shader,
 }
@@ -84,6 +87,17 @@ impl GpuKernel {
         self.operation.name() == operation.name()
     }
 
+    /// Whether it takes one of several tiles, by size.
+    pub fn has_tiles(&self) -> bool {
+        self.family.packing == Packing::Strips && self.pipelines.len() > 1
+    }
+
+    /// Most tokens in a tile of attention: a kernel that takes all query heads of a key head has ROWS of both together.
+    pub(super) fn tile_rows(&self, heads: Heads) -> u32 {
+        let rows = self.pipelines.first().and_then(|pipeline| pipeline.shader.find_constant("ROWS"));
+        rows.map_or(Tile::ROWS, |rows| (rows / heads.group()).max(1))
+    }
+
     /// Notes why this family was chosen; the first note stays.
     pub fn explain(&self, why: String) {
         self.why.get_or_init(|| why);
@@ -111,6 +125,17 @@ impl GpuKernels {
     /// The kernel for an operation, if it is among these.
     pub(super) fn find(&self, operation: Operation) -> Option<&Arc<GpuKernel>> {
         self.0.iter().find(|kernel| kernel.does(operation))
+    }
+
+    /// Most tokens in a tile of attention; those of the processor where none of these does it.
+    pub fn tile_rows(&self, heads: Heads) -> u32 {
+        self.find(Operation::Attention(heads)).map_or(Tile::ROWS, |kernel| kernel.tile_rows(heads))
+    }
+
+    /// How a weight of so many matrices has to lie for these kernels; row by row where none of them reads it.
+    pub(super) fn packing(&self, matrices: u32, format: MatrixFormat) -> Packing {
+        let operation = if matrices == 1 { Operation::Matmul(format) } else { Operation::Swiglu(format) };
+        self.find(operation).map_or(Packing::RowMajor, |kernel| kernel.family.packing)
     }
 
     /// Names and reasons, sorted by name.

@@ -1,6 +1,7 @@
 //! The GPU engine, on wgpu: a device, its kernels, and a recorder that runs them in order. Nothing above
 //! `src/backend` names wgpu.
 
+mod bindings;
 mod buffer;
 mod device;
 mod families;
@@ -8,12 +9,12 @@ mod kernel;
 mod kernels;
 mod recorder;
 pub mod shaders;
+mod strips;
 mod weight;
 
 pub(super) use buffer::GpuBuffer;
 pub use device::Gpu;
 pub(super) use families::candidates;
 pub(super) use kernel::{GpuKernel, GpuKernels, KnownKernel};
-pub(super) use kernels::widen_queries;
 pub(super) use recorder::Recorder;
 pub(super) use weight::GpuWeight;

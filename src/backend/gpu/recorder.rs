@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use web_time::Instant;
 
-use super::buffer::{GpuBuffer, OwnedBuffer};
+use super::buffer::{GpuBuffer, OwnedBuffer, shared};
 use super::device::{Gpu, Submitted};
 use super::kernel::{GpuKernel, GpuKernels, Pipeline};
 use crate::backend::ops::Operation;
@@ -30,7 +30,7 @@ pub struct Recorder<'a> {
     pub(super) gpu: Arc<Gpu>,
     kernels: GpuKernels,
     /// Taken from the device's spare ones, and given back at the end.
-    params: Option<wgpu::Buffer>,
+    params: Option<Arc<OwnedBuffer>>,
     watch: &'a dyn Watch,
     open: Submission,
     sealed: VecDeque<Submission>,
@@ -50,8 +50,10 @@ struct Submission {
 }
 
 struct Dispatch {
-    pipeline: wgpu::ComputePipeline,
-    bindings: wgpu::BindGroup,
+    pipeline: Arc<wgpu::ComputePipeline>,
+    bindings: Arc<wgpu::BindGroup>,
+    /// Where its parameters begin.
+    offset: u32,
     groups: [u32; 3],
     /// Kept until the dispatch is submitted; the device keeps them from then on.
     _buffers: Vec<Arc<OwnedBuffer>>,
@@ -137,31 +139,21 @@ impl<'a> Recorder<'a> {
         }
         let device = &self.gpu.device;
         let params_buffer = self.params.get_or_insert_with(|| {
-            device.create_buffer(&wgpu::BufferDescriptor {
+            shared(device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("parameters"),
                 size: (SLOT * SLOTS) as u64,
                 usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
-            })
+            }))
         });
-        let offset = self.open.params.len() as u64;
+        let offset = self.open.params.len() as u32;
         self.open.params.extend_from_slice(bytemuck::bytes_of(&params));
         self.open.params.resize(self.open.params.len().next_multiple_of(SLOT), 0);
-        let size = std::num::NonZeroU64::new(SLOT as u64);
-        let uniform = wgpu::BufferBinding { buffer: params_buffer, offset, size };
-        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(uniform) }];
-        entries.extend(
-            (1..)
-                .zip(buffers)
-                .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.raw.as_entire_binding() }),
-        );
-        let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: None,
-            layout: &pipeline.layout,
-            entries: &entries,
-        });
+        let params = (&**params_buffer, SLOT as u64);
+        let bindings = locked(&self.gpu.bindings).get(&self.gpu, pipeline, params, buffers);
         let buffers = buffers.iter().map(|buffer| Arc::clone(&buffer.raw)).collect();
-        self.open.dispatches.push(Dispatch { pipeline: pipeline.raw.clone(), bindings, groups, _buffers: buffers });
+        let pipeline = Arc::clone(&pipeline.raw);
+        self.open.dispatches.push(Dispatch { pipeline, bindings, offset, groups, _buffers: buffers });
         self.open.work += work;
         Ok(())
     }
@@ -220,9 +212,13 @@ impl<'a> Recorder<'a> {
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            let mut set: Option<&Arc<wgpu::ComputePipeline>> = None;
             for d in &batch.dispatches {
-                pass.set_pipeline(&d.pipeline);
-                pass.set_bind_group(0, &d.bindings, &[]);
+                if set.is_none_or(|set| !Arc::ptr_eq(set, &d.pipeline)) {
+                    pass.set_pipeline(&d.pipeline);
+                    set = Some(&d.pipeline);
+                }
+                pass.set_bind_group(0, &*d.bindings, &[d.offset]);
                 pass.dispatch_workgroups(d.groups[0], d.groups[1], d.groups[2]);
             }
         }

@@ -8,12 +8,14 @@ use crate::error::{Error, Result};
 pub struct Shader {
     /// Its name in `shaders/variants.txt`.
     pub name: &'static str,
-    /// The WGSL.
-    pub source: &'static str,
+    /// The WGSL, in the files that it is made of.
+    pub files: &'static [&'static str],
     /// Threads of a workgroup in each direction.
     pub workgroup: [u32; 3],
     /// Storage buffers it binds, at bindings 1 and on; binding 0 is the parameters.
     pub buffers: usize,
+    /// The bindings that it writes; it only reads the others.
+    pub written: &'static [u32],
     /// Bytes of its parameters.
     pub params_bytes: usize,
     /// Its u32 constants, such as the sizes of its tile.
@@ -24,6 +26,11 @@ pub struct Shader {
 pub const ALL: &[Shader] = include!(concat!(env!("OUT_DIR"), "/shaders.rs"));
 
 impl Shader {
+    /// The WGSL.
+    pub fn source(&self) -> String {
+        self.files.concat()
+    }
+
     /// The module of that name, if the list has it.
     pub fn find(name: &str) -> Option<&'static Self> {
         ALL.iter().find(|shader| shader.name == name)
@@ -31,17 +38,45 @@ impl Shader {
 
     /// A u32 constant of the module; 1 if it has none of that name, which a test of this file rules out.
     pub(super) fn constant(&self, name: &str) -> u32 {
-        self.constants.iter().find(|(n, _)| *n == name).map_or(1, |(_, value)| *value)
+        self.find_constant(name).unwrap_or(1)
     }
 
-    pub(super) fn pipeline(&self, gpu: &Gpu) -> wgpu::ComputePipeline {
+    /// A u32 constant of the module, if it has one of that name.
+    pub(super) fn find_constant(&self, name: &str) -> Option<u32> {
+        self.constants.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
+    }
+
+    /// The layout of its bindings: parameters at an offset that each dispatch has, then storage buffers.
+    fn layout(&self, gpu: &Gpu) -> wgpu::BindGroupLayout {
+        let entry = |binding: u32| {
+            let (ty, has_dynamic_offset, bytes) = match binding {
+                0 => (wgpu::BufferBindingType::Uniform, true, self.params_bytes as u64),
+                _ => (wgpu::BufferBindingType::Storage { read_only: !self.written.contains(&binding) }, false, 0),
+            };
+            let min_binding_size = std::num::NonZeroU64::new(bytes);
+            let ty = wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size };
+            wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None }
+        };
+        let entries: Vec<_> = (0..=self.buffers as u32).map(entry).collect();
+        let label = Some(self.name);
+        gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries })
+    }
+
+    /// Compiles it, and makes the layout of its bindings.
+    pub(super) fn pipeline(&self, gpu: &Gpu) -> (wgpu::ComputePipeline, wgpu::BindGroupLayout) {
         let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(self.name),
-            source: wgpu::ShaderSource::Wgsl(self.source.into()),
+            source: wgpu::ShaderSource::Wgsl(self.source().into()),
         });
-        gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        let bindings = self.layout(gpu);
+        let layout = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(self.name),
-            layout: None,
+            bind_group_layouts: &[Some(&bindings)],
+            ..Default::default()
+        });
+        let pipeline = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(self.name),
+            layout: Some(&layout),
             module: &module,
             entry_point: Some("main"),
             // Every shader writes its workgroup memory before it reads it.
@@ -50,7 +85,8 @@ impl Shader {
                 ..Default::default()
             },
             cache: None,
-        })
+        });
+        (pipeline, bindings)
     }
 }
 

@@ -1,8 +1,10 @@
 //! Weight matrices on the device.
 
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::kernel::Packing;
+use super::kernel::{GpuKernels, Packing};
+use super::strips::{self, Incoming, Place};
 use super::{Gpu, GpuBuffer};
 use crate::error::{Error, Result};
 use crate::numbers::MatrixFormat;
@@ -12,7 +14,7 @@ const GROUP_BYTES: u64 = 8;
 /// Most iterations of a loop on any adapter: llvmpipe ends loops silently after 65,535 of them.
 const MAX_ITERATIONS: u64 = 65_535;
 
-/// One weight matrix `[N, K]`, row-major, or two alike, split at row boundaries where one binding cannot hold them.
+/// One weight matrix `[N, K]`, or two alike, split at row boundaries where one binding cannot hold them.
 pub struct GpuWeight {
     pub(super) parts: Vec<WeightPart>,
     /// N, outputs of each matrix.
@@ -24,12 +26,13 @@ pub struct GpuWeight {
     /// How the parts lie; the kernel that reads them has to expect it.
     pub(super) packing: Packing,
     format: MatrixFormat,
+    incoming: Mutex<Incoming>,
 }
 
 /// Rows `first..first + rows` of each matrix: those of the first matrix, then those of the second.
 pub(super) struct WeightPart {
     values: GpuBuffer,
-    /// `[matrices * rows, G]` of scale and bias, where the format has groups.
+    /// Scales and biases, where the format has groups.
     groups: Option<GpuBuffer>,
     pub(super) first: u32,
     pub(super) rows: u32,
@@ -49,25 +52,32 @@ impl GpuWeight {
     /// As there.
     pub fn zeros(
         gpu: &Arc<Gpu>,
+        kernels: &GpuKernels,
         label: &str,
         [matrices, n, k]: [u32; 3],
         format: MatrixFormat,
         max_bytes: u64,
     ) -> Result<Self> {
         check(label, format, k)?;
-        let row = format.value_bytes(k.into()) * u64::from(matrices);
-        let row_groups = format.row_groups(k.into()) * GROUP_BYTES * u64::from(matrices);
-        let rows_each = (max_bytes / row.max(row_groups).max(1)).clamp(1, u64::from(n.max(1))) as u32;
+        let packing = kernels.packing(matrices, format);
+        // A part is whole units of so many rows.
+        let (unit, values) = match packing {
+            Packing::RowMajor => (1, format.value_bytes(k.into())),
+            Packing::Strips => (strips::ROWS, strips::value_bytes(format, k)),
+        };
+        let values = values * u64::from(matrices);
+        let groups = format.row_groups(k.into()) * GROUP_BYTES * u64::from(unit * matrices);
+        let rows_each = (max_bytes / values.max(groups).max(1)).clamp(1, n.div_ceil(unit).max(1).into()) as u32 * unit;
         let parts = (0..n)
             .step_by(rows_each as usize)
             .map(|first| {
                 let rows = rows_each.min(n - first);
-                let room = |bytes: u64| GpuBuffer::zeros(gpu, label, u64::from(rows) * bytes);
-                let groups = (row_groups > 0).then(|| room(row_groups)).transpose()?;
-                Ok(WeightPart { values: room(row)?, groups, first, rows })
+                let room = |bytes: u64| GpuBuffer::zeros(gpu, label, u64::from(rows.div_ceil(unit)) * bytes);
+                let groups = (groups > 0).then(|| room(groups)).transpose()?;
+                Ok(WeightPart { values: room(values)?, groups, first, rows })
             })
             .collect::<Result<_>>()?;
-        Ok(Self { parts, n, k, matrices, packing: Packing::RowMajor, format })
+        Ok(Self { parts, n, k, matrices, packing, format, incoming: Mutex::default() })
     }
 
     /// How the weights are held.
@@ -77,32 +87,85 @@ impl GpuWeight {
 
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
-        u64::from(self.matrices) * u64::from(self.n) * self.format.row_bytes(self.k.into())
+        match self.packing {
+            Packing::RowMajor => u64::from(self.matrices) * u64::from(self.n) * self.format.row_bytes(self.k.into()),
+            Packing::Strips => self.parts.iter().flat_map(WeightPart::buffers).map(GpuBuffer::size).sum(),
+        }
     }
 
     /// Writes rows of numbers or codes; see [`crate::backend::Weight::write`].
     pub fn write(&self, matrix: usize, row: u32, values: &[u8]) {
-        let row_bytes = self.format.value_bytes(self.k.into());
-        self.spread(matrix, row, row_bytes, values, |part, at, bytes| part.values.write(at, bytes));
+        let row_bytes = self.format.value_bytes(self.k.into()) as usize;
+        match self.packing {
+            Packing::RowMajor => self.spread(matrix, row, row_bytes, values, |part, at, bytes| {
+                part.values.write(at, bytes);
+            }),
+            Packing::Strips => self.spread_strips(false, matrix, row, row_bytes, values, |part, at, rows| {
+                part.values.write(
+                    at * strips::value_bytes(self.format, self.k),
+                    &strips::pack_values(self.format, self.k, rows),
+                );
+            }),
+        }
     }
 
     /// Writes scales and biases; see [`crate::backend::Weight::write_groups`].
     pub fn write_groups(&self, matrix: usize, row: u32, groups: &[[f32; 2]]) {
-        let row_bytes = self.format.row_groups(self.k.into()) * GROUP_BYTES;
-        self.spread(matrix, row, row_bytes, bytemuck::cast_slice(groups), |part, at, bytes| {
-            part.groups.iter().for_each(|buffer| buffer.write(at, bytes));
-        });
+        let row_groups = self.format.row_groups(self.k.into()) as usize;
+        let (row_bytes, bytes) = (row_groups * GROUP_BYTES as usize, bytemuck::cast_slice(groups));
+        match self.packing {
+            Packing::RowMajor => self.spread(matrix, row, row_bytes, bytes, |part, at, bytes| {
+                part.groups.iter().for_each(|buffer| buffer.write(at, bytes));
+            }),
+            Packing::Strips => self.spread_strips(true, matrix, row, row_bytes, bytes, |part, at, rows| {
+                let strip = strips::pack_groups(row_groups, &bytemuck::pod_collect_to_vec::<u8, [f32; 2]>(rows));
+                let at = at * size_of_val(&strip[..]) as u64;
+                part.groups.iter().for_each(|buffer| buffer.write(at, bytemuck::cast_slice(&strip)));
+            }),
+        }
     }
 
     /// Gives each part its share of `bytes`, which are rows of `row_bytes` from `row` on, and where it begins.
-    fn spread(&self, matrix: usize, row: u32, row_bytes: u64, bytes: &[u8], write: impl Fn(&WeightPart, u64, &[u8])) {
-        let at = u64::from(row) * row_bytes;
+    fn spread(&self, matrix: usize, row: u32, row_bytes: usize, bytes: &[u8], write: impl Fn(&WeightPart, u64, &[u8])) {
+        self.shares(row, row_bytes, bytes, |part, rows, bytes| {
+            let before = matrix as u64 * u64::from(part.rows) + u64::from(rows.start);
+            write(part, before * row_bytes as u64, bytes);
+        });
+    }
+
+    /// Gives each part the rows of each strip that is whole now, and the strip's place among its own.
+    fn spread_strips(
+        &self,
+        groups: bool,
+        matrix: usize,
+        row: u32,
+        row_bytes: usize,
+        bytes: &[u8],
+        write: impl Fn(&WeightPart, u64, &[u8]),
+    ) {
+        let mut incoming = self.incoming.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shares(row, row_bytes, bytes, |part, rows, bytes| {
+            for strip in rows.start / strips::ROWS..rows.end.div_ceil(strips::ROWS) {
+                let first = strip * strips::ROWS;
+                let height = strips::ROWS.min(part.rows - first);
+                let (from, to) = (rows.start.max(first), rows.end.min(first + height));
+                let own = &bytes[(from - rows.start) as usize * row_bytes..(to - rows.start) as usize * row_bytes];
+                let place = Place { groups, matrix, first: part.first + first };
+                let at = u64::from(strip * self.matrices) + matrix as u64;
+                incoming.take(place, height, from - first..to - first, own, |rows| write(part, at, rows));
+            }
+        });
+    }
+
+    /// Gives each part its rows of `bytes`, which are rows of `row_bytes` from `row` on; rows of a part count from its
+    /// first.
+    fn shares(&self, row: u32, row_bytes: usize, bytes: &[u8], mut share: impl FnMut(&WeightPart, Range<u32>, &[u8])) {
+        let rows = bytes.len().checked_div(row_bytes).unwrap_or(0) as u32;
         for part in &self.parts {
-            let (start, end) = (u64::from(part.first) * row_bytes, u64::from(part.first + part.rows) * row_bytes);
-            let (from, to) = (at.max(start), (at + bytes.len() as u64).min(end));
+            let (from, to) = (row.max(part.first), row.saturating_add(rows).min(part.first + part.rows));
             if from < to {
-                let before = matrix as u64 * (end - start);
-                write(part, before + from - start, &bytes[(from - at) as usize..(to - at) as usize]);
+                let own = &bytes[(from - row) as usize * row_bytes..(to - row) as usize * row_bytes];
+                share(part, from - part.first..to - part.first, own);
             }
         }
     }

@@ -1,4 +1,5 @@
 use super::{Probe, values};
+use crate::backend::{Backend, Kernels};
 use crate::error::{Error, Result};
 use crate::numbers::{RowFormat, sign_bits};
 use crate::reference;
@@ -14,7 +15,8 @@ pub async fn dense(probe: &Probe<'_>, format: RowFormat, [queries, rows, dim]: [
     let len = format.row_bytes(dim) as usize;
     let mut padded = Vec::new();
     format.pad_rows(&r, dim, &mut padded);
-    let (q_buffer, r_buffer) = (probe.backend.queries(format, &q, dim)?, probe.backend.buffer_of("rows", &padded)?);
+    let (q_buffer, r_buffer) =
+        (probe.backend.queries(probe.kernels, format, &q, dim)?, probe.backend.buffer_of("rows", &padded)?);
     let similarities = probe.backend.buffer("similarities", u64::from(queries * rows) * 4)?;
     for range in [0..rows, 1..rows.max(3) - 1] {
         if range.end > rows {
@@ -49,6 +51,22 @@ pub async fn dense(probe: &Probe<'_>, format: RowFormat, [queries, rows, dim]: [
         }
     }
     Ok(())
+}
+
+/// Eight queries against as many rows as fill a device, to be timed.
+///
+/// # Errors
+/// A fault of the device.
+pub(super) async fn exercise(backend: &Backend, kernels: &Kernels, format: RowFormat) -> Result<()> {
+    const SHAPE: [u32; 3] = [8, 16_384, 256];
+    let [queries, rows, dim] = SHAPE;
+    let row = vec![1; format.row_bytes(dim) as usize];
+    let q = backend.queries(kernels, format, &row.repeat(queries as usize), dim)?;
+    let data = backend.buffer("rows", u64::from(rows * format.padded_bytes(dim)))?;
+    let similarities = backend.buffer("similarities", u64::from(queries * rows) * 4)?;
+    let mut run = backend.run(kernels, &())?;
+    run.dense(format, [&q, &data, &similarities], queries, 0..rows, dim)?;
+    run.finish().await
 }
 
 /// `count` numbers as rows of `format` in host memory, and the numbers themselves. Codes reach both ends of int8; unused

@@ -77,14 +77,47 @@ pub async fn swiglu(probe: &Probe<'_>, format: MatrixFormat, [rows, n, k]: [u32;
     probe.compare(&format!("swiglu {}", format.name()), &floats(&y, rows * n).await?, &expected)
 }
 
+/// Whether a row of `matmul` (one matrix) or `swiglu` (two) has the same bits whatever other rows there are: few, some, or
+/// so many that another tile is taken. The sums go over several blocks of K.
+///
+/// # Errors
+/// [`crate::Error::WrongKernel`], or a fault of the device.
+pub async fn rows_alike(probe: &Probe<'_>, format: MatrixFormat, matrices: u32) -> Result<()> {
+    const ROWS: [u32; 3] = [3, 40, 4097];
+    const SHAPE: [u32; 2] = [9, 136];
+    let [n, k] = SHAPE;
+    let x = probe.buffer(&values(16, (ROWS[2] * k) as usize))?;
+    let (weight, _) = filled_weight(probe, format, [matrices, n, k], 17, u64::MAX)?;
+    let mut longest: Vec<u32> = Vec::new();
+    for rows in ROWS.into_iter().rev() {
+        let y = probe.room(rows * n)?;
+        let mut run = probe.backend.run(probe.kernels, &())?;
+        match matrices {
+            1 => run.matmul(&x, &weight, &y, rows, 0).await?,
+            _ => run.swiglu(&x, &weight, &y, rows).await?,
+        }
+        run.finish().await?;
+        let bits: Vec<u32> = floats(&y, rows * n).await?.into_iter().map(f32::to_bits).collect();
+        if let Some(i) = bits.iter().zip(&longest).position(|(a, b)| a != b) {
+            let kernel = format!("{} {}", if matrices == 1 { "matmul" } else { "swiglu" }, format.name());
+            let message = format!("value {i} of {rows} rows has other bits than among {}", ROWS[2]);
+            return Err(crate::Error::WrongKernel { kernel, message });
+        }
+        if longest.is_empty() {
+            longest = bits;
+        }
+    }
+    Ok(())
+}
+
 /// One or two matrices of ordinary size, to be timed.
 ///
 /// # Errors
 /// A fault of the device.
 pub(super) async fn exercise(backend: &Backend, kernels: &Kernels, format: MatrixFormat, matrices: u32) -> Result<()> {
-    const ROWS: u32 = 128;
+    const ROWS: u32 = 512;
     const SIZE: u32 = 1024;
-    let weight = backend.weight("probe", [matrices, SIZE, SIZE], format)?;
+    let weight = backend.weight(kernels, "probe", [matrices, SIZE, SIZE], format)?;
     let room = || backend.buffer("probe", u64::from(ROWS * SIZE) * 4);
     let (x, y) = (room()?, room()?);
     let mut run = backend.run(kernels, &())?;
@@ -128,10 +161,11 @@ pub async fn attention(probe: &Probe<'_>, lengths: &[usize], heads: Heads) -> Re
     // Scaled so that the softmax is neither flat nor a single peak.
     let q: Vec<f32> = values(11, tokens * hq * dh).iter().map(|v| v * 3.0).collect();
     let (k, v) = (values(12, tokens * hkv * dh), values(13, tokens * hkv * dh));
+    let most = probe.kernels.tile_rows(heads);
     let mut tiles = Vec::new();
     let mut first = 0;
     for &length in lengths {
-        tiles.extend(Tile::cover(first, first, 0, length as u32, length as u32, heads.causal));
+        tiles.extend(Tile::cover(most, first, first, 0, length as u32, length as u32, heads.causal));
         first += length as u32;
     }
     let state = probe.backend.buffer("state", tiles.len() as u64 * heads.state_bytes())?;
@@ -143,6 +177,36 @@ pub async fn attention(probe: &Probe<'_>, lengths: &[usize], heads: Heads) -> Re
     let window = heads.window.map(|window| window as usize);
     let expected = reference::attention([&q, &k, &v], lengths, [hq, hkv], heads.causal, window);
     probe.compare("attention", &floats(&y, q.len() as u32).await?, &expected)
+}
+
+/// Head norm and rotary embedding of queries of ordinary size, to be timed.
+///
+/// # Errors
+/// A fault of the device.
+pub(super) async fn exercise_head_norm_rope(backend: &Backend, kernels: &Kernels) -> Result<()> {
+    const SHAPE: HeadRows = HeadRows { rows: 512, heads: 16, dim: 128, x_row: 0, position_row: 0, eps: 1e-6 };
+    let HeadRows { rows, heads, dim, .. } = SHAPE;
+    let room = |numbers: u32| backend.buffer("probe", u64::from(numbers) * 4);
+    let (x, w, table, positions) = (room(rows * heads * dim)?, room(dim)?, room(dim)?, room(rows)?);
+    let mut run = backend.run(kernels, &())?;
+    run.head_norm_rope(&x, &w, [&table, &positions], SHAPE)?;
+    run.finish().await
+}
+
+/// Attention of one text of ordinary length, to be timed.
+///
+/// # Errors
+/// A fault of the device.
+pub(super) async fn exercise_attention(backend: &Backend, kernels: &Kernels, heads: Heads) -> Result<()> {
+    const TOKENS: u32 = 512;
+    let room = |count: u32| backend.buffer("probe", u64::from(TOKENS * count * heads.dim) * 4);
+    let (q, k, v, y) = (room(heads.query)?, room(heads.key)?, room(heads.key)?, room(heads.query)?);
+    let tiles: Vec<Tile> = Tile::cover(kernels.tile_rows(heads), 0, 0, 0, TOKENS, TOKENS, heads.causal).collect();
+    let table = backend.buffer_of("probe", &tiles)?;
+    let state = backend.buffer("probe", tiles.len() as u64 * heads.state_bytes())?;
+    let mut run = backend.run(kernels, &())?;
+    run.attention(&tiles, &table, [&q, &k, &v, &y], &state, heads).await?;
+    run.finish().await
 }
 
 /// Sums of texts of `lengths` and `h` dimensions, whose tokens come in two blocks and weigh more and more by a slope.
@@ -266,7 +330,7 @@ fn filled_weight(
 ) -> Result<(Weight, Vec<Vec<f32>>)> {
     let [matrices, n, k] = shape;
     let limit = max_bytes.min(probe.backend.limits().buffer_bytes);
-    let weight = probe.backend.weight_in_parts("probe", shape, format, limit)?;
+    let weight = probe.backend.weight_in_parts(probe.kernels, "probe", shape, format, limit)?;
     let held = (0..matrices as usize).map(|matrix| fill(&weight, matrix, [n, k], seed + matrix as u64));
     let held = held.collect();
     Ok((weight, held))

@@ -8,7 +8,7 @@ use crate::reference;
 /// Query rows, documents and tokens of each that a timing takes.
 const TIMED: [u32; 3] = [32, 128, 300];
 
-/// Scores of two queries against documents of 1 to 70 tokens of `dim` dimensions, one with only negative similarities,
+/// Scores of two queries against documents of 1 to 150 tokens of `dim` dimensions, one with only negative similarities,
 /// another left out; with scales where rows have them.
 ///
 /// # Errors
@@ -16,11 +16,11 @@ const TIMED: [u32; 3] = [32, 128, 300];
 pub async fn maxsim(probe: &Probe<'_>, format: RowFormat, dim: u32) -> Result<()> {
     let (width, backend) = (dim as usize, probe.backend);
     let queries = values(21, 34 * width);
-    let mut floats = values(22, 78 * width);
-    floats[77 * width..].iter_mut().zip(&queries).for_each(|(d, q)| *d = -q);
+    let mut floats = values(22, 158 * width);
+    floats[157 * width..].iter_mut().zip(&queries).for_each(|(d, q)| *d = -q);
     let rows = RowBuf::from_floats(floats, width, format);
-    // Rows 73 to 76 belong to a document that nobody asks for.
-    let documents = [0..3, 3..73, 77..78];
+    // Rows 153 to 156 belong to a document that nobody asks for.
+    let documents = [0..3, 3..153, 157..158];
     let jobs = [
         MaxSimJob { documents: 0..3, query: 0, rows: 1, best: 0 },
         MaxSimJob { documents: 1..3, query: 1, rows: 33, best: 3 },
@@ -48,7 +48,7 @@ pub async fn maxsim(probe: &Probe<'_>, format: RowFormat, dim: u32) -> Result<()
     run.finish().await?;
 
     let mut held = Vec::new();
-    for t in 0..78 {
+    for t in 0..158 {
         let from = held.len();
         rows.as_data().widen_row(t, width, &mut held);
         let scale = rows.as_data().scales().map_or(1.0, |scales| scales[t]);

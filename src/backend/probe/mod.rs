@@ -10,7 +10,7 @@ mod maxsim;
 mod pack_rows;
 
 pub use dense::dense;
-pub use encoder::{attention, bias, head_norm_rope, matmul, pool, quantize, rms_norm, swiglu};
+pub use encoder::{attention, bias, head_norm_rope, matmul, pool, quantize, rms_norm, rows_alike, swiglu};
 pub use maxsim::maxsim;
 pub use pack_rows::{pack_rows, pack_these_rows};
 
@@ -36,18 +36,14 @@ pub struct Probe<'a> {
 /// [`Error::WrongKernel`], or a fault of the device.
 pub(super) async fn check(backend: &Backend, kernels: &Kernels, operation: Operation, tolerance: f64) -> Result<()> {
     let probe = Probe { backend, kernels, tolerance };
-    // Of formats with groups a whole group and a shorter one.
-    let grouped = |format: MatrixFormat| match format {
-        MatrixFormat::F32 | MatrixFormat::F16 | MatrixFormat::Bf16 => format,
-        MatrixFormat::Q8 { .. } => MatrixFormat::Q8 { group: 16 },
-        MatrixFormat::Q4 { .. } => MatrixFormat::Q4 { group: 16 },
-    };
     match operation {
         Operation::RmsNorm => rms_norm(&probe, 3, 68).await,
         Operation::HeadNormRope => head_norm_rope(&probe, 3, [2, 20]).await,
-        Operation::Attention => {
-            for (causal, window) in [(false, None), (true, None), (false, Some(3)), (true, Some(4))] {
-                attention(&probe, &[1, 19], Heads { query: 4, key: 2, dim: 12, causal, window }).await?;
+        Operation::Attention(heads) => {
+            // Two key heads of the shape that is asked for, with few keys and with more than a kernel takes at a time.
+            for (causal, window) in [(false, None), (true, None), (false, Some(3)), (true, Some(40))] {
+                let heads = Heads { query: 2 * heads.group(), key: 2, causal, window, ..heads };
+                attention(&probe, &[1, 19, 65], heads).await?;
             }
             Ok(())
         }
@@ -73,6 +69,28 @@ pub(super) async fn check(backend: &Backend, kernels: &Kernels, operation: Opera
     }
 }
 
+/// Whether all tiles of a family for linear layers give the same bits. There is nothing to ask of other operations.
+///
+/// # Errors
+/// [`Error::WrongKernel`], or a fault of the device.
+pub(super) async fn check_tiles(backend: &Backend, kernels: &Kernels, operation: Operation) -> Result<()> {
+    let probe = Probe { backend, kernels, tolerance: 0.0 };
+    match operation {
+        Operation::Matmul(format) => rows_alike(&probe, grouped(format), 1).await,
+        Operation::Swiglu(format) => rows_alike(&probe, grouped(format), 2).await,
+        _ => Ok(()),
+    }
+}
+
+/// The format with groups of which a short row has a whole one and a shorter one.
+fn grouped(format: MatrixFormat) -> MatrixFormat {
+    match format {
+        MatrixFormat::F32 | MatrixFormat::F16 | MatrixFormat::Bf16 => format,
+        MatrixFormat::Q8 { .. } => MatrixFormat::Q8 { group: 16 },
+        MatrixFormat::Q4 { .. } => MatrixFormat::Q4 { group: 16 },
+    }
+}
+
 /// Runs one operation on a shape large enough to be timed, where there are several families to choose from.
 ///
 /// # Errors
@@ -82,6 +100,9 @@ pub(super) async fn exercise(backend: &Backend, kernels: &Kernels, operation: Op
         Operation::MaxSim(format) => maxsim::exercise(backend, kernels, format).await,
         Operation::Matmul(format) => encoder::exercise(backend, kernels, format, 1).await,
         Operation::Swiglu(format) => encoder::exercise(backend, kernels, format, 2).await,
+        Operation::Attention(heads) => encoder::exercise_attention(backend, kernels, heads).await,
+        Operation::HeadNormRope => encoder::exercise_head_norm_rope(backend, kernels).await,
+        Operation::Dense(format) => dense::exercise(backend, kernels, format).await,
         other => check(backend, kernels, other, f64::INFINITY).await,
     }
 }

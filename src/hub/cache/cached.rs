@@ -9,6 +9,7 @@ use super::filling::{BlobWriter, Download};
 use super::refs::{self, FileRef, Ref};
 use super::store::{FileStore, FileWriter};
 use crate::error::{Error, Result};
+use crate::hub::block_sums::BlockSummer;
 use crate::hub::repository::ModelAddress;
 use crate::hub::{
     ByteStream, FileInfo, Hasher, LocalFile, Remote, RemoteStream, Repository, Retry, StoreLock, Transport, Verified,
@@ -348,6 +349,7 @@ impl<'a, T: Transport, S: FileStore> Cached<'a, T, S> {
             absent.have = 0;
         }
         let have = absent.have;
+        let mut summer = BlockSummer::default();
         if let Some(hasher) = hasher.as_mut().filter(|_| have > 0) {
             let gone = || Error::io(&part, "is gone");
             let kept =
@@ -359,6 +361,7 @@ impl<'a, T: Transport, S: FileStore> Cached<'a, T, S> {
                 }
                 let bytes = kept.read_at(at, STEP.min(have - at) as usize).await.map_err(FillError::Store)?;
                 hasher.update(&bytes);
+                summer.update(&bytes);
                 at += bytes.len() as u64;
             }
         }
@@ -373,7 +376,7 @@ impl<'a, T: Transport, S: FileStore> Cached<'a, T, S> {
             stream => stream,
         };
         let (store, key, lock) = (Arc::clone(&entry.store), absent.key.clone(), Arc::clone(&absent.lock));
-        let keeping = Some(BlobWriter { store, key, writer, unflushed: 0, _lock: lock });
+        let keeping = Some(BlobWriter { store, key, writer, unflushed: 0, summer, _lock: lock });
         let (file, watch) = (absent.file.clone(), entry.watch);
         Ok(Download { file, size, remote: stream, hasher, read: have, keeping, watch })
     }

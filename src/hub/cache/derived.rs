@@ -2,9 +2,11 @@
 
 use super::cached::Cached;
 use super::entry::CacheEntry;
+use super::filling::publish;
 use super::refs::{self, blob};
 use super::store::{FileStore, FileWriter, LockMode};
 use crate::error::{Error, Result};
+use crate::hub::block_sums::BlockSummer;
 use crate::hub::{DerivedFile, LocalFile, StoreLock, Transport};
 
 impl<T: Transport, S: FileStore> Cached<'_, T, S> {
@@ -71,8 +73,11 @@ impl<T: Transport, S: FileStore> Cached<'_, T, S> {
         if known.derived.is_empty() {
             return Ok(());
         }
-        if let Err(error) = entry.store.remove(&blob(&known.key)).await {
-            entry.refused(file, &error);
+        // A part is left where the whole could not be given its name.
+        for name in [blob(&known.key), refs::sums(&known.key), refs::part(&known.key)] {
+            if let Err(error) = entry.store.remove(&name).await {
+                entry.refused(file, &error);
+            }
         }
         Ok(())
     }
@@ -88,7 +93,8 @@ async fn begin<'c, S: FileStore>(
     // The rest of a crashed write cannot be resumed: its content is unverified.
     entry.store.remove(&part).await?;
     let writer = entry.store.append(&part).await?;
-    Ok(Some(CachedDerivedFile { entry, key: key.into(), file: file.into(), writer: Some(writer), _lock: lock }))
+    let (key, file, summer) = (key.into(), file.into(), BlockSummer::default());
+    Ok(Some(CachedDerivedFile { entry, key, file, writer: Some(writer), summer, _lock: lock }))
 }
 
 /// A derived file in the cache, being written. If it is dropped before it is finished, it is removed.
@@ -98,6 +104,7 @@ pub struct CachedDerivedFile<'c, S: FileStore> {
     file: String,
     /// `None` once it is finished.
     writer: Option<S::FileWriter>,
+    summer: BlockSummer,
     _lock: StoreLock,
 }
 
@@ -108,7 +115,10 @@ impl<S: FileStore> CachedDerivedFile<'_, S> {
     /// [`Error::StorageFull`], or what kept them from being written. Drop it then, and go on without.
     pub async fn append(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.writer {
-            Some(writer) => writer.append(bytes).await,
+            Some(writer) => {
+                self.summer.update(bytes);
+                writer.append(bytes).await
+            }
             None => Err(Error::io(&self.key, "is finished")),
         }
     }
@@ -120,8 +130,16 @@ impl<S: FileStore> CachedDerivedFile<'_, S> {
     pub async fn finish(mut self) -> Result<LocalFile> {
         let gone = || Error::io(&self.key, "is gone");
         let writer = self.writer.take().ok_or_else(gone)?;
-        writer.close().await?;
-        self.entry.store.rename(&refs::part(&self.key), &blob(&self.key)).await?;
+        let store = &*self.entry.store;
+        let published = match writer.close().await {
+            Ok(()) => publish(store, &self.key, std::mem::take(&mut self.summer)).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = published {
+            // Nobody would go on with it.
+            store.remove(&refs::part(&self.key)).await?;
+            return Err(error);
+        }
         self.entry.note_derived(&self.file, &self.key).await?;
         self.entry.whole(&self.key, &self.key, None).await?.ok_or_else(gone)
     }

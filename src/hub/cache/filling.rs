@@ -6,6 +6,7 @@ use super::entry::in_words;
 use super::refs::{self, blob};
 use super::store::{FileStore, FileWriter};
 use crate::error::{Error, Result};
+use crate::hub::block_sums::BlockSummer;
 use crate::hub::{ByteStream, Hasher, RemoteStream, StoreLock, Transport};
 use crate::progress::{Progress, Watch};
 
@@ -31,12 +32,14 @@ pub(super) struct BlobWriter<S: FileStore> {
     pub(super) key: String,
     pub(super) writer: S::FileWriter,
     pub(super) unflushed: u64,
+    pub(super) summer: BlockSummer,
     pub(super) _lock: Arc<StoreLock>,
 }
 
 impl<S: FileStore> BlobWriter<S> {
     async fn append(&mut self, bytes: &[u8]) -> Result<()> {
         self.writer.append(bytes).await?;
+        self.summer.update(bytes);
         self.unflushed += bytes.len() as u64;
         if self.unflushed < FLUSH {
             return Ok(());
@@ -47,8 +50,17 @@ impl<S: FileStore> BlobWriter<S> {
 
     async fn publish(self) -> Result<()> {
         self.writer.close().await?;
-        self.store.rename(&refs::part(&self.key), &blob(&self.key)).await
+        publish(&*self.store, &self.key, self.summer).await
     }
+}
+
+/// Gives the part of the blob `key`, which is closed, its name, with its sums beside it.
+pub(super) async fn publish(store: &impl FileStore, key: &str, summer: BlockSummer) -> Result<()> {
+    // Those of another blob must not stay.
+    if store.write(&refs::sums(key), &summer.finish()).await.is_err() {
+        store.remove(&refs::sums(key)).await?;
+    }
+    store.rename(&refs::part(key), &blob(key)).await
 }
 
 impl<T: Transport, S: FileStore> Download<'_, T, S> {

@@ -45,7 +45,7 @@ fn kept(r: Ref, blobs: &[(String, u64)]) -> CachedRevision {
         blobs.iter().any(|(n, bytes)| *n == name && size.is_none_or(|size| size == *bytes))
     };
     let whole = r.files.values().all(|f| there(&f.key, Some(f.size)) || f.derived.iter().any(|key| there(key, None)));
-    let bytes = blobs.iter().filter(|(name, _)| owns(&r, name)).map(|(_, size)| size).sum();
+    let bytes = blobs.iter().filter(|(name, _)| owns(&r, name) && !is_sums(name)).map(|(_, size)| size).sum();
     let (files, complete) = (r.files.len(), r.complete && whole);
     let Ref { id, endpoint, revision, names, saved, used, .. } = r;
     CachedRevision { id, endpoint, revision, names, bytes, files, complete, saved, used }
@@ -56,6 +56,11 @@ fn owns(r: &Ref, name: &str) -> bool {
     let Some(name) = name.strip_prefix("blobs/") else { return false };
     let rest = |key: &str| name.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']));
     r.files.values().any(|file| rest(&file.key))
+}
+
+/// Sums of blocks are the cache's own, a 65,536th of what they are of, and not counted.
+fn is_sums(name: &str) -> bool {
+    name.ends_with(".sums")
 }
 
 /// Removes the model `id`, or only its `revision` (a commit, or a name it was asked for by) or what came from
@@ -127,7 +132,7 @@ async fn sweep(store: &impl FileStore) -> Result<u64> {
         let orphan = name.starts_with("blobs/") && !refs.iter().any(|r| owns(r, &name));
         // A file that cannot be removed now is removed by a later sweep.
         if (unfinished || orphan) && store.remove(&name).await.is_ok() {
-            freed += size;
+            freed += if is_sums(&name) { 0 } else { size };
         }
     }
     Ok(freed)

@@ -4,6 +4,7 @@
 //!
 //! - `blobs/{key}`, whole and verified; the key is [`key`]'s,
 //! - `blobs/{key}.part`, the first bytes of one that is being loaded,
+//! - `blobs/{key}.sums`, a sum for each block of one,
 //! - `blobs/{key}-{form}`, what was made of one, such as its quantized form.
 //!
 //! `refs/` has a [`Ref`] for each revision of each model, as JSON. A blob that no ref names belongs to nobody. The
@@ -167,6 +168,11 @@ pub(super) fn blob(key: &str) -> String {
 /// The name of the first bytes of a blob.
 pub(super) fn part(key: &str) -> String {
     format!("blobs/{key}.part")
+}
+
+/// The name of the sums of a blob.
+pub(super) fn sums(key: &str) -> String {
+    format!("blobs/{key}.sums")
 }
 
 /// Milliseconds since 1970.

@@ -5,7 +5,7 @@ use super::cached::{Cached, FileLocation, FillError};
 use super::derived::CachedDerivedFile;
 use super::filling::Download;
 use super::store::FileStore;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hub::{ByteStream, LocalFile, RemoteStream, Source, Transport, Verified};
 
 /// A file's bytes, wherever they come from.
@@ -105,6 +105,13 @@ impl<'a, T: Transport, S: FileStore> Source for Cached<'a, T, S> {
         match self.key(file) {
             Some(key) => self.begin_derived(&format!("{key}-{form}")).await,
             None => Ok(None),
+        }
+    }
+
+    async fn forget_damaged(&self, error: &Error) -> Result<bool> {
+        match (error, &self.entry) {
+            (Error::Integrity { file, .. }, Some(entry)) => entry.forget(file).await,
+            _ => Ok(false),
         }
     }
 

@@ -15,7 +15,7 @@ pub use tokens::{EncodeOptions, MarkerPosition, Role, TokenEmbeddings, TokenRows
 use super::Tokenizer;
 use super::dense::Dense;
 use super::special::SpecialTokens;
-use crate::backend::Backend;
+use crate::backend::{Backend, Kernels};
 use crate::error::{Error, Result};
 use crate::hub::Source;
 
@@ -68,13 +68,14 @@ impl Late {
         config: &LateConfig,
         tokenizer: &Tokenizer,
         backend: &Backend,
+        kernels: &Kernels,
     ) -> Result<Self> {
         let filling = match &config.expansion {
             Some(expansion) => Some(filling(source, expansion, tokenizer).await?),
             None => None,
         };
         let projection = match &config.dense {
-            Some(layer) => Some(Dense::load(source, layer, backend).await?),
+            Some(layer) => Some(Dense::load(source, layer, backend, kernels).await?),
             None => None,
         };
         Ok(Self { marking: Marking::new(config, tokenizer, filling)?, projection })

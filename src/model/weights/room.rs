@@ -53,10 +53,10 @@ impl Room {
                     let mut read = formats[1..].to_vec();
                     let projected = config.late.is_some() || config.dense_layers().next().is_some();
                     read.extend(projected.then_some(MatrixFormat::F32));
-                    let mut operations = Operation::of_encoder(&read);
+                    let mut operations = Operation::of_encoder(config.heads(0), &read);
                     operations.extend((projected || config.attention_bias).then_some(Operation::Bias));
                     let kernels = backend.kernels(&operations).await?;
-                    match backend.allocate(|| buffers(backend, config, plan, &formats)).await {
+                    match backend.allocate(|| buffers(backend, &kernels, config, plan, &formats)).await {
                         Ok(mut weights) => {
                             weights.note = refused.map(|why| format!("{}: {why}", form.name()));
                             return Ok(Self { form, formats, kernels, weights });
@@ -102,7 +102,13 @@ fn formats(form: FormatRule, plan: &Plan, stored: &[StoredMatrix]) -> Vec<Matrix
 }
 
 /// Buffers for everything.
-fn buffers(backend: &Backend, config: &Config, plan: &Plan, formats: &[MatrixFormat]) -> Result<Weights> {
+fn buffers(
+    backend: &Backend,
+    kernels: &Kernels,
+    config: &Config,
+    plan: &Plan,
+    formats: &[MatrixFormat],
+) -> Result<Weights> {
     let norm = |length: u32| backend.buffer("norm", u64::from(length) * 4);
     // The plan begins with the embedding table; seven matrices a layer follow.
     let table = Table::new(formats[0], plan.matrices[0].shape[0], plan.matrices[0].shape[1])?;
@@ -111,7 +117,7 @@ fn buffers(backend: &Backend, config: &Config, plan: &Plan, formats: &[MatrixFor
         let make = |i: usize, matrices: u32| {
             let matrix = &plan.matrices[first + i];
             let [n, k] = matrix.shape.map(|axis| axis as u32);
-            backend.weight(&matrix.name, [matrices, n, k], formats[first + i])
+            backend.weight(kernels, &matrix.name, [matrices, n, k], formats[first + i])
         };
         layers.push(Layer {
             input_norm: norm(config.hidden)?,

@@ -80,6 +80,10 @@ impl<S: ByteStream> WeightFiles<S> {
             if let Some(file) = source.derived_file(&shard.path, name).await? {
                 let header = Header::read(&mut Cursor::<NoStream>::local(&shard.path, file)).await?;
                 shard.ready = Some((name, header));
+                // What of the original has come for its header will not be completed.
+                if shard.opened.take().is_some() {
+                    source.discard_original(&shard.path).await?;
+                }
             }
         }
         Ok(())
@@ -231,7 +235,11 @@ impl<S: ByteStream> WeightFile<S> {
             self.opened = None;
         }
         let local = match &self.ready {
-            Some((name, _)) => source.derived_file(&self.path, name).await?,
+            Some((name, _)) => {
+                let gone =
+                    || Error::io(&self.path, format!("its {name} form could not be opened a second time; load again"));
+                Some(source.derived_file(&self.path, name).await?.ok_or_else(gone)?)
+            }
             None if by_matrix => source.fetch(&self.path).await?,
             None => source.local(&self.path).await?,
         };

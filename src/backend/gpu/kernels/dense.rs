@@ -3,7 +3,7 @@ use std::ops::Range;
 use bytemuck::{Pod, Zeroable};
 
 use super::MAX_GROUPS;
-use crate::backend::gpu::{GpuBuffer, Recorder};
+use crate::backend::gpu::{GpuBuffer, GpuKernels, Recorder};
 use crate::backend::ops::Operation;
 use crate::error::Result;
 use crate::numbers::RowFormat;
@@ -33,12 +33,15 @@ fn cost(format: RowFormat, queries: u32, dim: u32) -> f64 {
     }
 }
 
-/// Queries `[Q]`, rows of `format` padded as on the device, as the kernel reads them: int8 codes widened to i32, so that
-/// it is not done again for each row.
-pub(in crate::backend) fn widen_queries(format: RowFormat, padded: Vec<u8>) -> Vec<u8> {
-    match format {
-        RowFormat::Int8 => padded.into_iter().flat_map(|code| i32::from(code as i8).to_le_bytes()).collect(),
-        RowFormat::Float32 | RowFormat::Float16 | RowFormat::Binary => padded,
+impl GpuKernels {
+    /// Queries `[Q]`, rows of `format` padded as on the device, as the kernel reads them: some want int8 codes widened to
+    /// i32, so that it is not done again for each row.
+    pub fn queries(&self, format: RowFormat, padded: Vec<u8>) -> Vec<u8> {
+        let shader = self.find(Operation::Dense(format)).and_then(|kernel| kernel.pipelines.first()).map(|p| p.shader);
+        if shader.is_some_and(|shader| shader.find_constant("WIDE_QUERIES").is_some()) {
+            return padded.into_iter().flat_map(|code| i32::from(code as i8).to_le_bytes()).collect();
+        }
+        padded
     }
 }
 

@@ -23,7 +23,11 @@ impl Recorder<'_> {
         let HeadRows { rows, heads, dim, x_row, position_row, eps } = shape;
         let params = Params { rows, heads, half: dim / 2, x_row, position_row, eps };
         let work = f64::from(rows * heads) * f64::from(dim) * 4.0;
-        let groups = [(rows * heads).div_ceil(pipeline.shader.workgroup[0]), 1, 1];
+        // A workgroup a head, or a thread.
+        let groups = match pipeline.shader.find_constant("LANES") {
+            Some(_) => [heads, rows, 1],
+            None => [(rows * heads).div_ceil(pipeline.shader.workgroup[0]), 1, 1],
+        };
         self.push(pipeline, params, &[w, table, positions, x], groups, work)
     }
 }

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::backend::gpu::kernel::GpuKernel;
+use crate::backend::gpu::kernel::{GpuKernel, Packing, Pipeline};
 use crate::backend::gpu::{GpuBuffer, GpuWeight, Recorder};
 use crate::backend::ops::Operation;
 use crate::error::{Error, Result};
@@ -52,26 +52,51 @@ impl Recorder<'_> {
         params: Params,
         matrices: u32,
     ) -> Result<()> {
-        let pipeline = &kernel.pipelines[0];
         if w.packing != kernel.family.packing {
             let message = format!("{} reads {:?}, the weight is {:?}", kernel.name(), kernel.family.packing, w.packing);
             return Err(Error::Gpu { message });
         }
         if w.matrices != matrices {
-            let message = format!("{} reads {matrices} matrices, the weight has {}", pipeline.shader.name, w.matrices);
+            let message = format!("{} reads {matrices} matrices, the weight has {}", kernel.name(), w.matrices);
             return Err(Error::Gpu { message });
         }
-        let [threads_x, threads_y, _] = pipeline.shader.workgroup;
-        let outputs = threads_x * pipeline.shader.constant("OUTPUTS");
-        let tokens = threads_y * pipeline.shader.constant("TOKENS");
         for part in &w.parts {
-            let groups = [part.rows.div_ceil(outputs), params.rows.div_ceil(tokens), 1];
+            let (pipeline, groups) = grid(kernel, params.rows, part.rows, matrices);
             let work = f64::from(matrices) * f64::from(params.rows) * f64::from(part.rows) * f64::from(w.k);
             let buffers: Vec<_> = [x, y].into_iter().chain(part.buffers()).collect();
             self.push(pipeline, Params { cols: part.rows, y_col: part.first, ..params }, &buffers, groups, work)?;
         }
         Ok(())
     }
+}
+
+/// Workgroups below which a tile is too large: it would leave much of a GPU without work.
+const ENOUGH_GROUPS: u32 = 32;
+/// Tokens up to which the kernel for few of them is taken: as many as two of its workgroups have.
+const FEW_TOKENS: u32 = 32;
+
+/// The pipeline for so many rows and outputs, and its workgroups. Families of several tiles list the largest first and the
+/// one for few tokens last; all give the same bits.
+fn grid(kernel: &GpuKernel, rows: u32, cols: u32, matrices: u32) -> (&Pipeline, [u32; 3]) {
+    let grid = |pipeline: &Pipeline| {
+        let shader = pipeline.shader;
+        let [outputs, tokens] = match kernel.family.packing {
+            // A thread's share.
+            Packing::RowMajor => {
+                [shader.workgroup[0] * shader.constant("OUTPUTS"), shader.workgroup[1] * shader.constant("TOKENS")]
+            }
+            // A workgroup's, which a pair has to share.
+            Packing::Strips => [shader.constant("OUTPUTS") / matrices, shader.constant("TOKENS")],
+        };
+        [cols.div_ceil(outputs), rows.div_ceil(tokens), 1]
+    };
+    let last = kernel.pipelines.len() - 1;
+    let fits = |i: &usize| {
+        let [x, y, _] = grid(&kernel.pipelines[*i]);
+        rows > FEW_TOKENS && (x * y >= ENOUGH_GROUPS || i + 2 > last)
+    };
+    let pipeline = &kernel.pipelines[(0..last).find(fits).unwrap_or(last)];
+    (pipeline, grid(pipeline))
 }
 
 impl GpuWeight {

@@ -13,7 +13,7 @@ use crate::numbers::RowFormat;
 
 /// Strips that are uploaded together.
 const STRIPS: usize = 32_768;
-/// Most tokens of a strip.
+/// Most tokens of a strip that a thread has for itself.
 const STRIP_TOKENS: u32 = 64;
 /// Most loop iterations of a thread; llvmpipe ends loops after 65,535.
 const ITERATIONS: u32 = 16_384;
@@ -41,7 +41,7 @@ struct SumParams {
 struct Strip {
     /// Its first row in the shard's buffer.
     token: u32,
-    /// The row after its last; at most [`STRIP_TOKENS`] further.
+    /// The row after its last.
     end: u32,
     /// The document of its first token.
     doc: u32,
@@ -57,7 +57,10 @@ struct Strip {
 #[derive(Clone, Copy)]
 enum Cut {
     /// Strips run across the ends of documents, which the shader reads from a table.
-    AcrossDocuments,
+    AcrossDocuments {
+        /// Tokens: what a workgroup takes.
+        tokens: u32,
+    },
     /// A strip is a piece of one document.
     WithinDocuments {
         /// Most tokens: fewer than [`STRIP_TOKENS`] where a thread would loop for too long.
@@ -69,7 +72,7 @@ impl Cut {
     fn of(pipeline: &Pipeline, dim: u32) -> Self {
         // The table of ends is the sixth buffer.
         if pipeline.shader.buffers == 6 {
-            return Self::AcrossDocuments;
+            return Self::AcrossDocuments { tokens: pipeline.shader.constant("TOKENS") };
         }
         Self::WithinDocuments { tokens: (ITERATIONS / dim.div_ceil(4)).clamp(1, STRIP_TOKENS / 4) * 4 }
     }
@@ -78,13 +81,13 @@ impl Cut {
     fn strips<'a>(self, shard: &MaxSimShard<'a>, job: &'a MaxSimJob) -> impl Iterator<Item = Strip> + use<'a> {
         let documents = shard.documents;
         let whole = match self {
-            Self::AcrossDocuments => stretches(documents, job.documents.clone()),
+            Self::AcrossDocuments { .. } => stretches(documents, job.documents.clone()),
             Self::WithinDocuments { .. } => job.documents.clone().map(|d| d..d + 1).collect(),
         };
         whole.into_iter().flat_map(move |docs| {
             let (from, to) = (documents[docs.start].start, documents[docs.end - 1].end);
             let each = match self {
-                Self::AcrossDocuments => STRIP_TOKENS,
+                Self::AcrossDocuments { tokens } => tokens,
                 Self::WithinDocuments { tokens } => (to - from).div_ceil((to - from).div_ceil(tokens)),
             };
             (from..to).step_by(each as usize).map(move |token| {
@@ -143,7 +146,7 @@ impl Recorder<'_> {
         let ends = self.scratch("document ends", shard.documents.len() as u64 * 4)?;
         // What earlier dispatches read from the tables has to be on its way before they are written again.
         self.flush().await?;
-        if matches!(cut, Cut::AcrossDocuments) {
+        if matches!(cut, Cut::AcrossDocuments { .. }) {
             let all: Vec<u32> = shard.documents.iter().map(|d| d.end).collect();
             ends.write(0, bytemuck::cast_slice(&all));
             buffers.push(&ends);
@@ -184,7 +187,8 @@ impl Recorder<'_> {
         let strips_each = if buffers.len() == 6 { 1 } else { pipeline.shader.workgroup[0] };
         let blocks = rows.div_ceil(block);
         // A dispatch has no more work than a submission is meant to have, and no more workgroups than are allowed.
-        let room = self.budget() / (f64::from(block) * f64::from(STRIP_TOKENS) * f64::from(dim));
+        let longest = strips.iter().map(|s| s.end - s.token).max().unwrap_or(1);
+        let room = self.budget() / (f64::from(block) * f64::from(longest) * f64::from(dim));
         let together = (room / f64::from(blocks)).clamp(f64::from(strips_each), f64::from(MAX_GROUPS)) as u32;
         let blocks_each = (room / f64::from(together)).clamp(1.0, f64::from(blocks)) as u32;
         for first_strip in (0..strips.len() as u32).step_by(together as usize) {

@@ -14,8 +14,6 @@ mod pool;
 mod quantize;
 mod rms_norm;
 
-pub(in crate::backend) use dense::widen_queries;
-
 /// Most workgroups of a dispatch that a host function asks for in one direction: a power of two below 65,535, which is
 /// what WebGPU allows.
 const MAX_GROUPS: u32 = 32_768;

@@ -52,7 +52,9 @@ pub(crate) fn run(command: &Quantize) -> Result<()> {
                 let base = commit.map(|_| command.origin.model.as_str());
                 write(&source, &folder.0, usual, base, &console).await
             }
-            ModelFiles::Server(source) => write(&source, &folder.0, usual, Some(&command.origin.model), &console).await,
+            ModelFiles::Server(source) => {
+                write(&*source, &folder.0, usual, Some(&command.origin.model), &console).await
+            }
         }
     });
     console.done();

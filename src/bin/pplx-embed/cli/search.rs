@@ -114,7 +114,9 @@ impl FoundItem<'_> {
             let (beginning, cut) = output::beginning(&passage, output::SHOWN);
             found.cut = (cut > 0).then_some(cut);
             // A document's data is of this command's making: what is shown is the chunk that was found.
-            if data.get("path").is_some() && data.as_object().is_some_and(|data| data.keys().all(is_of_document)) {
+            if data.get("path").is_some()
+                && data.as_object().is_some_and(|data| data.keys().all(|key| is_of_document(key)))
+            {
                 drop_texts(&mut data);
                 found.text = Some(beginning.into());
             } else if cut > 0 && data.get("text").is_some() {
@@ -127,8 +129,8 @@ impl FoundItem<'_> {
     }
 }
 
-fn is_of_document(key: &String) -> bool {
-    ["path", "text", "chunks"].contains(&key.as_str())
+fn is_of_document(key: &str) -> bool {
+    ["path", "text", "chunks"].contains(&key)
 }
 
 fn drop_texts(data: &mut Value) {

@@ -13,7 +13,7 @@ use crate::cli::drivers::DriverOptions;
 pub(crate) struct Bench {
     #[command(flatten)]
     pub(crate) common: ModelOptions,
-    /// What to time, in this order: numbers of tokens of a text, and mixed.
+    /// What to time, in this order: numbers of tokens of a text, of so many texts as in 32x128, and mixed.
     #[arg(long, value_delimiter = ',', default_value = "16,128,512,2048,mixed")]
     pub(crate) cases: Vec<String>,
     /// Time the texts of a file instead, all in one call: .txt or .jsonl, as for embed. Each file given is a case.

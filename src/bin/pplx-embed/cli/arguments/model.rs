@@ -80,7 +80,7 @@ pub(crate) enum ModelFiles<'a> {
     /// A folder, and the commit that it is of, if it is one of Hugging Face's cache.
     Folder(Folder, Option<String>),
     /// A server, with the cache where there is one.
-    Server(Cached<'a, Http, Directory>),
+    Server(Box<Cached<'a, Http, Directory>>),
 }
 
 impl ModelLocation {
@@ -101,6 +101,11 @@ impl ModelLocation {
             return Ok(ModelFiles::Folder(Folder::new(path), None));
         }
         self.refuse_path(path)?;
+        // An id looks like a path, and a path like an id.
+        if path.parent().is_some_and(|parent| !parent.as_os_str().is_empty() && parent.is_dir()) {
+            console
+                .note(&format!("note: there is no folder {}; a server is asked for a model of this name", self.model));
+        }
         let copy = hub::local_copy(&self.model, Some(&self.revision));
         let whole = copy.clone().filter(|copy| copy.missing.is_none());
         let offline = hub::is_offline();
@@ -134,7 +139,7 @@ impl ModelLocation {
                 let same = same.filter(|copy| copy.missing.is_none());
                 Ok(match same {
                     Some(copy) => Self::read_from(copy),
-                    None => ModelFiles::Server(server),
+                    None => ModelFiles::Server(Box::new(server)),
                 })
             }
             (Err(error), Some(copy)) if hub::is_unreachable(&error) => {
@@ -198,7 +203,7 @@ impl ModelOptions {
                 }
                 ModelFiles::Server(source) => {
                     options.revision = source.revision();
-                    let model = Model::load_on(&source, open, options, console).await?;
+                    let model = Model::load_on(&*source, open, options, console).await?;
                     source.loaded().await;
                     Ok(model)
                 }

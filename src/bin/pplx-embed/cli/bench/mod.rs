@@ -20,6 +20,9 @@ use super::progress::Console;
 
 /// Texts of the ragged batch, in tokens: padded to the longest they would be 1,024 tokens instead of 416.
 const MIXED: [usize; 8] = [8, 16, 24, 32, 48, 64, 96, 128];
+/// Most texts of a case.
+const MOST_TEXTS: usize = 1024;
+
 /// What goes through the model in one call.
 struct Case {
     name: String,
@@ -88,11 +91,13 @@ pub(crate) fn run(command: &Bench) -> Result<()> {
 
 /// The lengths, in tokens, of a case called `name`.
 fn parse(name: &str) -> Result<(String, Vec<usize>)> {
-    let lengths = match name.parse::<usize>() {
+    let (count, tokens) = name.split_once('x').unwrap_or(("1", name));
+    let lengths = match (count.parse::<usize>(), tokens.parse::<usize>()) {
         _ if name == "mixed" => MIXED.to_vec(),
-        Ok(tokens) if tokens > 0 => vec![tokens],
+        (Ok(count), Ok(tokens)) if (1..=MOST_TEXTS).contains(&count) && tokens > 0 => vec![tokens; count],
         _ => {
-            let message = format!("{name:?}, allowed are numbers of tokens, and mixed");
+            let message =
+                format!("{name:?}, allowed are numbers of tokens, of up to {MOST_TEXTS} texts as in 32x128, and mixed");
             return Err(Error::InvalidArgument { argument: "--cases".into(), message });
         }
     };

@@ -219,7 +219,7 @@ fn documents(files: &[SetFile], oddities: &mut Oddities) -> Result<Vec<CorpusDoc
     seen.finish()?;
     // Then they are called otherwise, and what was measured would be nothing.
     let empty = oddities.empty.as_ref().map_or(0, |(_, count)| *count);
-    match seen.places.first().filter(|_| empty >= documents.len()) {
+    match seen.place(0).filter(|_| empty >= documents.len()) {
         Some(place) => Err(place.error("has no text, title or chunks, and neither has any other row")),
         None => Ok(documents),
     }
@@ -254,9 +254,11 @@ fn texts(files: &[SetFile], judgements: &[Judgement], oddities: &mut Oddities) -
 /// The ids that were there, and those that are there again with another text.
 #[derive(Default)]
 struct Seen {
-    /// The number of each, and its place.
+    /// The number of each.
     ids: HashMap<String, usize>,
-    places: Vec<Place>,
+    /// The place of each: which file, and where in it. A set has millions, of a handful of files.
+    places: Vec<(u32, u32)>,
+    files: Vec<Place>,
     conflict: Option<(Place, String, usize)>,
 }
 
@@ -267,16 +269,25 @@ impl Seen {
             return Some(at);
         }
         self.ids.insert(id.to_owned(), number);
-        self.places.push(place.clone());
+        if self.files.last().is_none_or(|last| last.file != place.file) {
+            self.files.push(place.clone());
+        }
+        self.places.push((self.files.len() as u32 - 1, place.number as u32));
         None
+    }
+
+    /// Where the id with this number was first.
+    fn place(&self, number: usize) -> Option<Place> {
+        let &(file, number) = self.places.get(number)?;
+        Some(Place { number: number as usize, ..self.files.get(file as usize)?.clone() })
     }
 
     /// Takes down that the id with number `at` is there again, with the same text or another.
     fn again(&mut self, same: bool, at: usize, id: &str, place: Place, oddities: &mut Oddities) {
-        let Some(first) = self.places.get(at) else { return };
+        let Some(first) = self.place(at) else { return };
         if same {
             return count(&mut oddities.repeated_texts, || {
-                format!("{id:?} on {} and {}", first.beside(&place), place.beside(first))
+                format!("{id:?} on {} and {}", first.beside(&place), place.beside(&first))
             });
         }
         let message = format!("_id {id:?} is on {} already, with another text", first.beside(&place));

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# On a machine with a GPU: are its kernels right, and how fast is a model on it? Writes bench/results/gpu-ADAPTER.json.
+#   bench/gpu.sh [MODEL]     a folder, or a repository of the Hub; without one perplexity-ai/pplx-embed-v1-0.6b
+# CEILING  the GPU's float32 multiply-adds and additions a second as its maker says, such as 67e12, for shares of it
+# CASES    cases of `pplx-embed bench`, by default 32,32x128,8x2048,32768
+# WEIGHTS  by default "q8 q4 f16"
+# TORCH    a Python with torch for this GPU and transformers, which then runs the same lengths in bfloat16 with SDPA
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/env.sh
+. scripts/env.sh
+model=${1:-perplexity-ai/pplx-embed-v1-0.6b}
+cases=${CASES:-32,32x128,8x2048,32768}
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+
+# A wrong kernel is not worth timing.
+cargo test --test kernels --test rows --test oracle
+cargo build --release
+for weights in ${WEIGHTS:-q8 q4 f16}; do
+  target/release/pplx-embed bench --model "$model" --device gpu --weights "$weights" --cases "$cases" --json > "$out/$weights.json"
+done
+if [ -n "${TORCH:-}" ]; then
+  "$TORCH" bench/kernels/torch_gpu.py "$model" "$cases" > "$out/torch.json"
+fi
+node bench/kernels/measured.mjs "$out" "${CEILING:-}"

@@ -1,0 +1,117 @@
+// Linear layers for up to sixteen tokens: a query, or the end of a batch.
+//
+// With so few tokens a tile would leave most of a GPU idle, and what counts is that every weight is
+// read once, by many lanes at a time. So a workgroup takes 32 outputs, eight quads, and 16 slices of
+// lanes share K: a slice takes every 16th block of 64, all tokens with a quad of outputs in a lane. The
+// sums of a round of 16 blocks go through workgroup memory, eight tokens at a time, and are added in
+// the order of K. That is the rule of tile.wgsl, with the same bits; strips are as there.
+
+const TOKENS = 16u;
+const OUTPUTS = 32u;
+const LANES_N = 4u;  // quads of a side
+const QUADS = 8u;    // of both
+const SLICES = 16u;
+const BLOCK4 = 16u;  // vec4s of K in a block
+
+// The sums of a slice: eight tokens with eight quads.
+var<workgroup> terms: array<array<vec4<f32>, 64>, SLICES>;
+
+// s + x w for one token: four values of K in ascending order.
+fn chain(s: vec4<f32>, x: vec4<f32>, w: mat4x4<f32>) -> vec4<f32> {
+    return fma(vec4<f32>(x.w), w[3], fma(vec4<f32>(x.z), w[2], fma(vec4<f32>(x.y), w[1], fma(vec4<f32>(x.x), w[0], s))));
+}
+
+fn chains(s: mat4x4<f32>, at: vec4<u32>, w: mat4x4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(
+        chain(s[0], x[at.x], w), chain(s[1], x[at.y], w), chain(s[2], x[at.z], w), chain(s[3], x[at.w], w),
+    );
+}
+
+fn put(slice: u32, quad: u32, token: u32, s: mat4x4<f32>) {
+    for (var i = 0u; i < 4u; i++) {
+        terms[slice][(token + i) * QUADS + quad] = s[i];
+    }
+}
+
+@compute @workgroup_size(QUADS * SLICES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let k4 = params.k4;
+    let row = group.y * TOKENS;
+    let quad = lane % QUADS;
+    let slice = lane / QUADS;
+    let here = place(group.x, quad / LANES_N, quad % LANES_N);
+    let w_at = here.strip * ((k4 + 3u) / 4u * 4u) * 32u + here.quad * 2u;
+    let last = vec4<u32>(params.rows - 1u);
+    let rows = row + vec4<u32>(0u, 1u, 2u, 3u);
+    let x0 = min(rows, last) * k4;
+    let x1 = min(rows + 4u, last) * k4;
+    let x2 = min(rows + 8u, last) * k4;
+    let x3 = min(rows + 12u, last) * k4;
+
+    // Lanes below 64 add up: token lane / 8, and that plus eight, with quad lane % 8.
+    var total_low = vec4<f32>();
+    var total_high = vec4<f32>();
+    for (var round = 0u; round < k4; round += BLOCK4 * SLICES) {
+        var s0 = mat4x4<f32>();
+        var s1 = mat4x4<f32>();
+        var s2 = mat4x4<f32>();
+        var s3 = mat4x4<f32>();
+        let block = round + slice * BLOCK4;
+        let end = min(block + BLOCK4, k4);
+        var g = 0u;
+        var g_end = 0u;
+        for (var k = block; k < end; k++) {
+            if (k >= g_end) {
+                g = group_of(k);
+                g_end = group_end(g);
+            }
+            // Loaded again each time: kept, they would cost GPUs of few registers what they do not have.
+            let shared_by = group_at(here.strip, g, here.quad);
+            let low = w[w_at + k * 32u];
+            let high = w[w_at + k * 32u + 1u];
+            let w4 = mat4x4<f32>(
+                weights(first(low), shared_by), weights(second(low), shared_by),
+                weights(first(high), shared_by), weights(second(high), shared_by),
+            );
+            s0 = chains(s0, x0 + k, w4);
+            s1 = chains(s1, x1 + k, w4);
+            s2 = chains(s2, x2 + k, w4);
+            s3 = chains(s3, x3 + k, w4);
+        }
+
+        let blocks = min(SLICES, (k4 - round + BLOCK4 - 1u) / BLOCK4);
+        workgroupBarrier();
+        put(slice, quad, 0u, s0);
+        put(slice, quad, 4u, s1);
+        workgroupBarrier();
+        if (lane < 64u) {
+            for (var s = 0u; s < blocks; s++) {
+                total_low += terms[s][lane];
+            }
+        }
+        workgroupBarrier();
+        put(slice, quad, 0u, s2);
+        put(slice, quad, 4u, s3);
+        workgroupBarrier();
+        if (lane < 64u) {
+            for (var s = 0u; s < blocks; s++) {
+                total_high += terms[s][lane];
+            }
+        }
+    }
+
+    // Both sides of a token come together.
+    workgroupBarrier();
+    if (lane < 64u) {
+        terms[0][lane] = total_low;
+        terms[1][lane] = total_high;
+    }
+    workgroupBarrier();
+    if (lane < TOKENS * LANES_N) {
+        let token = lane / LANES_N;
+        let n = lane % LANES_N;
+        let a = terms[token / 8u][token % 8u * QUADS + n];
+        let b = terms[token / 8u][token % 8u * QUADS + LANES_N + n];
+        store_quads(row + token, group.x, n, a, b);
+    }
+}

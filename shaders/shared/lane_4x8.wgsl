@@ -1,0 +1,29 @@
+// The share of a lane of tile.wgsl: four tokens and eight outputs. 128 lanes make 64 x 64, for
+// batches that would leave most of a GPU without work if they were cut larger, and for GPUs with few registers.
+const LANES_T = 16u;     // lanes over tokens
+const LANES_N = 8u;     // lanes over outputs
+const TOKENS = 64u;
+const OUTPUTS = 64u;
+// Whether scales and biases are loaded again at each step: kept, they would cost GPUs of few registers what they do not have.
+const RELOAD = true;
+
+// Columns are tokens: quad t; rows are outputs: quads n and n + LANES_N.
+struct Sums {
+    a: mat4x4<f32>,
+    b: mat4x4<f32>,
+}
+
+fn products(s: Sums, k: u32, t: u32, n: u32) -> Sums {
+    let t0 = xs[k][t];
+    let n0 = ws[k][n];
+    let n1 = ws[k][n + LANES_N];
+    return Sums(outer(s.a, t0, n0), outer(s.b, t0, n1));
+}
+
+fn add(s: Sums, t: Sums) -> Sums {
+    return Sums(s.a + t.a, s.b + t.b);
+}
+
+fn finish(s: Sums, row: u32, tile: u32, n: u32) {
+    store_tokens(row, tile, n, s.a, s.b);
+}

@@ -1,0 +1,122 @@
+// Linear layers by a tile in workgroup memory: TOKENS x OUTPUTS sums for a workgroup, 8 or 4 tokens
+// and 8 outputs of them for a lane (shared/lane_*.wgsl), for GPUs that are there.
+//
+// For 16 values of K at a time the workgroup copies its rows of x, turned so that K comes first, and
+// its weights, widened to f32 once, to workgroup memory; then each lane multiplies. A lane's tokens
+// and outputs are quads that lie apart, so that neighbouring lanes read neighbouring quads. Where x
+// is turned, the quads of a row are shuffled by XOR, or all lanes would write to the same banks.
+//
+// Weights lie in strips of 64 outputs, [strip][K/4][16 quads of outputs][4 of K][4 outputs], as
+// gpu/strips.rs packs them: what a workgroup reads in a step are runs of memory. A weight has a quad
+// of the tile on either of two sides; a pair (swiglu) has the gate on one, the up on the other.
+//
+// Sums: 64 values of K are one chain of fma in ascending order, starting from 0; these blocks are added
+// in ascending order. tile.wgsl and few.wgsl share this rule, so a token's bits depend neither on the
+// tile nor on its neighbours. K is padded to 16 with zeros, which change nothing.
+
+const STEP = 16u;   // values of K a step: four vec4s
+const BLOCK4 = 16u; // vec4s of K in a block
+const LANES = LANES_T * LANES_N;
+const X_LOADS = TOKENS * 4u / LANES;
+const W_LOADS = OUTPUTS * 2u / LANES;
+
+var<workgroup> xs: array<array<vec4<f32>, TOKENS / 4u>, STEP>;
+var<workgroup> ws: array<array<vec4<f32>, OUTPUTS / 4u>, STEP>;
+
+fn outer(s: mat4x4<f32>, t: vec4<f32>, n: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(
+        fma(vec4<f32>(t.x), n, s[0]), fma(vec4<f32>(t.y), n, s[1]),
+        fma(vec4<f32>(t.z), n, s[2]), fma(vec4<f32>(t.w), n, s[3]),
+    );
+}
+
+fn store_tokens(row: u32, tile: u32, n: u32, a: mat4x4<f32>, b: mat4x4<f32>) {
+    store_quads(row, tile, n, a[0], b[0]);
+    store_quads(row + 1u, tile, n, a[1], b[1]);
+    store_quads(row + 2u, tile, n, a[2], b[2]);
+    store_quads(row + 3u, tile, n, a[3], b[3]);
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let k4 = params.k4;
+    let row = group.y * TOKENS;
+    let t = lane / LANES_N;
+    let n = lane % LANES_N;
+
+    // What this lane copies of x: a vec4 of K of rows that are LANES / 4 apart.
+    let x_k = lane % 4u;
+    let x_row = lane / 4u;
+    let x_quad = (x_row / 4u) ^ (x_k * 2u);
+    var x_at: array<u32, X_LOADS>;
+    for (var i = 0u; i < X_LOADS; i++) {
+        x_at[i] = min(row + x_row + i * (LANES / 4u), params.rows - 1u) * k4 + x_k;
+    }
+
+    // And of w: half a vec4 of K of quads that are LANES / 8 apart.
+    let w_k = lane / (LANES / 4u);
+    let w_half = lane % 2u;
+    let w_quad = lane / 2u % (LANES / 8u);
+    let w_rows = (k4 + 3u) / 4u * 4u;
+    var places: array<Place, W_LOADS>;
+    var shared_by: array<Group, W_LOADS>;
+    var w_at: array<u32, W_LOADS>;
+    for (var i = 0u; i < W_LOADS; i++) {
+        let quad = w_quad + i * (LANES / 8u);
+        places[i] = place(group.x, quad / LANES_N, quad % LANES_N);
+        w_at[i] = (places[i].strip * w_rows + w_k) * 32u + places[i].quad * 2u + w_half;
+    }
+    var g = 0u;
+    var g_end = 0u;
+
+    var total = Sums();
+    for (var block = 0u; block < k4; block += BLOCK4) {
+        var sums = Sums();
+        let end = min(block + BLOCK4, k4);
+        for (var k = block; k < end; k += 4u) {
+            let next = k + w_k >= g_end;
+            if (next) {
+                g = group_of(k + w_k);
+                g_end = group_end(g);
+            }
+            if (next || RELOAD) {
+                for (var i = 0u; i < W_LOADS; i++) {
+                    shared_by[i] = group_at(places[i].strip, g, places[i].quad);
+                }
+            }
+            var x_new: array<vec4<f32>, X_LOADS>;
+            var w_new: array<Piece, W_LOADS>;
+            for (var i = 0u; i < X_LOADS; i++) {
+                x_new[i] = select(vec4<f32>(), x[x_at[i] + k], k + x_k < k4);
+            }
+            for (var i = 0u; i < W_LOADS; i++) {
+                w_new[i] = w[w_at[i] + k * 32u];
+            }
+
+            workgroupBarrier();
+            for (var i = 0u; i < X_LOADS; i++) {
+                let quad = x_quad + i * (LANES / 16u);
+                xs[x_k * 4u][quad][x_row % 4u] = x_new[i].x;
+                xs[x_k * 4u + 1u][quad][x_row % 4u] = x_new[i].y;
+                xs[x_k * 4u + 2u][quad][x_row % 4u] = x_new[i].z;
+                xs[x_k * 4u + 3u][quad][x_row % 4u] = x_new[i].w;
+            }
+            for (var i = 0u; i < W_LOADS; i++) {
+                let quad = w_quad + i * (LANES / 8u);
+                ws[w_k * 4u + w_half * 2u][quad] = weights(first(w_new[i]), shared_by[i]);
+                ws[w_k * 4u + w_half * 2u + 1u][quad] = weights(second(w_new[i]), shared_by[i]);
+            }
+            workgroupBarrier();
+
+            for (var c = 0u; c < 4u; c++) {
+                let shuffled = t ^ (c * 2u);
+                sums = products(sums, c * 4u, shuffled, n);
+                sums = products(sums, c * 4u + 1u, shuffled, n);
+                sums = products(sums, c * 4u + 2u, shuffled, n);
+                sums = products(sums, c * 4u + 3u, shuffled, n);
+            }
+        }
+        total = add(total, sums);
+    }
+    finish(total, row + t * 4u, group.x, n);
+}
