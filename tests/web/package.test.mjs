@@ -111,6 +111,12 @@ test("cosine of any two arrays of numbers", () => {
   throws(() => cosineSimilarity(new Int8Array(3), new Int8Array(4)), /^b: has 4 numbers, .* 3$/);
   close(cosineSimilarity([3, 4], [4, 3]), 0.96);
   close(cosineSimilarity([3, 4], new Int8Array([4, 3])), 0.96);
+  // Squares that are more or less than a number can be.
+  close(cosineSimilarity([3e200, 4e200], [4e250, 3e250]), 0.96);
+  close(cosineSimilarity([3e-200, 4e-200], [4, 3]), 0.96);
+  assert.equal(cosineSimilarity([0, 0], [1e200, 0]), 0);
+  throws(() => cosineSimilarity([1, NaN], [1, 2]), /^a\[1\]: NaN, allowed is a finite number$/);
+  throws(() => cosineSimilarity([1, 2], new Float32Array([1, Infinity])), /^b\[1\]: Infinity, allowed is a finite number$/);
   throws(() => cosineSimilarity([1, "2"], new Int8Array(2)), /^a\[1\]: "2", allowed is a number$/);
   throws(() => cosineSimilarity([1, 2], [1, , ]), /^b\[1\]: undefined/);
   throws(() => cosineSimilarity("ab", [1, 2]), /^a: "ab", allowed is an array of numbers$/);
@@ -127,6 +133,14 @@ test("Hamming distance of signs and of packed bits", () => {
     const ones = byte.toString(2).replaceAll("0", "").length;
     assert.equal(hamming(Uint8Array.of(byte), Uint8Array.of(0)), ones);
   }
+  assert.equal(hamming([1, -1, 1], [1, 1, -1]), 2);
+  assert.equal(hamming([1, -1], new Int8Array([1, 1])), 1);
+  assert.equal(hamming([0b10100000, 1], [0b11000000, 1]), 2);
+  assert.equal(hamming([1, 1], new Uint8Array([1, 3])), 1);
+  assert.equal(hamming([1, 1], [1, 1]), 0);
+  throws(() => hamming([1, -1], [1, 3]), /^b\[1\]: 3, allowed is \+1 or -1/);
+  throws(() => hamming([1, 256], [1, 3]), /^a\[1\]: 256, allowed is a byte, 0 to 255/);
+  throws(() => hamming([1, -1], new Uint8Array([1, 1])), /^a\[1\]: -1, allowed is a byte/);
   throws(() => hamming(new Int8Array([1, 5]), new Int8Array([1, 1])), /^a\[1\]: 5, allowed is \+1 or -1/);
   throws(() => hamming(new Int8Array([1]), new Int8Array([0])), /^b\[0\]: 0/);
   throws(() => hamming(new Int8Array([1]), new Uint8Array([1])), /two Int8Array/);

@@ -48,7 +48,7 @@ export async function uses(signal: AbortSignal | undefined): Promise<void> {
   const [rows, columns]: readonly [number, number] = own.shape;
   const lists: number[][] = own.toArray();
   is<typeof wasmUrl, string>(true);
-  console.log(cosineSimilarity(lists[0] ?? [], [1, 2]));
+  console.log(cosineSimilarity(lists[0] ?? [], [1, 2]), hamming([1, -1], [1, 1]), hamming(bits.row(0), lists[0] ?? []));
   const distance: number = hamming(bits.row(0), bits.row(0)) + hamming(signs.row(0), signs.row(0));
   console.log(rows, columns, lists, distance, cosineSimilarity(own.row(0), float32.row(1)));
 
