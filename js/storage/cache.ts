@@ -220,10 +220,12 @@ function isSums(name: string): boolean {
 /** Removes the refs that are `meant`, and then every blob without a ref. Returns the bytes freed. */
 async function remove(cache: string, meant: (ref: Ref) => boolean): Promise<number> {
   const host = await currentHost();
-  const releases: Release[] = [];
+  const locks = new Map<string, Release>();
+  // A model may lie in two places, if one of them failed once: its lock is one.
   const locked = async (name: string, wait: boolean) => {
+    if (locks.has(name)) return true;
     const release = await host.lock(cache, name, { exclusive: true, wait });
-    if (release) releases.push(release);
+    if (release) locks.set(name, release);
     return release !== undefined;
   };
   try {
@@ -244,7 +246,7 @@ async function remove(cache: string, meant: (ref: Ref) => boolean): Promise<numb
   } catch (error) {
     throw failed(error);
   } finally {
-    for (const release of releases) release();
+    for (const release of locks.values()) release();
   }
 }
 
