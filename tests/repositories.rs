@@ -86,6 +86,13 @@ fn shards_without_an_index_give_the_vectors_of_those_with_one() {
 }
 
 #[test]
+fn a_single_file_goes_before_an_index_beside_it() {
+    let stale = br#"{"weight_map": {"embed_tokens.weight": "model-00001-of-00002.safetensors"}}"#;
+    let both = Temporary::of("both", "f32-odd").with(INDEX, stale);
+    assert_eq!(embed(&both.load().unwrap()), embed(&Temporary::of("single", "f32-odd").load().unwrap()));
+}
+
+#[test]
 fn a_set_of_shards_has_to_be_whole_and_of_one_kind() {
     let shard = |n: u32, of: u32| format!("model-{n:05}-of-{of:05}.safetensors");
     let lacking = Temporary::of("lacking", SHARDED).without(&[INDEX, &shard(2, 3)]);

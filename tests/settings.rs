@@ -290,3 +290,60 @@ fn what_python_writes_is_read() {
     let error = Repository::new(&Map::new()).with("config.json", wrong.as_bytes()).error();
     assert!(error.code() == "invalid-config" && error.to_string().contains("NaN"), "{error}");
 }
+
+/// The base's `tokenizer.json`, changed.
+fn tokenizer(change: impl FnOnce(&mut Value)) -> Vec<u8> {
+    let path = format!("{FIXTURES}/checkpoints/{BASE}/tokenizer.json");
+    let mut json = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    change(&mut json);
+    serde_json::to_vec(&json).unwrap()
+}
+
+#[test]
+fn added_tokens_that_two_files_describe_in_two_ways_are_errors() {
+    let token = |content: &str, lstrip: bool| json!({"content": content, "lstrip": lstrip, "rstrip": false});
+    let config = |tokens: Value| json!({"added_tokens_decoder": tokens, "eos_token": "<|endoftext|>"});
+    let cases = [
+        ("tokenizer_config.json", config(json!({"996": token("<|im_start|>", true)})), "<|im_start|>"),
+        ("tokenizer_config.json", config(json!({"1000": token("bicycle", false)})), "bicycle"),
+        ("added_tokens.json", json!({"<|tool|>": 1000}), "<|tool|>"),
+    ];
+    for (file, content, named) in cases {
+        let error = Repository::new(&Map::new()).with(file, content.to_string().as_bytes()).error();
+        assert_eq!(error.code(), "unsupported");
+        let message = error.to_string();
+        assert!(message.contains(named) && message.contains(file), "{message}");
+    }
+    // transformers' Qwen2Tokenizer forgets those that are not listed.
+    let mut one = config(json!({"996": token("<|im_start|>", false)}));
+    one["tokenizer_class"] = "Qwen2Tokenizer".into();
+    let error = Repository::new(&Map::new()).with("tokenizer_config.json", one.to_string().as_bytes()).error();
+    assert!(error.to_string().contains("and not in added_tokens_decoder"), "{error}");
+}
+
+#[test]
+fn a_text_has_the_same_tokens_however_often_it_is_read() {
+    let json = tokenizer(|json| json["model"]["dropout"] = 0.5.into());
+    let (model, _) = Repository::new(&Map::new()).with("tokenizer.json", &json).load(Device::Cpu).unwrap();
+    let (plain, _) = Repository::new(&Map::new()).load(Device::Cpu).unwrap();
+    for _ in 0..8 {
+        let text = "Scientists explore the universe";
+        assert_eq!(model.tokenizer().encode(text).unwrap(), plain.tokenizer().encode(text).unwrap());
+    }
+}
+
+#[test]
+fn a_tokenizer_that_its_class_would_not_make_is_warned_of() {
+    let json = tokenizer(|json| json["normalizer"] = json!({"type": "Lowercase"}));
+    let (_, heard) = Repository::new(&Map::new()).with("tokenizer.json", &json).load(Device::Cpu).unwrap();
+    assert!(heard.iter().any(|notice| notice.contains("another normalizer")), "{heard:?}");
+    let (_, heard) = Repository::new(&Map::new()).load(Device::Cpu).unwrap();
+    assert_eq!(heard, Vec::<String>::new());
+}
+
+#[test]
+fn a_settings_file_of_an_older_name_is_refused() {
+    let file = "sentence_roberta_config.json";
+    let error = Repository::new(&Map::new()).with(file, br#"{"max_seq_length": 4}"#).error();
+    assert!(error.to_string().contains(file), "{error}");
+}

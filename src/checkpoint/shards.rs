@@ -34,19 +34,23 @@ struct RawIndex {
 }
 
 impl Files {
-    /// Looks for an index; where there is none for the single file, and where that is not listed either for shards,
-    /// `model-00001-of-00003.safetensors` and so on.
+    /// The single file where the listing has it, as transformers has it; otherwise what the index says; and where there is
+    /// neither, shards by their names, `model-00001-of-00003.safetensors` and so on.
     ///
     /// # Errors
     /// [`Error::InvalidCheckpoint`] if the index is malformed, [`Error::NotFound`] naming a shard that is not there;
     /// otherwise what kept a file from being read.
     pub async fn find(source: &impl Source) -> Result<Self> {
+        let names = source.list().await?;
+        if names.as_ref().is_some_and(|names| names.iter().any(|name| name == SINGLE)) {
+            return Ok(Self::Single);
+        }
         if let Some(json) = hub::read_optional(source, INDEX, MAX_INDEX).await? {
             return ShardIndex::parse(&json).map(Self::Sharded);
         }
-        match source.list().await? {
-            Some(names) if names.iter().all(|name| name != SINGLE) => Self::shards(&names),
-            _ => Ok(Self::Single),
+        match names {
+            Some(names) => Self::shards(&names),
+            None => Ok(Self::Single),
         }
     }
 

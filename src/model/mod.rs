@@ -1,5 +1,6 @@
 //! A Qwen3 encoder: from a checkpoint and texts to vectors.
 
+mod added_tokens;
 mod arena;
 mod byte_pairs;
 mod codes;
@@ -189,6 +190,9 @@ impl Model {
             watch.progress(Progress::Notice { message: message.clone() });
         }
         let tokenizer = Tokenizer::load(source, &config).await?;
+        for message in tokenizer.notices() {
+            watch.progress(Progress::Notice { message: message.clone() });
+        }
         let (backend, why) = open(config.hidden).await?;
         let memory = options.memory.or_else(|| backend.memory_for_weights());
         let request = WeightRequest { choice: options.weights, memory };

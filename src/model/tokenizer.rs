@@ -1,16 +1,18 @@
 //! Text to token ids, as the model's own `tokenizer.json` says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use tokenizers::models::ModelWrapper;
 use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
 use tokenizers::utils::truncation::TruncationDirection;
 use tokenizers::{AddedToken, AddedVocabulary, Encoding, PostProcessor, Tokenizer as Inner};
 
 use super::config::MAX_JSON;
 use super::special::SpecialTokens;
-use super::{Config, ModelKind, byte_pairs, merges};
+use super::{Config, ModelKind, added_tokens, byte_pairs, merges};
 use crate::error::{Error, Result};
 use crate::hub::{self, Source};
 use crate::json;
@@ -28,7 +30,11 @@ pub struct Tokenizer {
     added: usize,
     /// The end at which long texts lose tokens.
     cut_at: TruncationDirection,
+    /// Tokens that transformers calls special: those with a role, and what is listed beside them.
+    special: HashSet<u32>,
     separator: Option<Separator>,
+    /// What there is to say of the files that is no error.
+    notices: Vec<String>,
 }
 
 /// The token between the chunks of a document.
@@ -68,11 +74,21 @@ struct RawSettings {
     split_special_tokens: Option<bool>,
 }
 
+/// `truncation` of `tokenizer.json`.
+#[derive(Deserialize)]
+struct Truncation {
+    direction: Option<String>,
+}
+
 impl RawSettings {
+    /// transformers makes this tokenizer by itself, of the vocabulary and the merges alone.
+    fn is_qwen(&self) -> bool {
+        self.tokenizer_class.as_deref().is_some_and(|class| class.starts_with("Qwen2Tokenizer"))
+    }
+
     /// What transformers would do to texts, and this does not.
     fn check(&self) -> Result<()> {
-        let qwen = self.tokenizer_class.as_deref().is_some_and(|class| class.starts_with("Qwen2Tokenizer"));
-        let prefix = qwen && self.add_prefix_space == Some(true);
+        let prefix = self.is_qwen() && self.add_prefix_space == Some(true);
         for (key, is_on) in
             [("add_prefix_space", prefix), ("split_special_tokens", self.split_special_tokens == Some(true))]
         {
@@ -95,10 +111,12 @@ impl Tokenizer {
     /// being read.
     pub async fn load(source: &impl Source, config: &Config) -> Result<Self> {
         let json = byte_pairs::tokenizer_json(source, MAX_TOKENIZER).await?;
-        let raw: RawSettings = match hub::read_optional(source, FILE, MAX_JSON).await? {
+        let settings: Map<String, Value> = match hub::read_optional(source, FILE, MAX_JSON).await? {
             Some(bytes) => json::parse_as(FILE, &bytes)?,
-            None => RawSettings::default(),
+            None => Map::new(),
         };
+        let raw: RawSettings =
+            serde_json::from_value(settings.clone().into()).map_err(|e| Error::config(FILE, e.to_string()))?;
         raw.check()?;
         let positions = f64::from(config.max_positions);
         let limit = config.lengths.max_tokens.or(raw.model_max_length).unwrap_or(positions).min(positions);
@@ -106,8 +124,22 @@ impl Tokenizer {
             return Err(Error::config(FILE, format!("the length limit is {limit}, at least 1")));
         }
         let mut tokenizer = Self::parse(&json, config.vocabulary, limit as u32)?;
+        let separator = match config.kind {
+            ModelKind::Context => Some(tokenizer.known_separator(SpecialTokens::load(source).await?)?),
+            _ => None,
+        };
+        tokenizer.special = added_tokens::add(source, &settings, raw.is_qwen(), &mut tokenizer.inner).await?;
+        tokenizer.check_ids()?;
+        if raw.is_qwen() && !tokenizer.splits_as_qwen() {
+            tokenizer.notices.push(format!(
+                "tokenizer.json has another normalizer or pre_tokenizer than {}, which {FILE} names: transformers 5 takes the \
+                 class's own, and the file's are taken here",
+                raw.tokenizer_class.as_deref().unwrap_or_default()
+            ));
+        }
         tokenizer.cut_at = match raw.truncation_side.as_deref() {
-            None | Some("right") => TruncationDirection::Right,
+            None => tokenizer.cut_at,
+            Some("right") => TruncationDirection::Right,
             Some("left") => TruncationDirection::Left,
             Some(other) => {
                 return Err(Error::config(FILE, format!("truncation_side is {other:?}, allowed are left and right")));
@@ -116,18 +148,14 @@ impl Tokenizer {
         if config.lengths.lowercase {
             tokenizer.put_in_lower_case()?;
         }
-        if config.kind == ModelKind::Context {
-            let special = SpecialTokens::load(source).await?;
-            let separator = special.separator.or(special.end).ok_or_else(|| {
-                Error::config(FILE, "sep_token is missing, and so is eos_token: nothing parts chunks")
-            })?;
+        if let Some(separator) = separator {
             tokenizer.separate_by(&separator)?;
         }
         Ok(tokenizer)
     }
 
-    /// Parses `tokenizer.json` for a model of `vocabulary` ids and `max_tokens` tokens a text. Truncation and padding
-    /// settings in the file are ignored.
+    /// Parses `tokenizer.json` for a model of `vocabulary` ids and `max_tokens` tokens a text. Of the file's truncation its
+    /// direction counts. Padding is ignored, and so is `dropout`, which is for training: the same text has the same tokens.
     ///
     /// # Errors
     /// [`Error::InvalidTokenizer`].
@@ -136,20 +164,72 @@ impl Tokenizer {
         let mut parts: BTreeMap<String, &RawValue> =
             serde_json::from_slice(json).map_err(|e| invalid(e.to_string()))?;
         // Not wanted: the file's own truncation and padding, and the decoder, whose parser panics on bad input.
+        let truncation = parts.get("truncation").map(|raw| serde_json::from_str::<Option<Truncation>>(raw.get()));
+        let direction = truncation.transpose().map_err(|e| invalid(format!("truncation: {e}")))?.flatten();
         parts.retain(|name, _| !matches!(name.as_str(), "truncation" | "padding" | "decoder"));
         merges::check(&parts)?;
         let json = serde_json::to_vec(&parts).map_err(|e| invalid(e.to_string()))?;
-        let inner = Inner::from_bytes(json).map_err(|e| invalid(e.to_string()))?;
-        let highest = inner.get_vocab(true).into_iter().max_by_key(|(_, id)| *id);
-        if let Some((token, id)) = highest.filter(|(_, id)| *id >= vocabulary) {
-            return Err(invalid(format!("token {token:?} has id {id}, the model's vocab_size is {vocabulary}")));
+        let mut inner = Inner::from_bytes(json).map_err(|e| invalid(e.to_string()))?;
+        if let ModelWrapper::BPE(model) = inner.get_model()
+            && model.dropout.is_some()
+        {
+            let mut model = model.clone();
+            model.dropout = None;
+            inner.with_model(model);
         }
         let added = inner.get_post_processor().map_or(0, |p| p.added_tokens(false));
         if added >= max_tokens as usize {
             return Err(invalid(format!("it adds {added} tokens to every text, the model's limit is {max_tokens}")));
         }
-        let cut_at = TruncationDirection::Right;
-        Ok(Self { inner, vocabulary, max_tokens, added, cut_at, separator: None })
+        let cut_at = match direction.and_then(|truncation| truncation.direction).as_deref() {
+            None | Some("Right") => TruncationDirection::Right,
+            Some("Left") => TruncationDirection::Left,
+            Some(other) => {
+                return Err(invalid(format!("truncation.direction is {other:?}, allowed are Left and Right")));
+            }
+        };
+        let (special, notices) = (HashSet::new(), Vec::new());
+        let tokenizer = Self { inner, vocabulary, max_tokens, added, cut_at, special, separator: None, notices };
+        tokenizer.check_ids()?;
+        Ok(tokenizer)
+    }
+
+    /// The separator of a context model: a token that `tokenizer.json` has. One that is only named would be new to the model.
+    fn known_separator(&self, special: SpecialTokens) -> Result<String> {
+        let separator = special
+            .separator
+            .or(special.end)
+            .ok_or_else(|| Error::config(FILE, "sep_token is missing, and so is eos_token: nothing parts chunks"))?;
+        match self.token_id(&separator) {
+            Some(_) => Ok(separator),
+            None => Err(Error::InvalidTokenizer { message: format!("has no separator {separator:?}") }),
+        }
+    }
+
+    /// Every token has a row in the embedding matrix.
+    fn check_ids(&self) -> Result<()> {
+        let highest = self.inner.get_vocab(true).into_iter().max_by_key(|(_, id)| *id);
+        match highest.filter(|(_, id)| *id >= self.vocabulary) {
+            Some((token, id)) => {
+                let message = format!("token {token:?} has id {id}, the model's vocab_size is {}", self.vocabulary);
+                Err(Error::InvalidTokenizer { message })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Texts are split as transformers' `Qwen2Tokenizer` splits them, as far as the kinds of the steps say.
+    fn splits_as_qwen(&self) -> bool {
+        let steps = serde_json::to_value(self.inner.get_pre_tokenizer()).unwrap_or_default();
+        let kinds: Vec<&str> =
+            steps["pretokenizers"].as_array().into_iter().flatten().filter_map(|s| s["type"].as_str()).collect();
+        let plain = kinds == ["Split", "ByteLevel"] && steps["pretokenizers"][1]["add_prefix_space"] == false;
+        plain && matches!(self.inner.get_normalizer(), Some(NormalizerWrapper::NFC(_)))
+    }
+
+    /// What there is to say of the files that is no error.
+    pub(super) fn notices(&self) -> &[String] {
+        &self.notices
     }
 
     /// The most tokens a text may have; longer ones are cut.
@@ -209,8 +289,7 @@ impl Tokenizer {
             return Ok(0);
         }
         let ids = self.encode(prompt)?.ids;
-        let added = self.inner.get_added_tokens_decoder();
-        let special = ids.last().and_then(|id| added.get(id)).is_some_and(|token| token.special);
+        let special = ids.last().is_some_and(|id| self.special.contains(id));
         Ok((ids.len() - usize::from(special)) as u32)
     }
 

@@ -198,10 +198,7 @@ impl Config {
     pub async fn load(source: &impl Source) -> Result<Self> {
         let mut notices = Notices::default();
         let mut own = object(&hub::read(source, FILE, MAX_JSON).await?)?;
-        let transformer = match hub::read_optional(source, transformer::FILE, MAX_JSON).await? {
-            Some(bytes) => Transformer::parse(&bytes, &mut notices)?,
-            None => Transformer::default(),
-        };
+        let transformer = Transformer::load(source, &mut notices).await?;
         for (key, value) in transformer.config {
             if own.contains_key(&key) || keys::CONFIG_FIELDS.contains(&key.as_str()) {
                 own.insert(key, value);

@@ -73,9 +73,15 @@ struct RawPooling {
     pooling_mode: Option<Modes>,
     embedding_dimension: Option<u64>,
     word_embedding_dimension: Option<u64>,
+    /// `null` is false, as in Python; absent is true.
+    #[serde(default = "included")]
     include_prompt: Option<bool>,
     #[serde(flatten)]
     other: Map<String, Value>,
+}
+
+fn included() -> Option<bool> {
+    Some(true)
 }
 
 /// One mode, or several whose vectors are put end to end.
@@ -192,7 +198,7 @@ impl Pipeline {
                 let Some(raw) = raw else {
                     return Err(Error::config(module.file(), "is not there, though modules.json lists it"));
                 };
-                pipeline.include_prompt = raw.include_prompt != Some(false);
+                pipeline.include_prompt = raw.include_prompt == Some(true);
                 pipeline.pooling = Some(raw.pooling(&module.file(), hidden)?);
             } else if module.is("Dropout") {
                 // Of training only.

@@ -3,12 +3,23 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::MAX_JSON;
 use super::keys::{self, Keys, Notices, shortened};
 use crate::error::{Error, Result};
+use crate::hub::{self, Source};
 use crate::json;
 
 /// The file.
 pub(super) const FILE: &str = "sentence_bert_config.json";
+/// What sentence-transformers reads where that is not there.
+const OTHER_FILES: [&str; 6] = [
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_camembert_config.json",
+    "sentence_albert_config.json",
+    "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+];
 
 /// Limits on texts, and what is done with them before they are tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -35,9 +46,25 @@ struct Raw {
 }
 
 impl Transformer {
+    /// Reads the file, where there is one.
+    ///
+    /// # Errors
+    /// As [`Transformer::parse`]; [`Error::Unsupported`] where it has one of the names of older models, or what kept it from
+    /// being read.
+    pub(super) async fn load(source: &impl Source, notices: &mut Notices) -> Result<Self> {
+        if let Some(bytes) = hub::read_optional(source, FILE, MAX_JSON).await? {
+            return Self::parse(&bytes, notices);
+        }
+        let listed = source.list().await?.unwrap_or_default();
+        match listed.iter().find(|name| OTHER_FILES.contains(&name.as_str())) {
+            Some(name) => Err(Error::unsupported(format!("the file {name}"), format!("allowed is {FILE}: rename it"))),
+            None => Ok(Self::default()),
+        }
+    }
+
     /// # Errors
     /// [`Error::InvalidConfig`], or [`Error::Unsupported`] for an argument that this does not have.
-    pub(super) fn parse(bytes: &[u8], notices: &mut Notices) -> Result<Self> {
+    fn parse(bytes: &[u8], notices: &mut Notices) -> Result<Self> {
         let value = json::parse(FILE, bytes)?;
         let Some(object) = value.as_object() else {
             return Err(Error::config(FILE, format!("is {}, allowed are objects", shortened(&value))));
