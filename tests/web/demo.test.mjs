@@ -103,7 +103,7 @@ test("lines that mean the same are alike without sharing words, and a search fin
     const info = await page.innerText("#info");
     assert.match(info, /mini: 4 layers, 256 dimensions/);
     assert.match(info, /the processor: the only GPU is software/);
-    assert.match(info, /attention\.simd128, pool\.simd128, /);
+    assert.match(info, /attention\.simd128\.64, pool\.simd128, /);
 
     await page.fill("#line-query", "photo software");
     await until(async () => (await page.locator("#results li").count()) === 8, "the search has ended", MINUTE);
