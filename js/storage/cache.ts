@@ -77,11 +77,14 @@ export const cache = {
    * @throws {@link PplxEmbedError}: `"invalid-argument"`; `"io"` if the files cannot be read.
    */
   async list(options?: CacheOptions): Promise<CachedModel[]> {
+    const name = nameOf(options);
     const models: CachedModel[] = [];
-    for (const place of await places(nameOf(options))) {
-      const blobs = await place.list();
-      for (const { ref } of await refsOf(place, blobs)) models.push(describe(ref, blobs));
-    }
+    await reading(async () => {
+      for (const place of await places(name)) {
+        const blobs = await place.list();
+        for (const { ref } of await refsOf(place, blobs)) models.push(describe(ref, blobs));
+      }
+    });
     return models.sort((a, b) => b.used.getTime() - a.used.getTime());
   },
 
@@ -120,12 +123,15 @@ export const cache = {
    * @throws {@link PplxEmbedError}: as {@link cache.list}.
    */
   async estimate(options?: CacheOptions): Promise<CacheEstimate> {
-    let bytes = 0;
-    for (const place of await places(nameOf(options))) {
-      for (const [, size] of await place.list()) bytes += size;
-    }
-    const { quota, persisted } = await (await currentHost()).storage();
-    return { bytes, quota, persisted };
+    const name = nameOf(options);
+    return reading(async () => {
+      let bytes = 0;
+      for (const place of await places(name)) {
+        for (const [, size] of await place.list()) bytes += size;
+      }
+      const { quota, persisted } = await (await currentHost()).storage();
+      return { bytes, quota, persisted };
+    });
   },
 };
 
@@ -138,12 +144,17 @@ function nameOf(options: CacheOptions | undefined): string {
   return cacheName(check.options(options, ["name"]).name);
 }
 
-async function places(name: string): Promise<Files[]> {
+/** What `read` gives; whatever it throws is an error of this package. */
+async function reading<T>(read: () => Promise<T>): Promise<T> {
   try {
-    return await (await currentHost()).everyFiles(name);
+    return await read();
   } catch (error) {
     throw failed(error);
   }
+}
+
+async function places(name: string): Promise<Files[]> {
+  return (await currentHost()).everyFiles(name);
 }
 
 /** `Ref` in src/hub/cache/refs.rs. */

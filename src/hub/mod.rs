@@ -119,8 +119,8 @@ pub trait Source {
         Ok(None)
     }
 
-    /// Removes the stored copy of the file that `error` says is damaged. Whether that is why, so that it is worth while to
-    /// read the files again.
+    /// Removes the stored copy of the file that `error` says is damaged; if it says that a server cannot be reached, uses
+    /// copies that cannot be checked. Whether it did either, so that it is worth while to read the files again.
     ///
     /// # Errors
     /// The reason it could not be removed.

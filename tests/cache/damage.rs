@@ -1,7 +1,7 @@
 //! A byte that changes where it is kept, and what fails once: the next load works, and gives the same vectors.
 
 use std::cell::Cell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use pollster::block_on;
@@ -84,16 +84,139 @@ fn without_a_network_a_damaged_copy_is_an_error_that_says_so() {
     assert!(ear.heard("in the cache is damaged"), "{:?}", ear.notices);
 }
 
+/// Where the sums of a blob are.
+fn sums_of(blob: &Path) -> PathBuf {
+    blob.with_added_extension("sums")
+}
+
+/// What may happen to a file.
+const DAMAGES: [&str; 7] = ["nothing", "flipped", "truncated", "emptied", "appended to", "zeroed", "a folder"];
+/// What may happen to the sums beside it.
+const SUMS: [&str; 8] = ["intact", "missing", "emptied", "zeroed", "truncated", "appended to", "garbage", "a folder"];
+
+fn strike(path: &Path, damage: &str) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let half = bytes.len() / 2;
+    match damage {
+        "nothing" | "intact" => return,
+        "flipped" => bytes.iter_mut().skip(half).take(512).for_each(|byte| *byte ^= 0x10),
+        "truncated" => bytes.truncate(half),
+        "emptied" => bytes.clear(),
+        "appended to" => bytes.extend([1, 2, 3, 4]),
+        "zeroed" => bytes.fill(0),
+        "garbage" => bytes = crate::net::noise(bytes.len(), 3),
+        _ => {
+            std::fs::remove_file(path).unwrap();
+            if damage == "a folder" {
+                std::fs::create_dir(path).unwrap();
+                std::fs::write(path.join("inside"), b"x").unwrap();
+            }
+            return;
+        }
+    }
+    std::fs::write(path, bytes).unwrap();
+}
+
 #[test]
-fn files_of_a_cache_without_sums_are_read_as_they_are() {
+fn whatever_happened_to_a_file_and_its_sums_the_next_load_heals_both() {
+    heals(WeightChoice::Auto, false);
+}
+
+#[test]
+fn whatever_happened_to_what_was_made_of_a_file_and_its_sums_the_next_load_heals_both() {
+    heals(WeightChoice::Q8, true);
+}
+
+/// Damages a file and its sums in every way: one that was made of another if it is to be `derived`.
+fn heals(held: WeightChoice, derived: bool) {
     let (net, place) = (net(), Place::new());
-    let want = block_on(load(&net, place.store(), WeightChoice::Auto, &Ear::default())).unwrap();
+    let want = block_on(load(&net, place.store(), held, &Ear::default())).unwrap();
+    let is_derived =
+        |blob: &PathBuf| blob.file_name().unwrap().to_str().unwrap().trim_start_matches("git-").contains('-');
+    let mut struck: Vec<PathBuf> = blobs(&place).into_iter().filter(|blob| is_derived(blob) == derived).collect();
+    // The header and the form; a small file, and the weights.
+    struck.retain(|blob| blob.metadata().unwrap().len() > 0);
+    struck.drain(1..struck.len() - 1);
+    for blob in struck {
+        let (whole, sums) = (std::fs::read(&blob).unwrap(), std::fs::read(sums_of(&blob)).unwrap());
+        for (damage, beside) in DAMAGES.iter().flat_map(|damage| SUMS.map(|beside| (damage, beside))) {
+            strike(&blob, damage);
+            strike(&sums_of(&blob), beside);
+            net.take_log();
+            let (ear, case) = (Ear::default(), format!("{held:?} {}: {damage}, {beside}", blob.display()));
+            let loaded = block_on(load(&net, place.store(), held, &ear));
+            assert_eq!(loaded.unwrap_or_else(|error| panic!("{case}: {error}")), want, "{case}");
+            let anew = !net.take_log().is_empty();
+            assert_eq!(ear.heard("is loaded anew"), anew, "{case}: {:?}", ear.notices);
+            assert!(ear.notices.borrow().len() <= 1, "{case}: {:?}", ear.notices);
+            if derived {
+                assert_eq!(anew, (*damage, beside) != ("nothing", "intact"), "{case}");
+            } else if *damage == "nothing" {
+                assert!(!anew, "{case}: the digest tells that it is right");
+            }
+            assert_eq!(std::fs::read(&blob).unwrap(), whole, "{case}");
+            assert_eq!(std::fs::read(sums_of(&blob)).unwrap(), sums, "{case}");
+            let ear = Ear::default();
+            assert_eq!(block_on(load(&net, place.store(), held, &ear)).unwrap(), want, "{case}");
+            assert!(ear.notices.borrow().is_empty() && net.take_log().is_empty(), "{case}: {:?}", ear.notices);
+        }
+    }
+}
+
+/// As earlier versions of this package left it.
+fn remove_sums(place: &Place) {
     for path in place.files("blobs").iter().filter(|path| path.extension().is_some_and(|e| e == "sums")) {
         std::fs::remove_file(path).unwrap();
     }
+}
+
+#[test]
+fn files_of_a_cache_without_sums_are_compared_with_their_digests_once() {
+    let (net, place) = (net(), Place::new());
+    let want = block_on(load(&net, place.store(), WeightChoice::Auto, &Ear::default())).unwrap();
+    let before = place.files("blobs");
+    for down in [false, true] {
+        remove_sums(&place);
+        net.take_log();
+        net.set(|state| state.down = down);
+        assert_eq!(block_on(load(&net, place.store(), WeightChoice::Auto, &Ear::default())).unwrap(), want);
+        assert!(net.take_log().is_empty() && place.files("blobs") == before, "down: {down}");
+    }
+    // It is the sum that changed: the file itself is right, and can be had from nowhere else.
+    for blob in blobs(&place) {
+        flip(&sums_of(&blob), usize::MAX, 1);
+        let ear = Ear::default();
+        let loaded = block_on(load(&net, place.store(), WeightChoice::Auto, &ear));
+        assert_eq!(loaded.unwrap(), want, "{}: {:?}", blob.display(), ear.notices);
+        assert!(!ear.heard("is damaged"), "{}: {:?}", blob.display(), ear.notices);
+    }
+}
+
+#[test]
+fn what_cannot_be_checked_is_used_where_nothing_else_can_be_had() {
+    let (net, place) = (net(), Place::new());
+    let want = block_on(load(&net, place.store(), WeightChoice::Q8, &Ear::default())).unwrap();
+    remove_sums(&place);
+    // Without a network, and with one that breaks down after the list of files has come.
+    net.set(|state| state.down = true);
+    let ear = Ear::default();
+    assert_eq!(block_on(load(&net, place.store(), WeightChoice::Q8, &ear)).unwrap(), want, "{:?}", ear.notices);
+    net.set(|state| {
+        state.down = false;
+        state.files_down = true;
+    });
+    let ear = Ear::default();
+    assert_eq!(block_on(load(&net, place.store(), WeightChoice::Q8, &ear)).unwrap(), want, "{:?}", ear.notices);
+    assert!(ear.heard("are used unchecked"), "{:?}", ear.notices);
+    net.set(|state| state.files_down = false);
     net.take_log();
-    assert_eq!(block_on(load(&net, place.store(), WeightChoice::Auto, &Ear::default())).unwrap(), want);
-    assert!(net.take_log().is_empty());
+    let ear = Ear::default();
+    assert_eq!(block_on(load(&net, place.store(), WeightChoice::Q8, &ear)).unwrap(), want);
+    assert!(ear.heard("cannot be checked, and is loaded anew"), "{:?}", ear.notices);
+    assert_eq!(net.take_log().len(), 1);
+    let ear = Ear::default();
+    assert_eq!(block_on(load(&net, place.store(), WeightChoice::Q8, &ear)).unwrap(), want);
+    assert!(ear.notices.borrow().is_empty() && net.take_log().is_empty(), "{:?}", ear.notices);
 }
 
 /// A folder of which one operation fails.

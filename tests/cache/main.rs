@@ -212,8 +212,11 @@ fn a_blob_of_another_size_is_loaded_anew() {
     let blob = place.files("blobs").into_iter().find(|p| fs::metadata(p).unwrap().len() == 5_000).unwrap();
     fs::write(&blob, &net.weights()[..4_999]).unwrap();
     assert!(!place.kept()[0].complete);
-    load_well(&net, &place);
+    let ear = Ear::default();
+    assert_eq!(load(&net, &place, &ear).unwrap()[WEIGHTS], net.weights());
+    assert_eq!(*ear.notices.borrow(), ["the copy of model.safetensors in the cache is damaged, and is loaded anew"]);
     assert_eq!(net.take_log(), [(WEIGHTS.into(), 0)]);
+    load_well(&net, &place);
 }
 
 #[test]

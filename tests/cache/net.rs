@@ -26,6 +26,8 @@ pub(crate) struct State {
     pub(crate) tag: Option<String>,
     /// Nothing can be reached.
     pub(crate) down: bool,
+    /// The API answers, but no file can be reached.
+    pub(crate) files_down: bool,
     /// The request that fails, counted from 0, and how many there were.
     pub(crate) fails_at: Option<u64>,
     pub(crate) requests: u64,
@@ -67,6 +69,7 @@ impl Net {
             plain: false,
             tag,
             down: false,
+            files_down: false,
             fails_at: None,
             requests: 0,
             cut: None,
@@ -103,6 +106,9 @@ impl Net {
         let path = url.strip_prefix(ENDPOINT).unwrap();
         if let Some(api) = path.strip_prefix("/api/models/owner/name/") {
             return Ok(if state.plain { not_found() } else { state.api(api) });
+        }
+        if state.files_down {
+            return Err(Error::Network { url: url.into(), status: None, message: "unreachable".into() });
         }
         let rest = path.strip_prefix("/owner/name/resolve/").unwrap();
         let (revision, file) = rest.split_once('/').unwrap();

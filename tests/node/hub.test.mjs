@@ -1,7 +1,7 @@
 // Models from a Hub, kept in a folder: what was loaded is not asked for again, whatever happened in between.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 
@@ -194,4 +194,15 @@ test("a damaged entry of the cache is passed over", async () => {
   assert.deepEqual(await cache.list(), []);
   assert.deepEqual((await loading()).codes, want);
   assert.equal((await cache.list()).length, 1);
+});
+
+test("a cache that cannot be read is an error of this package", async () => {
+  const folder = join(CACHE, "unreadable");
+  mkdirSync(folder, { recursive: true });
+  // A link to itself: the permissions of a folder do not stop root.
+  symlinkSync("blobs", join(folder, "blobs"));
+  for (const call of [cache.list, cache.estimate, cache.clear]) {
+    const error = await failure(call({ name: "unreadable" }));
+    assert.deepEqual([error.name, error.code], ["PplxEmbedError", "io"], error.message);
+  }
 });

@@ -21,7 +21,7 @@ declare module "node:fs" {
   export function readdirSync(path: string): string[];
   export function readlinkSync(path: string): string;
   export function renameSync(from: string, to: string): void;
-  export function rmSync(path: string, options: { force: true }): void;
+  export function rmSync(path: string, options: { force: true; recursive?: true }): void;
   export function rmdirSync(path: string): void;
   export function utimesSync(path: string, accessed: Date, changed: Date): void;
 }

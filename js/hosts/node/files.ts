@@ -93,7 +93,7 @@ export class FolderFiles implements Files {
     try {
       file.append(bytes);
       await file.close();
-      inFolder(this.#at(name), () => fs.renameSync(aside, this.#at(name)));
+      inFolder(this.#at(name), () => renameOver(aside, this.#at(name)));
     } catch (error) {
       file.discard();
       throw error;
@@ -101,11 +101,12 @@ export class FolderFiles implements Files {
   }
 
   async rename(from: string, to: string): Promise<void> {
-    fs.renameSync(this.#at(from), this.#at(to));
+    renameOver(this.#at(from), this.#at(to));
   }
 
   async remove(name: string): Promise<void> {
-    fs.rmSync(this.#at(name), { force: true });
+    // Somebody may have put a folder in its place.
+    fs.rmSync(this.#at(name), { force: true, recursive: true });
   }
 
   async list(): Promise<[string, number][]> {
@@ -125,6 +126,12 @@ export class FolderFiles implements Files {
     if (!/^[\w-][\w.-]*\/[\w-][\w.-]*$/.test(name)) throw new Error(`${name} is not the name of a file in the cache`);
     return join(this.#path, name);
   }
+}
+
+/** Renames a file, even to where somebody put a folder. */
+function renameOver(from: string, to: string): void {
+  if (fs.statSync(to, { throwIfNoEntry: false })?.isDirectory()) fs.rmSync(to, { force: true, recursive: true });
+  fs.renameSync(from, to);
 }
 
 /** Opens a file for reading; undefined if there is none. */

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use super::STEP;
-
 use super::entry::{BlobLookup, CacheEntry};
 use super::filling::{BlobWriter, Download};
 use super::refs::{self, FileRef, Ref};
@@ -108,7 +106,10 @@ impl<'a, T: Transport, S: FileStore> Cached<'a, T, S> {
             let same = known.filter(|known| revision.is_none_or(|revision| known.revision == revision));
             let known = same.unwrap_or_else(|| Ref::new(endpoint, id, revision.unwrap_or(asked)));
             match CacheEntry::new(store, known, asked, watch).await {
-                Ok(entry) => cached.entry = Some(entry),
+                Ok(entry) => {
+                    entry.trusting.set(matches!(cached.remote, Server::Offline(_)));
+                    cached.entry = Some(entry);
+                }
                 Err(Error::Aborted) => return Err(Error::Aborted),
                 Err(error) => watch.progress(Progress::Notice { message: format!("not cached: {error}") }),
             }
@@ -354,16 +355,10 @@ impl<'a, T: Transport, S: FileStore> Cached<'a, T, S> {
             let gone = || Error::io(&part, "is gone");
             let kept =
                 entry.store.open(&part).await.and_then(|kept| kept.ok_or_else(gone)).map_err(FillError::Store)?;
-            let mut at = 0;
-            while at < have {
-                if entry.watch.cancelled() {
-                    return Err(FillError::Other(Error::Aborted));
-                }
-                let bytes = kept.read_at(at, STEP.min(have - at) as usize).await.map_err(FillError::Store)?;
-                hasher.update(&bytes);
-                summer.update(&bytes);
-                at += bytes.len() as u64;
-            }
+            entry.sum_up(&kept, have, hasher, &mut summer).await.map_err(|error| match error {
+                Error::Aborted => FillError::Other(error),
+                _ => FillError::Store(error),
+            })?;
         }
         let writer = entry.store.append(&part).await.map_err(FillError::Store)?;
         if writer.size() != have {

@@ -2,7 +2,6 @@
 
 use super::cached::Cached;
 use super::entry::CacheEntry;
-use super::filling::publish;
 use super::refs::{self, blob};
 use super::store::{FileStore, FileWriter, LockMode};
 use crate::error::{Error, Result};
@@ -30,8 +29,12 @@ impl<T: Transport, S: FileStore> Cached<'_, T, S> {
     /// None: a cache that cannot be read counts as empty.
     pub async fn derived(&self, key: &str) -> Result<Option<LocalFile>> {
         let (Some(entry), Some((file, own, size))) = (&self.entry, self.origin(key)) else { return Ok(None) };
+        // All forms of a file are made anew together: none is complete without the header, which is one of them.
+        if entry.passes_over(&file) {
+            return Ok(None);
+        }
         let found = async {
-            let found = entry.whole(&format!("{file} ({key})"), key, None).await?;
+            let found = entry.whole(&made_of(&file, key), key, None).await?;
             if found.is_some() {
                 // It may have been made for another revision that has the same file.
                 entry.note(&file, &own, size).await?;
@@ -81,6 +84,17 @@ impl<T: Transport, S: FileStore> Cached<'_, T, S> {
         }
         Ok(())
     }
+}
+
+/// What is kept as `key` is called in errors.
+fn made_of(file: &str, key: &str) -> String {
+    format!("{file} ({key})")
+}
+
+/// Gives the part of a derived file its name. Without its sums nothing could tell whether it is whole, so it has none then.
+async fn publish(store: &impl FileStore, key: &str, summer: BlockSummer) -> Result<()> {
+    store.write(&refs::sums(key), &summer.finish()).await?;
+    store.rename(&refs::part(key), &blob(key)).await
 }
 
 async fn begin<'c, S: FileStore>(
@@ -141,7 +155,8 @@ impl<S: FileStore> CachedDerivedFile<'_, S> {
             return Err(error);
         }
         self.entry.note_derived(&self.file, &self.key).await?;
-        self.entry.whole(&self.key, &self.key, None).await?.ok_or_else(gone)
+        self.entry.passed_over.borrow_mut().remove(&self.file);
+        self.entry.whole(&made_of(&self.file, &self.key), &self.key, None).await?.ok_or_else(gone)
     }
 }
 

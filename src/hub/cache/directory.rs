@@ -83,7 +83,7 @@ impl FileStore for Directory {
             let mut file = File::create(&aside)?;
             file.write_all(bytes)?;
             file.sync_data()?;
-            fs::rename(&aside, &path)
+            replace(&aside, &path)
         });
         if written.is_err() {
             drop(fs::remove_file(&aside));
@@ -92,11 +92,11 @@ impl FileStore for Directory {
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<()> {
-        fs::rename(self.at(from)?, self.at(to)?).map_err(|e| failed(from, e))
+        replace(&self.at(from)?, &self.at(to)?).map_err(|e| failed(from, e))
     }
 
     async fn remove(&self, name: &str) -> Result<()> {
-        match fs::remove_file(self.at(name)?) {
+        match clear(&self.at(name)?) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(failed(name, e)),
             _ => Ok(()),
         }
@@ -180,6 +180,16 @@ impl FileWriter for DirectoryWriter {
     fn discard(self) {
         drop(fs::remove_file(&self.path));
     }
+}
+
+/// Removes what is at `path`: a file of ours, or a folder that somebody put in its place.
+fn clear(path: &Path) -> io::Result<()> {
+    fs::remove_file(path).or_else(|e| if path.is_dir() { fs::remove_dir_all(path) } else { Err(e) })
+}
+
+/// Renames a file, even to where somebody put a folder.
+fn replace(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to).or_else(|e| if to.is_dir() { clear(to).and_then(|()| fs::rename(from, to)) } else { Err(e) })
 }
 
 fn failed(name: &str, error: io::Error) -> Error {

@@ -4,11 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::manage;
 use super::refs::{self, FileRef, Ref};
 use super::store::{FileStore, LockMode};
-use super::{manage, refs::blob};
 use crate::error::{Error, Result};
-use crate::hub::block_sums::BlockSums;
 use crate::hub::{LocalFile, StoreLock};
 use crate::progress::{Progress, Watch};
 
@@ -20,7 +19,7 @@ pub(super) struct CacheEntry<'a, S> {
     pub(super) store: Arc<S>,
     pub(super) watch: &'a dyn Watch,
     /// Prevents the removal of the model.
-    lock: Arc<StoreLock>,
+    pub(super) lock: Arc<StoreLock>,
     state: RefCell<Ref>,
     /// The files that were asked for since it was opened.
     seen: RefCell<BTreeSet<String>>,
@@ -28,6 +27,10 @@ pub(super) struct CacheEntry<'a, S> {
     asked: String,
     /// False once a file could not be stored.
     whole: Cell<bool>,
+    /// The files whose copies, and what was made of them, are not used: they are damaged, or cannot be checked.
+    pub(super) passed_over: RefCell<BTreeSet<String>>,
+    /// What cannot be checked is used all the same, because its server cannot be reached.
+    pub(super) trusting: Cell<bool>,
     persistent: Cell<bool>,
 }
 
@@ -52,6 +55,8 @@ impl<'a, S: FileStore> CacheEntry<'a, S> {
             seen: RefCell::default(),
             asked: asked.into(),
             whole: Cell::new(true),
+            passed_over: RefCell::default(),
+            trusting: Cell::new(false),
             persistent: Cell::new(false),
         })
     }
@@ -131,44 +136,6 @@ impl<'a, S: FileStore> CacheEntry<'a, S> {
         state.save(&*self.store).await?;
         self.state.replace(state);
         Ok(())
-    }
-
-    /// The whole file that is kept as `key`, if it is: one of another size was damaged by a crash, and is removed.
-    pub(super) async fn whole(&self, file: &str, key: &str, size: Option<u64>) -> Result<Option<LocalFile>> {
-        let Some(found) = self.store.open(&blob(key)).await? else { return Ok(None) };
-        if size.is_none_or(|size| found.size() == size) {
-            let sums = self.sums(key, found.size()).await?;
-            return Ok(Some(found.with_lock(file, Arc::clone(&self.lock)).with_sums(sums)));
-        }
-        drop(found);
-        self.store.remove(&blob(key)).await.map(|()| None)
-    }
-
-    /// The sums of a blob of `size` bytes; `None` where there are none, as in caches of earlier versions.
-    async fn sums(&self, key: &str, size: u64) -> Result<Option<BlockSums>> {
-        let Some(found) = self.store.open(&refs::sums(key)).await? else { return Ok(None) };
-        if found.size() != BlockSums::bytes(size) {
-            return Ok(None);
-        }
-        let bytes = found.read_at(0, found.size() as usize).await?;
-        Ok(BlockSums::parse(&bytes, size))
-    }
-
-    /// Removes the copy of `file`, and what was made of it, because a byte of it is not what was written. False if it is not
-    /// here.
-    pub(super) async fn forget(&self, file: &str) -> Result<bool> {
-        // What was made of a file is called by that and a key.
-        let named =
-            |path: &String| file.strip_prefix(path.as_str()).is_some_and(|n| n.is_empty() || n.starts_with(" ("));
-        let Some(path) = self.files().into_iter().filter(named).max_by_key(String::len) else { return Ok(false) };
-        let Some(known) = self.file(&path) else { return Ok(false) };
-        for key in known.derived.iter().chain([&known.key]) {
-            self.store.remove(&refs::sums(key)).await?;
-            self.store.remove(&blob(key)).await?;
-        }
-        let message = format!("the copy of {path} in the cache is damaged, and is loaded anew");
-        self.watch.progress(Progress::Notice { message });
-        Ok(true)
     }
 
     /// Finds `file`, or the right to write it: if somebody else is loading it, waits until they have ended.

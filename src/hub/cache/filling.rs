@@ -50,17 +50,13 @@ impl<S: FileStore> BlobWriter<S> {
 
     async fn publish(self) -> Result<()> {
         self.writer.close().await?;
-        publish(&*self.store, &self.key, self.summer).await
+        // Written before the blob has its name, so that a crash leaves none without them. Where they cannot be written, those
+        // of another blob must not stay; the next load then checks the digest instead.
+        if self.store.write(&refs::sums(&self.key), &self.summer.finish()).await.is_err() {
+            self.store.remove(&refs::sums(&self.key)).await?;
+        }
+        self.store.rename(&refs::part(&self.key), &blob(&self.key)).await
     }
-}
-
-/// Gives the part of the blob `key`, which is closed, its name, with its sums beside it.
-pub(super) async fn publish(store: &impl FileStore, key: &str, summer: BlockSummer) -> Result<()> {
-    // Those of another blob must not stay.
-    if store.write(&refs::sums(key), &summer.finish()).await.is_err() {
-        store.remove(&refs::sums(key)).await?;
-    }
-    store.rename(&refs::part(key), &blob(key)).await
 }
 
 impl<T: Transport, S: FileStore> Download<'_, T, S> {

@@ -6,6 +6,7 @@
 #[cfg(target_arch = "wasm32")]
 mod browser;
 mod cached;
+mod check;
 mod derived;
 #[cfg(not(target_arch = "wasm32"))]
 mod directory;

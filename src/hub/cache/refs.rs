@@ -160,6 +160,14 @@ pub(super) fn key(url: &str, info: &FileInfo) -> Option<String> {
     }
 }
 
+/// The digest that `key` is; `None` for the key of anything but a file with a digest.
+pub(super) fn digest(key: &str) -> Option<Digest> {
+    match key.strip_prefix("git-") {
+        Some(sha1) => unhex(sha1).map(Digest::GitSha1),
+        None => unhex(key).map(Digest::Sha256),
+    }
+}
+
 /// The name of a blob.
 pub(super) fn blob(key: &str) -> String {
     format!("blobs/{key}")
@@ -182,4 +190,16 @@ pub(super) fn now() -> u64 {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes that [`hex`] wrote so.
+fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    if text.len() != 2 * N || !text.bytes().all(|c| c.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(bytes)
 }

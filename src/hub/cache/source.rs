@@ -6,7 +6,7 @@ use super::derived::CachedDerivedFile;
 use super::filling::Download;
 use super::store::FileStore;
 use crate::error::{Error, Result};
-use crate::hub::{ByteStream, LocalFile, RemoteStream, Source, Transport, Verified};
+use crate::hub::{ByteStream, LocalFile, RemoteStream, Source, Transport, Verified, is_unreachable};
 
 /// A file's bytes, wherever they come from.
 pub struct CachedStream<'a, T: Transport, S: FileStore>(CachedBytes<'a, T, S>);
@@ -111,6 +111,7 @@ impl<'a, T: Transport, S: FileStore> Source for Cached<'a, T, S> {
     async fn forget_damaged(&self, error: &Error) -> Result<bool> {
         match (error, &self.entry) {
             (Error::Integrity { file, .. }, Some(entry)) => entry.forget(file).await,
+            (error, Some(entry)) if is_unreachable(error) => Ok(entry.trust()),
             _ => Ok(false),
         }
     }
