@@ -15,6 +15,7 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 
+pub(super) use pipeline::module_folders;
 pub use pipeline::{DenseLayer, HeadStep};
 pub use prompts::{Prompt, Prompts};
 pub use transformer::Lengths;
