@@ -19,7 +19,7 @@ const NOT_JSON: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 pub(crate) fn parse(file: &str, bytes: &[u8]) -> Result<Value> {
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     serde_json::from_slice(bytes)
-        .or_else(|_| serde_json::from_slice(&plain(bytes)))
+        .or_else(|_| serde_json::from_slice(&plain(bytes, |name| format!("\"{name}\""))))
         .map_err(|e| Error::config(file, e.to_string()))
 }
 
@@ -31,14 +31,43 @@ pub(crate) fn parse_as<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<
     serde_json::from_value(parse(file, bytes)?).map_err(|e| Error::config(file, e.to_string()))
 }
 
-/// What Python allows, in what JSON allows. What is wrong in both stays wrong.
-fn plain(bytes: &[u8]) -> Vec<u8> {
+/// The key of the object that stands for a number that JSON does not have.
+const NUMBER: &str = "a number that JSON does not have";
+
+/// Parses JSON of a data file, such as a line of `.jsonl`. A number that JSON does not have becomes an object, which is
+/// neither a text nor a number, so that only a field that nobody reads lets it pass; [`number_name`] tells it.
+///
+/// # Errors
+/// The parser's.
+pub fn parse_data<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
+    let object = |name: &str| format!("{{\"{NUMBER}\": \"{name}\"}}");
+    serde_json::from_str(text).or_else(|_| serde_json::from_slice(&plain(text.as_bytes(), object)))
+}
+
+/// `NaN`, `Infinity` or `-Infinity`, if that is what `value` of [`parse_data`] stands for.
+pub fn number_name(value: &Value) -> Option<&str> {
+    value.get(NUMBER)?.as_str()
+}
+
+/// The same JSON as every reader takes it, with null for numbers that JSON does not have, as JavaScript writes them.
+pub fn standard(text: &str) -> String {
+    // What is ignored is not looked at for halves of surrogate pairs.
+    match serde_json::from_str::<Value>(text) {
+        Ok(_) => text.to_owned(),
+        // Only characters of ASCII are replaced, by such.
+        Err(_) => String::from_utf8_lossy(&plain(text.as_bytes(), |_| "null".into())).into_owned(),
+    }
+}
+
+/// What Python allows, in what JSON allows: `number_of` says what stands for a number by its name. What is wrong in both stays
+/// wrong.
+fn plain(bytes: &[u8], number_of: impl Fn(&str) -> String) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some(&first) = rest.first() {
         let taken = match first {
             b'"' => text(rest, &mut out),
-            b'-' | b'0'..=b'9' | b'N' | b'I' => number(rest, &mut out),
+            b'-' | b'0'..=b'9' | b'N' | b'I' => number(rest, &number_of, &mut out),
             _ => {
                 out.push(first);
                 1
@@ -81,23 +110,19 @@ fn unit(rest: &[u8]) -> Option<u32> {
     u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
-/// Copies the number at the front of `rest`, as a text if JSON or f64 does not have it. Gives its length, at least 1.
-fn number(rest: &[u8], out: &mut Vec<u8>) -> usize {
-    let mut quoted = |name: &str| {
-        out.push(b'"');
-        out.extend_from_slice(name.as_bytes());
-        out.push(b'"');
-    };
+/// Copies the number at the front of `rest`; what `number_of` gives for it if JSON or f64 does not have it. Gives its
+/// length, at least 1.
+fn number(rest: &[u8], number_of: impl Fn(&str) -> String, out: &mut Vec<u8>) -> usize {
     if let Some(name) = NOT_JSON.into_iter().find(|name| rest.starts_with(name.as_bytes())) {
-        quoted(name);
+        out.extend_from_slice(number_of(name).as_bytes());
         return name.len();
     }
     let digits = |byte: &&u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
     let length = rest.iter().take_while(digits).count().max(1);
     let number = &rest[..length];
     match std::str::from_utf8(number).ok().and_then(|number| number.parse::<f64>().ok()) {
-        Some(f64::INFINITY) => quoted("Infinity"),
-        Some(f64::NEG_INFINITY) => quoted("-Infinity"),
+        Some(f64::INFINITY) => out.extend_from_slice(number_of("Infinity").as_bytes()),
+        Some(f64::NEG_INFINITY) => out.extend_from_slice(number_of("-Infinity").as_bytes()),
         _ => out.extend_from_slice(number),
     }
     length
@@ -107,7 +132,7 @@ fn number(rest: &[u8], out: &mut Vec<u8>) -> usize {
 mod tests {
     use serde_json::json;
 
-    use super::{parse, parse_as};
+    use super::{number_name, parse, parse_as, parse_data, standard};
 
     #[test]
     fn what_python_writes_is_read() {
@@ -128,6 +153,18 @@ mod tests {
         {
             assert_eq!(parse("f", wrong.as_bytes()).unwrap_err().code(), "invalid-config", "{wrong}");
         }
+    }
+
+    #[test]
+    fn data_tells_a_number_that_json_does_not_have_from_its_name() {
+        let line = r#"{"title": NaN, "text": "NaN", "more": [1, -Infinity, "\ud83d"]}"#;
+        let value: serde_json::Value = parse_data(line).unwrap();
+        assert_eq!((number_name(&value["title"]), number_name(&value["text"])), (Some("NaN"), None));
+        assert_eq!(number_name(&value["more"][1]), Some("-Infinity"));
+        let read: serde_json::Value = serde_json::from_str(&standard(line)).unwrap();
+        assert_eq!(read, json!({"title": null, "text": "NaN", "more": [1, null, "\u{fffd}"]}));
+        assert_eq!(standard("{\"b\": 1,  \"a\": \"é\"}"), "{\"b\": 1,  \"a\": \"é\"}");
+        assert!(parse_data::<serde_json::Value>("{\"a\": nan}").is_err());
     }
 
     #[test]

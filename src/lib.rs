@@ -28,7 +28,7 @@ mod error;
 pub mod evaluation;
 pub mod hub;
 pub mod index;
-mod json;
+pub mod json;
 pub mod maxsim;
 mod meter;
 pub mod model;

@@ -233,7 +233,7 @@ fn a_failed_run_is_exit_code_1_and_one_line() {
     refused(&run(&["info", "--model", "tests"], b""), 1, &["config.json", "not found"]);
     refused(&run(&["embed", "--model", MODEL], b"good\nb\xffd\n"), 1, &["line 2", "UTF-8"]);
     refused(&run(&["embed", "--model", MODEL, "--input", "missing.txt"], b""), 1, &["missing.txt"]);
-    for line in ["\"\\ud800\"", "{\"txt\": 1}", "[1]", "\"a"] {
+    for line in ["\"\\ud80\"", "{\"txt\": 1}", "[1]", "\"a"] {
         let input = Temporary::holding("bad.jsonl", format!("\"fine\"\n{line}\n"));
         refused(&run(&["embed", "--model", MODEL, "--input", input.path()], b""), 1, &["line 2"]);
     }

@@ -101,3 +101,24 @@ fn documents_are_texts_of_their_own() {
     assert_eq!(summary[0]["ids"], serde_json::json!(["b.html", "c.jsonl:1", "c.jsonl:3", "sub/a.md"]));
     assert!(Path::new(&output).is_file());
 }
+
+#[test]
+fn jsonl_as_python_writes_it_is_read() {
+    let folder = Folder::new("python");
+    let embed = |lines: &str| {
+        let input = folder.0.join("python.jsonl");
+        std::fs::write(&input, lines).unwrap();
+        run(&["embed", "--model", MODEL, "--quiet", "--input", input.to_str().unwrap()], b"")
+    };
+    let plain = printed(&embed("{\"text\": \"a \\ufffd\"}\n\"NaN\"\n"));
+    let python = "\u{feff}{\"text\": \"a \\ud83d\", \"y\": NaN, \"z\": {\"a\": -Infinity}}\n\"NaN\"\n";
+    assert_eq!((printed(&embed(python)), plain.len()), (plain, 2));
+    for (lines, said) in [
+        ("\"a\"\n{\"text\": NaN}\n", "python.jsonl: line 2: text is NaN; the line is neither a string"),
+        ("\"a\"\nNaN\n", "python.jsonl: line 2: neither a string nor an object"),
+    ] {
+        let output = embed(lines);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && error.contains(said), "{error}");
+    }
+}

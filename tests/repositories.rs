@@ -140,10 +140,85 @@ fn what_is_there_instead_of_weights_is_named_with_what_would_do() {
 }
 
 #[test]
+fn no_module_is_given_as_a_model() {
+    const MODEL: &str = "f32-odd";
+    let said = |folder: &Temporary| folder.load().err().unwrap().to_string();
+    let lacking = Temporary::of("no-config", MODEL).without(&["config.json"]);
+    lacking.refused("not-found", &["config.json: not found", "which has 1_Pooling/config.json"]);
+    assert!(!said(&lacking).contains("give that one"), "{}", said(&lacking));
+    // A folder with another name that modules.json gives to a module.
+    let modules = r#"[{"path": "", "type": "sentence_transformers.models.Transformer"},
+        {"path": "pool", "type": "sentence_transformers.models.Pooling"}]"#;
+    let named = Temporary::new("named-module").with("modules.json", modules).with("pool/config.json", "{}");
+    named.refused("not-found", &["config.json: not found", "which has modules.json, pool/config.json"]);
+    assert!(!said(&named).contains("give that one"), "{}", said(&named));
+    // The encoder itself in a module's folder, alone and beside another one.
+    let modules = modules.replace(r#""path": """#, r#""path": "0_Transformer""#);
+    let apart = Temporary::new("apart-encoder").with("modules.json", &modules).with("pool/config.json", "{}");
+    copy(&Path::new(CHECKPOINTS).join(MODEL), &apart.0.join("0_Transformer"));
+    let words = ["Transformer in the folder 0_Transformer", "modules.json", "move the files of 0_Transformer there"];
+    apart.refused("unsupported", &words);
+    assert!(!said(&apart).contains("give that one"), "{}", said(&apart));
+    Temporary::of("two-encoders", MODEL).with("modules.json", &modules).refused("unsupported", &words);
+}
+
+#[test]
+fn the_folder_of_a_model_in_another_cache_is_told_from_that_of_its_files() {
+    let folder = Temporary::new("models--a--b").with("blobs/12", "").with("refs/main", "abc");
+    copy(&Path::new(CHECKPOINTS).join("f32-odd"), &folder.0.join("snapshots/abc"));
+    folder
+        .refused("not-found", &["config.json", "Hugging Face's cache", "give the folder of its files, snapshots/abc"]);
+    let two = folder.with("snapshots/def/pytorch_model.bin", "");
+    two.refused("not-found", &["snapshots/abc or snapshots/def"]);
+}
+
+#[test]
+fn a_pointer_of_git_lfs_is_named_as_one() {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+    let shard = "model-00002-of-00003.safetensors";
+    for (checkpoint, file) in [
+        ("f32-odd", "model.safetensors"),
+        ("f32-odd", "tokenizer.json"),
+        ("f32-odd", "config.json"),
+        (SHARDED, shard),
+        (SHARDED, INDEX),
+    ] {
+        let folder = Temporary::of("pointer", checkpoint).with(file, pointer);
+        folder.refused("io", &[&format!("{file}: is a Git LFS pointer"), "git lfs pull"]);
+    }
+}
+
+#[test]
+fn weights_of_a_module_that_are_a_pickle_are_named_with_what_would_do() {
+    let dense = r#"[{"path": "", "type": "sentence_transformers.models.Transformer"},
+        {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+        {"path": "2_Dense", "type": "sentence_transformers.models.Dense"}]"#;
+    let hidden: Value =
+        serde_json::from_slice(&std::fs::read(Path::new(CHECKPOINTS).join("f32-odd/config.json")).unwrap()).unwrap();
+    let settings = serde_json::json!({ "in_features": hidden["hidden_size"], "out_features": 8, "bias": false,
+        "activation_function": "torch.nn.modules.linear.Identity" });
+    let folder = Temporary::of("pickled-dense", "f32-odd")
+        .with("modules.json", dense)
+        .with("2_Dense/config.json", settings.to_string());
+    folder.refused("not-found", &["2_Dense/model.safetensors: not found"]);
+    let folder = folder.with("2_Dense/pytorch_model.bin", b"PK");
+    folder.refused(
+        "unsupported",
+        &["2_Dense/pytorch_model.bin, a pickle", "2_Dense/model.safetensors is not there", "SentenceTransformer("],
+    );
+}
+
+#[test]
 fn without_a_tokenizer_its_absence_is_named_with_what_would_do() {
     let without = |name: &str| Temporary::of(name, "f32-odd").without(&["tokenizer.json"]);
     without("none").refused("not-found", &["tokenizer.json", "vocab.json and merges.txt", "AutoTokenizer"]);
-    without("half").with("vocab.json", b"{}").refused("not-found", &["tokenizer.json", "merges.txt"]);
+    without("no-merges").with("vocab.json", b"{}").refused(
+        "not-found",
+        &["tokenizer.json: not found", "and merges.txt, which vocab.json needs, is not there either", "AutoTokenizer"],
+    );
+    without("no-vocabulary")
+        .with("merges.txt", b"")
+        .refused("not-found", &["and vocab.json, which merges.txt needs, is not there either"]);
     let invalid = |name: &str, vocabulary: &str, merges: &str, file: &str, words: &[&str]| {
         let both = without(name).with("vocab.json", vocabulary).with("merges.txt", merges);
         both.refused("invalid-config", &[&[file], words].concat());

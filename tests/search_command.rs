@@ -119,6 +119,26 @@ fn ids_and_data_of_jsonl_come_back_and_chunks_are_told_apart() {
 }
 
 #[test]
+fn lines_as_python_writes_them_are_read_and_kept_as_json() {
+    let folder = Folder::new("python");
+    let lines = "{\"_id\": 18446744073709551615, \"text\": \"a red bicycle\", \"y\": NaN, \"z\": [1, -Infinity]}\n\
+                 {\"id\": \"half\", \"text\": \"bread \\ud83d\"}\n";
+    let corpus = folder.holding("corpus.jsonl", lines);
+    let found = answers(&search(&["--model", DENSE, "--corpus", &corpus, "--json", "--quiet", "a red bicycle"], ""));
+    let hits = found[0]["hits"].as_array().unwrap();
+    let data = |id: &str| hits.iter().find(|hit| hit["id"] == id).unwrap()["data"].clone();
+    let id = u64::MAX;
+    let first = json!({ "_id": id, "text": "a red bicycle", "y": null, "z": [1, null] });
+    assert_eq!((data(&id.to_string()), &data("half")["text"]), (first, &json!("bread \u{fffd}")));
+    let corpus = folder.holding("nan.jsonl", "{\"text\": \"a\"}\n{\"id\": 1, \"text\": NaN}\n");
+    refused(
+        &search(&["--model", DENSE, "--corpus", &corpus, "--quiet", "a"], ""),
+        1,
+        &["nan.jsonl: line 2: text is NaN"],
+    );
+}
+
+#[test]
 fn an_index_is_kept_and_answers_with_the_same_scores() {
     let folder = Folder::new("index");
     let corpus = folder.holding("corpus.txt", "a red bicycle\nthe history of the wheel\nbread and butter\n");

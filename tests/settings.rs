@@ -203,6 +203,12 @@ fn what_would_change_vectors_and_is_not_supported_is_an_error_that_says_what_is_
             ["CrossEncoder", "SentenceTransformer"],
         ),
         ("tokenizer_config.json", "truncation_side", json!("middle"), ["middle", "left and right"]),
+        (
+            "tokenizer_config.json",
+            "model_max_length",
+            json!(0),
+            ["tokenizer_config.json: model_max_length is 0", "at least 1"],
+        ),
         ("tokenizer_config.json", "split_special_tokens", json!(true), ["split_special_tokens", "false"]),
         ("tokenizer_config.json", "add_prefix_space", json!(true), ["add_prefix_space", "false"]),
     ] {
@@ -217,6 +223,13 @@ fn what_would_change_vectors_and_is_not_supported_is_an_error_that_says_what_is_
         ("processor_kwargs", json!({"truncation_side": "left"}), ["truncation_side \"left\"", "right"]),
         ("config_args", json!({"num_hidden_layers": 3.5}), ["3.5", "config.json"]),
         ("config_args", json!([1]), ["config_args", "objects"]),
+        ("max_seq_length", json!(0), ["sentence_bert_config.json: max_seq_length is 0", "at least 1"]),
+        ("max_seq_length", json!(-1), ["sentence_bert_config.json: max_seq_length is -1", "at least 1"]),
+        (
+            "tokenizer_args",
+            json!({"model_max_length": 0.5}),
+            ["_bert_config.json: model_max_length is 0.5", "at least 1"],
+        ),
     ] {
         let error = Repository::new(&files(transformer, json!({ key: value }))).error().to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{error}");

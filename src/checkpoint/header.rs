@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::hub::{ByteStream, Cursor};
+use crate::hub::{self, ByteStream, Cursor};
 
 /// Longest header accepted, in bytes: the format's own limit.
 const MAX_HEADER: u64 = 100_000_000;
@@ -86,6 +86,11 @@ impl Header {
     pub async fn read<S: ByteStream>(cursor: &mut Cursor<S>) -> Result<Self> {
         let file = cursor.file().to_owned();
         let prefix = cursor.exact(8).await?;
+        // The start of a pointer would be the length of a header beyond the limit.
+        if hub::POINTER.starts_with(&prefix) {
+            let rest = cursor.exact(hub::POINTER.len() as u64 - 8).await?;
+            hub::refuse_pointer(&file, &[&prefix[..], &rest].concat())?;
+        }
         let length = prefix.iter().rev().fold(0, |n, &b| n << 8 | u64::from(b));
         let room = cursor.size().map_or(MAX_HEADER, |size| size.saturating_sub(8)).min(MAX_HEADER);
         if length > room {

@@ -46,7 +46,8 @@ impl Source for Folder {
                 let path = format!("{prefix}{name}");
                 // Links are followed: Hugging Face's cache is made of them.
                 match std::fs::metadata(entry.path()) {
-                    Ok(about) if about.is_dir() && prefix.is_empty() => {
+                    // Its folders of commits are one level deeper.
+                    Ok(about) if about.is_dir() && (prefix.is_empty() || prefix == "snapshots/") => {
                         folders.push((entry.path(), format!("{path}/")))
                     }
                     Ok(about) if about.is_file() => files.push(path),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use ureq::Agent;
 
 use super::headers::{join, number, origin};
+use super::hugging_face::offline_variable;
 use super::proxy::Proxies;
 use super::{ByteStream, HttpResponse, Transport};
 use crate::error::{Error, Result};
@@ -82,7 +83,8 @@ impl Transport for Http {
     async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<HttpResponse<HttpBody>> {
         let network = |message: String| Error::Network { url: url.into(), status: None, message };
         if self.offline {
-            return Err(network("HF_HUB_OFFLINE is set: nothing is asked for".into()));
+            let variable = offline_variable().unwrap_or("HF_HUB_OFFLINE");
+            return Err(network(format!("{variable} is set: nothing is asked for")));
         }
         let mut target = url.to_owned();
         let mut trusted = true;

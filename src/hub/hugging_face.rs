@@ -46,9 +46,9 @@ pub fn token(endpoint: Option<&str>) -> Option<String> {
     line(&home().filter(|_| of_hub)?.join("token"))
 }
 
-/// Whether no server is to be asked: `HF_HUB_OFFLINE`, or `TRANSFORMERS_OFFLINE`.
-pub fn is_offline() -> bool {
-    is_set("HF_HUB_OFFLINE") || is_set("TRANSFORMERS_OFFLINE")
+/// The variable that says that no server is to be asked, `HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE`, if one is set.
+pub fn offline_variable() -> Option<&'static str> {
+    ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].into_iter().find(|name| is_set(name))
 }
 
 /// A model in Hugging Face's cache.

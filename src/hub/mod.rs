@@ -17,6 +17,7 @@ mod hugging_face;
 mod local_file;
 mod manifest;
 mod names;
+mod pointer;
 #[cfg(not(target_arch = "wasm32"))]
 mod proxy;
 mod reader;
@@ -39,10 +40,11 @@ pub use folder::Folder;
 #[cfg(not(target_arch = "wasm32"))]
 pub use http::Http;
 #[cfg(not(target_arch = "wasm32"))]
-pub use hugging_face::{LocalCopy, hub_cache, is_offline, local_copy, token};
+pub use hugging_face::{LocalCopy, hub_cache, local_copy, offline_variable, token};
 pub use local_file::{LocalFile, StoreLock};
 pub use manifest::{Digest, FileInfo, Manifest};
 pub use names::{shard_name, shard_number};
+pub use pointer::{POINTER, refuse_pointer};
 pub use reader::Reader;
 pub use remote::{MAX_BODIES, Remote};
 pub use repository::Repository;
@@ -198,13 +200,15 @@ impl ByteStream for NoStream {
 /// # Errors
 /// As [`read_optional`], and [`Error::NotFound`].
 pub async fn read(source: &impl Source, file: &str, cap: usize) -> Result<Vec<u8>> {
-    Reader::new(file, source.open(file).await?).rest(cap).await
+    let bytes = Reader::new(file, source.open(file).await?).rest(cap).await?;
+    refuse_pointer(file, &bytes)?;
+    Ok(bytes)
 }
 
 /// The whole of a small file, or `None` if there is none.
 ///
 /// # Errors
-/// [`Error::Io`] if it is larger than `cap` bytes; otherwise the reason it could not be read.
+/// [`Error::Io`] if it is larger than `cap` bytes, or a pointer of Git LFS; otherwise the reason it could not be read.
 pub async fn read_optional(source: &impl Source, file: &str, cap: usize) -> Result<Option<Vec<u8>>> {
     match read(source, file, cap).await {
         Ok(bytes) => Ok(Some(bytes)),

@@ -1,5 +1,6 @@
 //! What a repository has in place of the files that are read, and what to do about it.
 
+use super::config::module_folders;
 use crate::error::Error;
 use crate::hub::{self, Source};
 
@@ -14,7 +15,9 @@ const MAX_ADAPTER: usize = 4 << 20;
 /// every model has is missing, one that also says what there is instead, and what would do.
 pub async fn explained(source: &impl Source, error: Error) -> Error {
     let (file, place) = match &error {
-        Error::NotFound { file, place } if NEEDED.contains(&file.as_str()) => (file.as_str(), place.as_str()),
+        Error::NotFound { file, place } if NEEDED.contains(&file.as_str()) || file.ends_with("/model.safetensors") => {
+            (file.as_str(), place.as_str())
+        }
         _ => return error,
     };
     let mut names = match source.list().await {
@@ -27,6 +30,19 @@ pub async fn explained(source: &impl Source, error: Error) -> Error {
         _ => return error,
     };
     names.sort();
+    if let Some((folder, _)) = file.rsplit_once('/') {
+        return of_module(&names, folder, place).unwrap_or(error);
+    }
+    if let Some(folders) = snapshots(&names).filter(|_| !place.contains("://")) {
+        let message =
+            format!("{place}, which is a model in Hugging Face's cache; give the folder of its files, {folders}");
+        return Error::NotFound { file: file.into(), place: message };
+    }
+    // They say where the files are that the top lacks.
+    let modules = match module_folders(source).await {
+        Err(refused @ Error::Unsupported { .. }) => return refused,
+        modules => modules.unwrap_or_default(),
+    };
     // A path for the commands below; an address is no argument of theirs.
     let model = if place.contains("://") { "MODEL" } else { place };
     // Nobody who has the weights lacks them for being in another form.
@@ -34,7 +50,13 @@ pub async fn explained(source: &impl Source, error: Error) -> Error {
     let found = |ends: &[&str]| names.iter().find(|name| ends.iter().any(|end| name.ends_with(end)));
     if file == "tokenizer.json" {
         let instead = to_convert("AutoTokenizer", model);
-        let place = format!("{place}, and neither are vocab.json and merges.txt; {instead}");
+        let has = |name: &str| names.iter().any(|other| other == name);
+        let lacks = match (has("vocab.json"), has("merges.txt")) {
+            (true, false) => "and merges.txt, which vocab.json needs, is not there either",
+            (false, true) => "and vocab.json, which merges.txt needs, is not there either",
+            _ => "and neither are vocab.json and merges.txt",
+        };
+        let place = format!("{place}, {lacks}; {instead}");
         return Error::NotFound { file: file.into(), place };
     }
     if let Some(adapter) = found(&["adapter_model.safetensors", "adapter_model.bin"]).filter(|_| !weights) {
@@ -64,7 +86,10 @@ pub async fn explained(source: &impl Source, error: Error) -> Error {
             format!("{place}, which has {}{more}", names[..names.len().min(SHOWN)].join(", "))
         }
     };
-    let nested = names.iter().find(|name| name.strip_suffix(file).is_some_and(|folder| folder.ends_with('/')));
+    // A module alone is no model.
+    let of_model = |folder: &str| !is_module(folder) && !modules.iter().any(|module| module == folder);
+    let folder = |name: &str| name.strip_suffix(file).and_then(|folder| folder.strip_suffix('/')).map(of_model);
+    let nested = names.iter().find(|name| folder(name) == Some(true));
     match (file, found(&[".safetensors"]), nested) {
         (_, _, Some(nested)) => place.push_str(&format!("; {nested} is in a folder of its own: give that one")),
         ("model.safetensors", Some(other), None) => {
@@ -73,6 +98,34 @@ pub async fn explained(source: &impl Source, error: Error) -> Error {
         _ => place.push_str("; a model has config.json, tokenizer.json and model.safetensors"),
     }
     Error::NotFound { file: file.into(), place }
+}
+
+/// The error for a module's weights that are not in `folder`, if they are there as a pickle.
+fn of_module(names: &[String], folder: &str, place: &str) -> Option<Error> {
+    let inside = |name: &&String| name.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+    let pickle = names.iter().filter(inside).find(|name| is_pickle(name))?;
+    let model = if place.contains("://") { "MODEL" } else { place };
+    let message = format!(
+        "{folder}/model.safetensors is not there, and allowed is safetensors, which cannot run code; write it with Python \
+         and sentence-transformers: `python -c 'from sentence_transformers import SentenceTransformer; \
+         SentenceTransformer(\"{model}\").save_pretrained(\"{model}\")'`"
+    );
+    Some(Error::unsupported(format!("{pickle}, a pickle of weights, in {place}"), message))
+}
+
+/// Where the files are if these are the names of a model's folder in Hugging Face's cache: `snapshots/{commit}`.
+fn snapshots(names: &[String]) -> Option<String> {
+    let folder = |name: &String| Some(name.strip_prefix("snapshots/")?.split_once('/')?.0.to_owned());
+    let mut commits: Vec<String> =
+        names.iter().filter_map(folder).map(|commit| format!("snapshots/{commit}")).collect();
+    commits.dedup();
+    (!commits.is_empty()).then(|| commits[..commits.len().min(SHOWN)].join(" or "))
+}
+
+/// Whether a folder has a module's name, as sentence-transformers gives them: `1_Pooling`.
+fn is_module(folder: &str) -> bool {
+    let number = folder.split_once('_').map(|(number, _)| number);
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// How to write safetensors, or `tokenizer.json`, with transformers.

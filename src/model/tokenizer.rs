@@ -121,7 +121,10 @@ impl Tokenizer {
         let positions = f64::from(config.max_positions);
         let limit = config.lengths.max_tokens.or(raw.model_max_length).unwrap_or(positions).min(positions);
         if limit < 1.0 {
-            return Err(Error::config(FILE, format!("the length limit is {limit}, at least 1")));
+            return Err(Error::config(
+                FILE,
+                format!("model_max_length is {limit}, allowed are numbers of at least 1, and null"),
+            ));
         }
         let mut tokenizer = Self::parse(&json, config.vocabulary, limit as u32)?;
         let separator = match config.kind {

@@ -14,6 +14,7 @@ mod transformer;
 
 use serde_json::{Map, Value};
 
+pub(super) use pipeline::module_folders;
 pub use pipeline::{DenseLayer, HeadStep};
 pub use pooling::Pooling;
 pub use prompts::{Prompt, Prompts};

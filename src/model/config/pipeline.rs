@@ -163,8 +163,26 @@ pub(super) fn parse_modules(bytes: &[u8], notices: &mut Notices) -> Result<Vec<M
             let message = format!("path {path:?} of module {kind} leads out of the model's folder");
             return Err(Error::config(MODULES, message));
         }
+        let folder = path.trim_start_matches("./").trim_end_matches('/');
+        if module.is("Transformer") && !matches!(folder, "" | ".") {
+            let what = format!("module {kind} in the folder {folder}, where {MODULES} has it,");
+            let message = format!(
+                "allowed is the top of the repository; move the files of {folder} there, and make its path \"\" in {MODULES}"
+            );
+            return Err(Error::unsupported(what, message));
+        }
     }
     Ok(modules)
+}
+
+/// The folders of the modules that `modules.json` of `source` lists; none if there is no such file.
+///
+/// # Errors
+/// As [`parse_modules`], or what kept the file from being read.
+pub(in crate::model) async fn module_folders(source: &impl Source) -> Result<Vec<String>> {
+    let Some(bytes) = hub::read_optional(source, MODULES, MAX_JSON).await? else { return Ok(Vec::new()) };
+    let modules = parse_modules(&bytes, &mut Notices::default())?;
+    Ok(modules.into_iter().map(|module| module.path.trim_matches('/').to_owned()).collect())
 }
 
 impl Pipeline {

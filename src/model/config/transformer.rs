@@ -82,6 +82,14 @@ impl Transformer {
             })?),
         };
         let raw: Raw = serde_json::from_value(value.clone()).map_err(|e| Error::config(FILE, e.to_string()))?;
+        for (key, limit) in [("model_max_length", given), ("max_seq_length", raw.max_seq_length)] {
+            if let Some(limit) = limit.filter(|limit| *limit < 1.0) {
+                return Err(Error::config(
+                    FILE,
+                    format!("{key} is {limit}, allowed are numbers of at least 1, and null"),
+                ));
+            }
+        }
         let lengths = Lengths { max_tokens: given.or(raw.max_seq_length), lowercase: raw.do_lower_case == Some(true) };
         Ok(Self { lengths, config })
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use pplx_embed::Result;
 use pplx_embed::index::{IndexKind, MAX_DATA};
+use pplx_embed::json::standard;
 use pplx_embed::model::{Model, SplitOptions};
 use serde_json::{Value, json};
 
@@ -56,6 +57,8 @@ enum CorpusLine {
 enum Id {
     Text(String),
     Number(i64),
+    /// One that only 64 bits without a sign have.
+    Large(u64),
 }
 
 impl Id {
@@ -63,6 +66,7 @@ impl Id {
         match self {
             Self::Text(text) => text,
             Self::Number(number) => number.to_string(),
+            Self::Large(number) => number.to_string(),
         }
     }
 }
@@ -112,8 +116,8 @@ fn lines(path: &Path, text: &str, json: bool) -> Result<Vec<CorpusEntry>> {
         let parsed = if json { json_line(path, number, line, wanted)? } else { CorpusLine::Text(line.into()) };
         let (texts, kind, id, data) = match parsed {
             CorpusLine::Text(text) => (vec![text.clone()], EntryKind::Text, None, of_text(text)),
-            CorpusLine::Object { text, id } => (vec![text], EntryKind::Text, id, line.trim().into()),
-            CorpusLine::Chunks { chunks, id } => (chunks, EntryKind::Chunks, id, line.trim().into()),
+            CorpusLine::Object { text, id } => (vec![text], EntryKind::Text, id, standard(line.trim())),
+            CorpusLine::Chunks { chunks, id } => (chunks, EntryKind::Chunks, id, standard(line.trim())),
         };
         Ok(CorpusEntry { id: id.map_or_else(|| number.to_string(), Id::text), texts, kind, data })
     };

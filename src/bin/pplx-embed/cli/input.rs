@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use pplx_embed::{Error, Result};
+use pplx_embed::{Error, Result, json};
 
 use super::documents::{self, Format};
 use super::progress::Console;
@@ -107,9 +107,17 @@ pub(super) fn json_line<T: serde::de::DeserializeOwned>(
     line: &str,
     wanted: &str,
 ) -> Result<T> {
-    serde_json::from_str(line).map_err(|_| {
+    json::parse_data(line).map_err(|_| {
         // Parsed apart, for the reason that a line of the wrong kind does not tell.
-        let reason = serde_json::from_str::<serde_json::Value>(line).map_or_else(|e| e.to_string(), |_| wanted.into());
+        let reason = match json::parse_data::<serde_json::Value>(line) {
+            Err(error) => error.to_string(),
+            Ok(value) => {
+                let named = |key: &&str| value.get(key).and_then(json::number_name).is_some();
+                let number = ["text", "chunks", "id", "_id"].into_iter().find(named);
+                let number = number.and_then(|key| Some((key, json::number_name(value.get(key)?)?)));
+                number.map_or_else(|| wanted.into(), |(key, number)| format!("{key} is {number}; the line is {wanted}"))
+            }
+        };
         Error::Io { file: path.display().to_string(), message: format!("line {number}: {reason}") }
     })
 }

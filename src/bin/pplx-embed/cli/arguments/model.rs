@@ -108,7 +108,7 @@ impl ModelLocation {
         }
         let copy = hub::local_copy(&self.model, Some(&self.revision));
         let whole = copy.clone().filter(|copy| copy.missing.is_none());
-        let offline = hub::is_offline();
+        let offline = hub::offline_variable().is_some();
         if let Some(copy) = whole.clone().filter(|_| offline) {
             return Ok(Self::read_from(copy));
         }
@@ -178,7 +178,8 @@ impl ModelLocation {
         let own = self.place.open().map_or_else(|_| "no cache".into(), |own| own.path().display().to_string());
         let others = hub::hub_cache().map_or_else(|| "Hugging Face's cache".into(), |path| path.display().to_string());
         let lacks = copy.and_then(|copy| Some(format!(", whose copy lacks {}", copy.missing?))).unwrap_or_default();
-        let place = format!("{own}, nor whole at {others}{lacks}; HF_HUB_OFFLINE is set, so no server is asked");
+        let variable = hub::offline_variable().unwrap_or("HF_HUB_OFFLINE");
+        let place = format!("{own}, nor whole at {others}{lacks}; {variable} is set, so no server is asked");
         Error::NotFound { file: format!("{} at revision {}", self.model, self.revision), place }
     }
 }

@@ -95,8 +95,6 @@ impl Dataset {
         let mut oddities = Oddities { repeated_judgements: repeated, comments, ..Oddities::default() };
         let documents = documents(&corpus, &mut oddities)?;
         let texts = texts(&queries, &judgements, &mut oddities)?;
-        let files: Vec<String> = qrels.iter().map(|file| file.path.display().to_string()).collect();
-        let refuse = |message: String| Error::Io { file: files.join(", "), message };
         let place: HashMap<&str, usize> = documents.iter().enumerate().map(|(i, d)| (d.id.as_str(), i)).collect();
         let named: Vec<Option<JudgedItem>> =
             judgements.iter().map(|j| named(&j.document, &documents, &place)).collect();
@@ -131,7 +129,7 @@ impl Dataset {
             }
         }
         if queries.is_empty() {
-            return Err(refuse("has no judgement of a query that is there".into()));
+            return Err(nothing_in(&qrels, "judgement of a query that is there"));
         }
         Ok(Self { split, documents, queries, by_chunk, items, first, oddities })
     }
@@ -184,6 +182,12 @@ fn items(documents: &[CorpusDocument], by_chunk: bool) -> (Vec<String>, Vec<u32>
     (ids, first)
 }
 
+/// The error where all of `files` together have no `what`.
+fn nothing_in(files: &[SetFile], what: &str) -> Error {
+    let files: Vec<String> = files.iter().map(|file| file.path.display().to_string()).collect();
+    Error::Io { file: files.join(", "), message: format!("has no {what}") }
+}
+
 fn documents(files: &[SetFile], oddities: &mut Oddities) -> Result<Vec<CorpusDocument>> {
     let mut documents: Vec<CorpusDocument> = Vec::new();
     let mut seen = Seen::default();
@@ -192,7 +196,7 @@ fn documents(files: &[SetFile], oddities: &mut Oddities) -> Result<Vec<CorpusDoc
         for row in rows(file, &[&ID[..], &["title", "text", "chunks"]].concat())? {
             let mut row = row?;
             let id = row.id(&ID)?;
-            let (title, text, chunks) = (row.text("title")?, row.text("text")?, row.texts("chunks")?);
+            let (title, text, chunks) = (row.title()?, row.text("text")?, row.texts("chunks")?);
             let (mut texts, chunked) = match (text, chunks) {
                 (text, None) => (vec![text.unwrap_or_default()], false),
                 (None, Some(chunks)) => (chunks, true),
@@ -217,6 +221,9 @@ fn documents(files: &[SetFile], oddities: &mut Oddities) -> Result<Vec<CorpusDoc
         }
     }
     seen.finish()?;
+    if documents.is_empty() {
+        return Err(nothing_in(files, "document"));
+    }
     // Then they are called otherwise, and what was measured would be nothing.
     let empty = oddities.empty.as_ref().map_or(0, |(_, count)| *count);
     match seen.place(0).filter(|_| empty >= documents.len()) {
@@ -248,6 +255,9 @@ fn texts(files: &[SetFile], judgements: &[Judgement], oddities: &mut Oddities) -
         }
     }
     seen.finish()?;
+    if all.is_empty() {
+        return Err(nothing_in(files, "query"));
+    }
     Ok(all.into_iter().filter(|(id, _)| wanted.contains(id.as_str())).collect())
 }
 

@@ -1,12 +1,12 @@
 //! The files of a set, line by line, packed by gzip or not.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::Path;
 use std::rc::Rc;
 
 use flate2::read::MultiGzDecoder;
-use pplx_embed::{Error, Result};
+use pplx_embed::{Error, Result, hub};
 
 use super::rows::Place;
 
@@ -28,7 +28,7 @@ pub(super) struct TextLine {
 impl Lines {
     /// Those of `path`; of what is packed in it, if it ends with `.gz`.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|e| failed(path, &e))?;
+        let file = open(path)?;
         let bytes: Box<dyn Read> = match path.extension().is_some_and(|e| e == "gz") {
             true => Box::new(MultiGzDecoder::new(BufReader::new(file))),
             false => Box::new(file),
@@ -68,6 +68,19 @@ impl Iterator for Lines {
             }
         }
     }
+}
+
+/// Opens a file of a set, at its start.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Io`], also for a pointer of Git LFS.
+pub(super) fn open(path: &Path) -> Result<File> {
+    let mut file = File::open(path).map_err(|e| failed(path, &e))?;
+    let mut start = Vec::new();
+    let read = (&mut file).take(hub::POINTER.len() as u64).read_to_end(&mut start).and_then(|_| file.rewind());
+    read.map_err(|e| failed(path, &e))?;
+    hub::refuse_pointer(&path.display().to_string(), &start)?;
+    Ok(file)
 }
 
 pub(super) fn failed(path: &Path, error: &std::io::Error) -> Error {

@@ -86,7 +86,7 @@ fn tell(set: &Dataset, console: &Console) {
     say(unjudged, "queries have no judgement and are left out, as in trec_eval");
     say(empty, "texts are empty");
     if *comments > 0 {
-        console.note(&format!("note: {comments} lines of judgements begin with # and are comments, as in trec_eval"));
+        console.note(&format!("note: {comments} lines of judgements begin with # and are comments"));
     }
     let without = set.queries.iter().filter(|q| q.judgements.iter().all(|&j| j <= 0)).count();
     if without > 0 {

@@ -4,7 +4,6 @@
 //! that the test below makes, one in a thousand), so it works behind a guard that turns a panic into an error.
 
 use std::any::Any;
-use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
@@ -17,7 +16,7 @@ use parquet::schema::types::Type;
 use pplx_embed::{Error, Result};
 use serde_json::{Map, Value};
 
-use super::lines::failed;
+use super::lines::{failed, open};
 use super::rows::{Place, Row};
 
 /// Most rows of a file.
@@ -45,7 +44,7 @@ pub(super) struct Rows {
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Io`] if it is no Parquet file, or has none of the columns.
 pub(super) fn rows(path: &Path, columns: &[&str]) -> Result<Rows> {
-    let file = File::open(path).map_err(|e| failed(path, &e))?;
+    let file = open(path)?;
     let size = file.metadata().map_err(|e| failed(path, &e))?.len();
     let refuse = |message: String| Error::Io { file: path.display().to_string(), message };
     let records = guarded(|| {
@@ -79,7 +78,9 @@ impl Rows {
         let next = Place { number: self.place.number + 1, ..self.place.clone() };
         let records = read.and_then(|read| read.map_err(|e| e.to_string())).map_err(|message| {
             self.ended = true;
-            next.error(&message)
+            // What the crate says of a compression that it was built without.
+            let packed = message.contains("Disabled feature");
+            next.error(&if packed { format!("{message}; allowed are snappy, zstd, gzip and none") } else { message })
         })?;
         self.ended = records.len() < STEP;
         for record in records {
@@ -131,6 +132,7 @@ fn value(field: &Field) -> Option<Value> {
         Field::UShort(value) => Value::from(*value),
         Field::UInt(value) => Value::from(*value),
         Field::ULong(value) => Value::from(*value),
+        Field::Float16(value) => Value::from(f64::from(*value)),
         Field::Float(value) => Value::from(f64::from(*value)),
         Field::Double(value) => Value::from(*value),
         Field::Str(text) => Value::from(text.as_str()),

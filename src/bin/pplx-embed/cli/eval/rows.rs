@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use pplx_embed::{Error, Result};
+use pplx_embed::{Error, Result, json};
 use serde_json::{Map, Value};
 
 use super::layout::{FileKind, SetFile};
@@ -52,7 +52,7 @@ pub(super) fn rows(file: &SetFile, columns: &[&str]) -> Result<Box<dyn Iterator<
     }
     Ok(Box::new(Lines::open(&file.path)?.map(|line| {
         let line = line?;
-        let fields = serde_json::from_str(&line.text).map_err(|e| line.place.error(&e.to_string()))?;
+        let fields = json::parse_data(&line.text).map_err(|e| line.place.error(&e.to_string()))?;
         Ok(Row { place: line.place, fields })
     })))
 }
@@ -71,16 +71,21 @@ impl Row {
         let (name, value) = self.field(names).ok_or_else(|| self.place.error(&format!("{} is missing", names[0])))?;
         let id = match value {
             Value::String(id) => id.clone(),
-            Value::Number(number) => match whole(value) {
-                Some(id) => id.to_string(),
-                None => {
-                    return Err(self.place.error(&format!("{name} is {number}, allowed are texts and whole numbers")));
-                }
+            Value::Number(number) => {
+                let id = whole(value).map(|id| id.to_string()).or_else(|| Some(number.as_u64()?.to_string()));
+                id.ok_or_else(|| self.not_an_id(name, &number.to_string()))?
+            }
+            _ => match json::number_name(value) {
+                Some(number) => return Err(self.not_an_id(name, number)),
+                None => return Err(self.place.error(&format!("{name} is neither a text nor a number"))),
             },
-            _ => return Err(self.place.error(&format!("{name} is neither a text nor a number"))),
         };
         check_id(&id).map_err(|message| self.place.error(&format!("{name} {message}")))?;
         Ok(id)
+    }
+
+    fn not_an_id(&self, name: &str, number: &str) -> Error {
+        self.place.error(&format!("{name} is {number}, allowed are texts and whole numbers"))
     }
 
     /// A text; `None` where it is missing or null.
@@ -91,8 +96,20 @@ impl Row {
         match self.fields.remove(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(self.place.error(&format!("{name} is not a text"))),
+            Some(other) => Err(self.place.error(&match json::number_name(&other) {
+                Some(number) => format!("{name} is {number}, allowed are texts, and null for none"),
+                None => format!("{name} is not a text"),
+            })),
         }
+    }
+
+    /// A title; `None` where it is missing, null or NaN, which is how pandas writes that there is none.
+    ///
+    /// # Errors
+    /// As [`Row::text`].
+    pub(super) fn title(&mut self) -> Result<Option<String>> {
+        let none = self.fields.get("title").and_then(json::number_name) == Some("NaN");
+        if none { Ok(None) } else { self.text("title") }
     }
 
     /// A list of texts; `None` where it is missing or null.
@@ -117,7 +134,8 @@ impl Row {
             Value::String(text) => score(text),
             value => whole(value),
         };
-        score.ok_or_else(|| self.place.error(&format!("{name} {value}, allowed are whole numbers")))
+        let came = || json::number_name(value).map_or_else(|| value.to_string(), String::from);
+        score.ok_or_else(|| self.place.error(&format!("{name} {}, allowed are whole numbers", came())))
     }
 }
 
