@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ureq::Agent;
 
 use super::headers::{join, number, origin};
-use super::hugging_face::offline_variable;
+use super::local_copy::offline_variable;
 use super::proxy::Proxies;
 use super::{ByteStream, HttpResponse, Transport};
 use crate::error::{Error, Result};

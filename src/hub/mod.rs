@@ -13,7 +13,7 @@ pub mod headers;
 #[cfg(not(target_arch = "wasm32"))]
 mod http;
 #[cfg(not(target_arch = "wasm32"))]
-mod hugging_face;
+mod local_copy;
 mod local_file;
 mod manifest;
 mod names;
@@ -40,7 +40,7 @@ pub use folder::Folder;
 #[cfg(not(target_arch = "wasm32"))]
 pub use http::Http;
 #[cfg(not(target_arch = "wasm32"))]
-pub use hugging_face::{LocalCopy, hub_cache, local_copy, offline_variable, token};
+pub use local_copy::{LocalCopy, hub_cache, local_copy, offline_variable, token};
 pub use local_file::{LocalFile, StoreLock};
 pub use manifest::{Digest, FileInfo, Manifest};
 pub use names::{shard_name, shard_number};

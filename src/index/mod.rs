@@ -5,7 +5,7 @@
 //! index a row is the vector of a token, and items are scored by [`crate::maxsim`]. What is promised:
 //!
 //! 1. Hits come in falling order of their scores; of equal scores, the item that was added first. No approximation takes
-//!    part but those asked for by name: [`RowFormat::Binary`] of a dense index, [`IndexOptions::first_pass`] of a late one.
+//!    part but those asked for by name: [`crate::numbers::RowFormat::Binary`] of a dense index, [`IndexOptions::first_pass`] of a late one.
 //! 2. A score has the same bits whatever else is in the index, in whatever order it came, wherever its rows lie, alone or
 //!    with other queries, and after [`Index::save`] and [`Index::open`].
 //! 3. Adding is all or nothing: a call that fails or is cancelled leaves the index as it was.

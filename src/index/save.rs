@@ -25,7 +25,7 @@ impl IndexSink for Vec<u8> {
 }
 
 impl Index {
-    /// Writes the index in the form that [`super::format`] describes: the same bytes for the same items, added in the
+    /// Writes the index in the form that `file_format.rs` describes: the same bytes for the same items, added in the
     /// same order.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ pub struct SearchOptions<'a> {
     pub k: usize,
     /// Of the positions of items, those that may be hits.
     pub filter: Option<&'a dyn Fn(usize) -> bool>,
-    /// [`super::RowFormat::Binary`] of a dense index: items that Hamming distance leaves to be scored are this many times
+    /// [`crate::numbers::RowFormat::Binary`] of a dense index: items that Hamming distance leaves to be scored are this many times
     /// `k`, and at least 256.
     pub rescore: u32,
     /// [`super::IndexOptions::first_pass`] of a late index: items that the first pass leaves to be scored; at least `k`.

@@ -39,7 +39,7 @@ impl Scorer {
     /// [`Options::pairs`]. [`super`] says what a score is. The memory it takes does not grow with the documents.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] naming the argument and index; [`Error::Aborted`]; [`Error::WrongKernel`] if no
+    /// [`crate::Error::InvalidArgument`] naming the argument and index; [`crate::Error::Aborted`]; [`crate::Error::WrongKernel`] if no
     /// kernel gives the right numbers on this adapter; faults of the device.
     pub async fn score(
         &self,

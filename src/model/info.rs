@@ -53,7 +53,7 @@ pub struct ModelInfo {
     pub adapter: AdapterInfo,
     /// How linear weights are held; where there are several ways, the one with most bytes.
     pub weights: MatrixFormat,
-    /// Why they are not held as they are stored, where [`WeightChoice::Auto`] had to choose.
+    /// Why they are not held as they are stored, where [`super::WeightChoice::Auto`] had to choose.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights_note: Option<String>,
     /// The kernels in use, `<operation>.<family>.<format>`, each compared with the reference on this device.

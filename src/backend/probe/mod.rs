@@ -1,6 +1,6 @@
 //! Known answers: each operation of a backend compared with its twin in [`crate::reference`], on the device at hand.
 //!
-//! [`check`] runs an operation on small shapes with ragged edges before it is used, so that a device whose driver or
+//! `check` runs an operation on small shapes with ragged edges before it is used, so that a device whose driver or
 //! browser gets it wrong is found before it has made a vector. The tests call the same functions over the edges of each
 //! kernel's tile, on every backend.
 

@@ -200,7 +200,7 @@ impl<'a, T: Transport, S: FileStore> Cached<'a, T, S> {
     /// be kept.
     ///
     /// # Errors
-    /// As [`Source::open`], and what kept it from being loaded.
+    /// As [`crate::hub::Source::open`], and what kept it from being loaded.
     pub async fn fetch(&self, file: &str) -> Result<Option<LocalFile>> {
         match self.find(file).await? {
             FileLocation::Local(local) => Ok(Some(local)),
