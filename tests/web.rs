@@ -1,6 +1,6 @@
 //! The same checks as natively, in a browser: Chrome's WGSL compiler, every kernel, and whole models against
 //! transformers. `scripts/test-web.sh` runs them in headless Chromium on SwiftShader, whose subgroups have size 4.
-//! The kernels' sweeps are those of `kernels.rs`, thinned out to the edges where tiles meet.
+//! The kernels' sweeps are those of `kernels/`, thinned out to the edges where tiles meet.
 #![cfg(target_arch = "wasm32")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 

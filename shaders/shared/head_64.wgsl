@@ -4,22 +4,7 @@ const KEYS = 32u;       // keys at a time
 const D4 = 16u;         // vec4s of a head; shorter ones leave the rest idle
 const D_LANES = 16u;    // lanes over them
 
-// Sums of eight queries: a column a query, a row a dimension.
-struct Sums {
-    a: mat4x4<f32>,
-    b: mat4x4<f32>,
-}
-
-fn rescaled(s: Sums, low: vec4<f32>, high: vec4<f32>) -> Sums {
-    return Sums(scaled(s.a, low), scaled(s.b, high));
-}
-
 fn with_value(s: Sums, low: vec4<f32>, high: vec4<f32>, key: u32, d: u32) -> Sums {
     let v0 = stage[key / 2u][key % 2u * 16u + d];
     return Sums(outer(s.a, low, v0), outer(s.b, high, v0));
-}
-
-fn finish(s: Sums, tile: Tile, key_head: u32, low: u32, high: u32, d: u32) {
-    store_queries(s.a, tile, key_head, low, d);
-    store_queries(s.b, tile, key_head, high, d);
 }

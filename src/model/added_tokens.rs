@@ -62,11 +62,11 @@ pub(super) async fn add(
     let known: BTreeMap<String, AddedToken> =
         tokenizer.get_added_tokens_decoder().into_values().map(|token| (token.content.clone(), token)).collect();
     let mut named = config.clone();
-    match object(CONFIG, config, "added_tokens_decoder")? {
+    match decoder(config)? {
         Some(tokens) => {
             let tokens: Vec<Written> =
                 tokens.values().map(|v| Written::parse(CONFIG, "added_tokens_decoder", v)).collect::<Result<_>>()?;
-            agree(CONFIG, &tokens, &known)?;
+            agree(&tokens, &known)?;
             let lost = known.keys().find(|content| tokens.iter().all(|token| token.content != **content));
             if let Some(content) = lost.filter(|_| is_qwen) {
                 return Err(differs(content, "is in tokenizer.json and not in added_tokens_decoder of", CONFIG));
@@ -112,12 +112,12 @@ pub(super) async fn add(
 }
 
 /// Each of `tokens` is known, and takes the same text.
-fn agree(file: &str, tokens: &[Written], known: &BTreeMap<String, AddedToken>) -> Result<()> {
+fn agree(tokens: &[Written], known: &BTreeMap<String, AddedToken>) -> Result<()> {
     for token in tokens {
         match known.get(&token.content) {
             Some(one) if token.behaves_as(one) => {}
-            Some(_) => return Err(differs(&token.content, "has other lstrip, rstrip or single_word in", file)),
-            None => return Err(differs(&token.content, "is not in tokenizer.json, but in", file)),
+            Some(_) => return Err(differs(&token.content, "has other lstrip, rstrip or single_word in", CONFIG)),
+            None => return Err(differs(&token.content, "is not in tokenizer.json, but in", CONFIG)),
         }
     }
     Ok(())
@@ -129,11 +129,11 @@ fn differs(content: &str, what: &str, file: &str) -> Error {
     Error::unsupported(what, "allowed are the added tokens of tokenizer.json, as they are there")
 }
 
-fn object<'a>(file: &str, map: &'a Map<String, Value>, key: &str) -> Result<Option<&'a Map<String, Value>>> {
-    match map.get(key) {
+fn decoder(config: &Map<String, Value>) -> Result<Option<&Map<String, Value>>> {
+    match config.get("added_tokens_decoder") {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Object(object)) => Ok(Some(object)),
-        Some(_) => Err(Error::config(file, format!("{key} is no object"))),
+        Some(_) => Err(Error::config(CONFIG, "added_tokens_decoder is no object")),
     }
 }
 
