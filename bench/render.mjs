@@ -157,13 +157,13 @@ const tables = {
     return table(["vectors", "first pass", ...counts, `for 0.99 of ${sizes.map(number).join(", ")}`], rows);
   },
   quantize() {
-    const { quantise } = read("quantise");
-    const distributions = [...new Set(quantise.map((r) => r.distribution))];
-    const settings = [...new Set(quantise.map((r) => `${r.bits} ${r.group}`))];
+    const { quantize } = read("quantize");
+    const distributions = [...new Set(quantize.map((r) => r.distribution))];
+    const settings = [...new Set(quantize.map((r) => `${r.bits} ${r.group}`))];
     const percent = (error, bits) => (100 * error).toFixed(bits === 4 ? 2 : 3);
     const rows = settings.map((setting) => {
       const [bits, group] = setting.split(" ").map(Number);
-      const of = (distribution) => quantise.find((r) => r.distribution === distribution && r.bits === bits && r.group === group);
+      const of = (distribution) => quantize.find((r) => r.distribution === distribution && r.bits === bits && r.group === group);
       const errors = distributions.map((d) => `${percent(of(d).ours.error, bits)} % (${percent(of(d).mlx.error, bits)})`);
       // The same work whatever the weights are: the fastest run is the least disturbed one.
       const ns = Math.min(...distributions.map((d) => of(d).ours.ns));

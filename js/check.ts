@@ -84,7 +84,7 @@ export function address(name: string, value: string | URL | undefined): string |
   return new URL(text, base).href;
 }
 
-/** A string, or the address of a URL. A URL is not recognised by its class, because each frame of a page has its own. */
+/** A string, or the address of a URL. A URL is not recognized by its class, because each frame of a page has its own. */
 function addressed(value: unknown): string | undefined {
   const text = typeof value === "string" ? value : (value as URL | null | undefined)?.href;
   return typeof text === "string" ? text : undefined;
@@ -100,7 +100,7 @@ export function path(value: unknown): string | undefined {
   return text !== undefined && /^(file:|\.{0,2}[\\/]|\.{1,2}$|[a-z]:[\\/])/i.test(text) ? text : undefined;
 }
 
-/** An AbortSignal, not recognised by its class, because each frame of a page has its own. */
+/** An AbortSignal, not recognized by its class, because each frame of a page has its own. */
 export function signal(value: AbortSignal | undefined): AbortSignal | undefined {
   if (value === undefined) return undefined;
   const works = attempt(() => {

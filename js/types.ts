@@ -88,7 +88,7 @@ export interface LoadOptions {
   /**
    * How weights are held in memory. `"auto"`, the default, keeps the form of the checkpoint if it fits into memory
    * (half of `navigator.deviceMemory`, and what the device really provides), and otherwise the largest form that fits;
-   * `info.weights` says which. `"f32"` is exact for every checkpoint. `"f16"` rounds. `"q8"` and `"q4"` quantise to 8 or
+   * `info.weights` says which. `"f32"` is exact for every checkpoint. `"f16"` rounds. `"q8"` and `"q4"` quantize to 8 or
    * 4 bits while the file is read, with a scale and a bias for each group of 64 weights. Weights that the checkpoint
    * stores in a smaller form stay in that form.
    */

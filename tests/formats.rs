@@ -1,4 +1,4 @@
-//! Quantised layouts against the libraries that made them, element by element. See `fixtures/README.md`.
+//! Quantized layouts against the libraries that made them, element by element. See `fixtures/README.md`.
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
@@ -359,7 +359,7 @@ fn modules_of_whole_checkpoints_are_found_and_the_rest_is_plain() {
     }
 }
 
-/// A model's own files laid over the tokenizer and modules of an unquantised one.
+/// A model's own files laid over the tokenizer and modules of an unquantized one.
 struct Overlay(Folder, Folder);
 
 impl Source for Overlay {
@@ -375,7 +375,7 @@ impl Source for Overlay {
 }
 
 #[test]
-fn embeddings_of_quantised_checkpoints_equal_transformers_on_the_dequantised_weights() {
+fn embeddings_of_quantized_checkpoints_equal_transformers_on_the_dequantized_weights() {
     let texts: Vec<String> = serde_json::from_slice(&std::fs::read(format!("{MODELS}/texts.json")).unwrap()).unwrap();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let pooled = std::fs::read(format!("{MODELS}/pooled.safetensors")).unwrap();

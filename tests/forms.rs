@@ -56,7 +56,7 @@ fn quantized(checkpoint: &str, bits: u32) -> Temporary {
     out
 }
 
-/// The codes of a quantised folder as float32 numbers, in a folder of their own.
+/// The codes of a quantized folder as float32 numbers, in a folder of their own.
 fn dequantized(folder: &Path, checkpoint: &str) -> Temporary {
     let out = Temporary::new(&format!("{checkpoint}-wide"));
     std::fs::create_dir_all(out.0.join("1_Pooling")).unwrap();
@@ -100,11 +100,11 @@ fn dequantized(folder: &Path, checkpoint: &str) -> Temporary {
 }
 
 #[test]
-fn weights_quantised_while_loading_are_those_that_quantize_writes() {
+fn weights_quantized_while_loading_are_those_that_quantize_writes() {
     for (checkpoint, bits, held, kernel) in [
         ("f32-gqa2", 8, WeightChoice::Q8, MatrixFormat::Q8 { group: 64 }),
         ("f32-gqa2", 4, WeightChoice::Q4, MatrixFormat::Q4 { group: 64 }),
-        // Rows of 96 are no whole groups of 64 and stay as they are; the others are quantised.
+        // Rows of 96 are no whole groups of 64 and stay as they are; the others are quantized.
         ("bf16-gqa4-sharded", 4, WeightChoice::Q4, MatrixFormat::Bf16),
     ] {
         let original = Path::new(CHECKPOINTS).join(checkpoint);
@@ -117,13 +117,13 @@ fn weights_quantised_while_loading_are_those_that_quantize_writes() {
         assert_ne!(
             vectors(&loading),
             vectors(&load(&original, WeightChoice::Auto, None)),
-            "{checkpoint}: nothing was quantised"
+            "{checkpoint}: nothing was quantized"
         );
     }
 }
 
 #[test]
-fn quantised_weights_are_what_their_codes_stand_for() {
+fn quantized_weights_are_what_their_codes_stand_for() {
     for bits in [8, 4] {
         let written = quantized("f32-gqa2", bits);
         let wide = dequantized(&written.0, "f32-gqa2");

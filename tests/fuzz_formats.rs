@@ -1,4 +1,4 @@
-//! Random quantisation settings, headers and tensors: whatever a checkpoint holds, reading it gives weights or a typed
+//! Random quantization settings, headers and tensors: whatever a checkpoint holds, reading it gives weights or a typed
 //! error, and takes no more memory than a small multiple of its size.
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]

@@ -172,11 +172,11 @@ fn wide(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
     values
 }
 
-/// The folder holds what `source` does, quantised: every matrix whose K is a multiple of the group size by the
-/// library's codes, with errors as small as its bits allow, and every other tensor as it was. How many were quantised.
+/// The folder holds what `source` does, quantized: every matrix whose K is a multiple of the group size by the
+/// library's codes, with errors as small as its bits allow, and every other tensor as it was. How many were quantized.
 fn check(source: &Path, output: &Path, bits: u32, group: u32, embedding_bits: u32) -> usize {
     let (before, mut after) = (tensors(source), tensors(output));
-    let mut quantised = 0;
+    let mut quantized = 0;
     for (name, (file, dtype, shape, bytes)) in before {
         let (out_file, out_dtype, out_shape, out_bytes) = after.remove(&name).unwrap();
         assert_eq!(out_file, file, "{name}");
@@ -184,7 +184,7 @@ fn check(source: &Path, output: &Path, bits: u32, group: u32, embedding_bits: u3
             assert_eq!((out_dtype, out_shape, out_bytes), (dtype, shape, bytes), "{name}");
             continue;
         }
-        quantised += 1;
+        quantized += 1;
         let path = name.strip_suffix(".weight").unwrap();
         let bits = if path.ends_with("embed_tokens") { embedding_bits } else { bits };
         let (n, k, g) = (shape[0], shape[1], group as usize);
@@ -212,12 +212,12 @@ fn check(source: &Path, output: &Path, bits: u32, group: u32, embedding_bits: u3
             error += (got - f64::from(w)).powi(2);
             squares += f64::from(w).powi(2);
         }
-        // What normal weights lose with groups of up to 64, by bench/results/quantise.json.
+        // What normal weights lose with groups of up to 64, by bench/results/quantize.json.
         let most = if bits == 4 { 0.083 } else { 0.0051 };
         assert!((error / squares).sqrt() < most, "{name}: {}", (error / squares).sqrt());
     }
     assert!(after.is_empty(), "{:?}", after.keys());
-    quantised
+    quantized
 }
 
 /// Tensors of a file in the order of their data.
@@ -236,7 +236,7 @@ fn a_single_file_in_4_bits_has_its_embedding_in_8() {
     assert_eq!(check(source, &output.0, 4, 64, 8), 1 + 3 * 7);
 
     let summary: Value = serde_json::from_slice(&result.stdout).unwrap();
-    assert_eq!((&summary["quantised"], &summary["kept"]), (&json!(22), &json!(1 + 3 * 4)));
+    assert_eq!((&summary["quantized"], &summary["kept"]), (&json!(22), &json!(1 + 3 * 4)));
     assert!(summary["relative_error"]["4"].as_f64().unwrap() < 0.083);
     assert!(summary["relative_error"]["8"].as_f64().unwrap() < 0.0051);
 
@@ -308,11 +308,11 @@ fn shards_stay_shards_and_rows_that_do_not_fit_stay_dense() {
 }
 
 #[test]
-fn what_is_quantised_already_or_wrongly_asked_for_is_refused() {
+fn what_is_quantized_already_or_wrongly_asked_for_is_refused() {
     let (source, output) = (Path::new("tests/fixtures/checkpoints/f32-gqa2"), Temporary::new("first"));
     assert!(quantize(source, &output, &["--bits", "8", "--quiet"]).status.success());
     let again = Temporary::new("again");
-    refused(&quantize(&output.0, &again, &["--bits", "4"]), 1, &["quantised already", "quantization"]);
+    refused(&quantize(&output.0, &again, &["--bits", "4"]), 1, &["quantized already", "quantization"]);
     let before = std::fs::read(output.0.join("model.safetensors")).unwrap();
     refused(&quantize(source, &output, &["--bits", "4"]), 2, &["--output", "is there already"]);
     assert_eq!(std::fs::read(output.0.join("model.safetensors")).unwrap(), before);

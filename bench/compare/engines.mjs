@@ -93,7 +93,7 @@ const transformers = (threads, more = {}) => each(ALL, (form) => ({ file: "model
 const ours = (more = {}, forms = ALL) => each(forms, (form) => ({ model: form, device: "cpu", ...more }));
 const onnx = each(ALL, (form) => `onnx/model${SUFFIX[form]}.onnx`);
 const INT8 = { activations: "int8" };
-/** llama.cpp always rounds activations where weights are quantised. Slow here: the short cases, once. */
+/** llama.cpp always rounds activations where weights are quantized. Slow here: the short cases, once. */
 const llama = (threads) => each(ALL, (form) => ({ file: `${form}.gguf`, threads }));
 const BRIEF = { only: ["16", "128"], rounds: 1 };
 /** What few will choose is measured less often, so that the whole stays below a quarter of an hour. */

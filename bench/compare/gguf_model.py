@@ -55,7 +55,7 @@ def write_gguf(path, c, tokenizer, tensor, kind):
     w.add_add_eos_token(False)
 
     for name, shape in tensor_shapes(c).items():
-        # Norms are never quantised; the embeddings are in float32, as for every other engine here.
+        # Norms are never quantized; the embeddings are in float32, as for every other engine here.
         plain = len(shape) == 1 or name.startswith("embed")
         form = KINDS["f32" if plain else kind]
         w.add_tensor(gguf_name(name), gguf.quants.quantize(tensor(name, shape), form), raw_dtype=form)

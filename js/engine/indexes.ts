@@ -49,23 +49,25 @@ export class LocalIndexes {
   async recover(hooks: Hooks): Promise<void> {
     for (const [index, device] of this.#all.values()) {
       const model = this.#model();
-      const move = () => (model ? model.moveIndex(index) : index.moveToDevice({ device, ...outside(hooks) }));
-      await this.#host.withGpu(device, () => guarded(move));
+      await this.#host.withGpu(device, (device) =>
+        guarded(() => (model ? model.moveIndex(index) : index.moveToDevice({ device, ...outside(hooks) }))),
+      );
     }
   }
 
   async #create({ index: number, wasmUrl, ...options }: CreateIndexRequest, hooks: Hooks): Promise<OpenedIndex> {
     const wasm = await module(this.#host, wasmUrl, hooks.signal);
-    const create = () => guarded(() => (this.#model() ?? wasm).createIndex({ ...options, ...outside(hooks) }));
-    const index = await this.#host.withGpu(options.device, create);
+    const index = await this.#host.withGpu(options.device, (device) =>
+      guarded(() => (this.#model() ?? wasm).createIndex({ ...options, device, ...outside(hooks) })),
+    );
     return { info: await this.#keep(number, index, options.device), ids: [], data: [] };
   }
 
   async #open({ index: number, source, wasmUrl, ...options }: OpenIndexRequest, hooks: Hooks): Promise<OpenedIndex> {
     const wasm = await module(this.#host, wasmUrl, hooks.signal);
-    const read = (file: Reading) =>
-      guarded(() => (this.#model() ?? wasm).openIndex(file, { ...options, ...outside(hooks) }) as Promise<WebIndex>);
-    const index = await this.#host.withGpu(options.device, () => {
+    const index = await this.#host.withGpu(options.device, (device) => {
+      const read = (file: Reading) =>
+        guarded(() => (this.#model() ?? wasm).openIndex(file, { ...options, device, ...outside(hooks) }) as Promise<WebIndex>);
       if (typeof source === "string") return readSaved(this.#host, source, hooks.signal, read);
       return "address" in source ? readFile(this.#host, source.address, read) : read(new BlobReading(source));
     });

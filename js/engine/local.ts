@@ -32,7 +32,7 @@ export class LocalEngine implements Engine {
     this.#indexes = new LocalIndexes(host, () => this.#model);
     this.#handlers = {
       ...this.#indexes.handlers,
-      load: (request, hooks) => this.#host.withGpu(request.device, () => this.#load(request, hooks)),
+      load: (request, hooks) => this.#load(request, hooks),
       embed: ({ texts, ...request }, hooks) =>
         this.#run((model) => model.embed(texts as string[], { ...request, ...outside(hooks) })),
       embedContext: ({ documents, ...request }, hooks) =>
@@ -78,7 +78,7 @@ export class LocalEngine implements Engine {
         const before = this.#model;
         this.#helpers.end();
         // What hears of downloads heard of this one before, unless the device's loss is what it waits for.
-        await this.#host.withGpu(this.#loaded.device, () => this.#load(this.#loaded as LoadRequest, { ...hooks }));
+        await this.#load(this.#loaded, { ...hooks });
         free(before);
       }
       await this.#indexes.recover(hooks);
@@ -102,8 +102,12 @@ export class LocalEngine implements Engine {
       this.#helpers.start(this.#host, compiled, threads, notice);
     const options = { ...request, ...outside(hooks), fetch: files?.fetch ?? read, store, startHelpers };
     let model: WebModel;
+    let given = asked.device;
     try {
-      model = await guarded(() => wasm.load(options));
+      model = await this.#host.withGpu(asked.device, (device) => {
+        given = device;
+        return guarded(() => wasm.load({ ...options, device }));
+      });
     } catch (error) {
       this.#helpers.end();
       throw files?.failed ?? error;
@@ -117,7 +121,8 @@ export class LocalEngine implements Engine {
     const info = model.info() as ModelInfo;
     const name = info.adapter.name || (await this.#host.adapterName());
     const bytes = { ...info.bytes, wasm: wasm.memoryBytes() };
-    return { ...info, device: deviceOf(info), bytes, adapter: { ...info.adapter, name } };
+    const why = given === (asked.device ?? "auto") ? info.why : '"auto" is the processor outside of pages';
+    return { ...info, device: deviceOf(info), why, bytes, adapter: { ...info.adapter, name } };
   }
 
   /** Opens the cache. Where no files can be kept, in a private window for example, the model is loaded without it. */
@@ -144,7 +149,7 @@ export class LocalEngine implements Engine {
     call: (scorer: WebScorer, given: object) => Promise<T>,
   ): Promise<T> {
     const wasm = await module(this.#host, wasmUrl, hooks.signal);
-    this.#scorer ??= this.#host.withGpu("auto", () => guarded(() => wasm.scorer(outside(hooks))));
+    this.#scorer ??= this.#host.withGpu("auto", (device) => guarded(() => wasm.scorer({ device, ...outside(hooks) })));
     const scorer = await this.#scorer;
     if (this.#closed) throw new PplxEmbedError("disposed", "the scorer was disposed of");
     return guarded(() => call(scorer, { ...given, ...outside(hooks) }));

@@ -26,17 +26,21 @@ export interface StorageState {
   persisted: boolean;
 }
 
+/** What the wasm module is asked for. */
+export type Device = NonNullable<LoadOptions["device"]>;
+
 /** A function like the global `fetch`, for addresses only. */
 export type Fetch = NonNullable<LoadOptions["fetch"]>;
 
 /** What a host provides in every thread: the user's and the workers'. */
 export interface ThreadHost {
   /**
-   * Runs `act`, which opens a device, while the wasm module can reach WebGPU, where there is WebGPU.
+   * Runs `act`, which opens a device, while the wasm module can reach WebGPU, where there is WebGPU. `act` is told what to
+   * ask the module for: outside of pages `"auto"` is the processor.
    *
    * @throws {@link PplxEmbedError} with code `"no-adapter"` if `device` is `"webgpu"` and there is none.
    */
-  withGpu<T>(device: LoadOptions["device"], act: () => Promise<T>): Promise<T>;
+  withGpu<T>(device: LoadOptions["device"], act: (device: Device) => Promise<T>): Promise<T>;
   /** How many threads the machine runs at once; 1 if the host does not say. */
   cores(): number;
   /**

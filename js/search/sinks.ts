@@ -37,7 +37,7 @@ export async function writeTo(target: WritableStream<Uint8Array>, save: (take: T
 
 const METHODS = ["write", "close", "abort", "releaseLock"] as const;
 
-/** A stream is not recognised by its class, because each frame of a page has its own. */
+/** A stream is not recognized by its class, because each frame of a page has its own. */
 function writerOf(target: WritableStream<Uint8Array>): WritableStreamDefaultWriter<Uint8Array> {
   const allowed = "a name or a WritableStream";
   return readable("target", allowed, () => {

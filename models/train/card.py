@@ -73,10 +73,10 @@ def main():
     scores, ours = json.loads(options.scores.read_text()), measured(options.reports, bits)
     for name, rows in ours.items():
         rows |= {row: {"ndcg@10": round(scores[name][row], 6)} for row in BASELINES}
-        rows["unquantised int8 256"] = {"ndcg@10": round(scores[name]["int8 256"], 6)}
+        rows["unquantized int8 256"] = {"ndcg@10": round(scores[name]["int8 256"], 6)}
     sets = [*ENGLISH, *sorted(set(ours) - set(ENGLISH))]
     order = list(dict.fromkeys(r for s in sets for r in ours[s] if not r.startswith(f"{other}bit") or r.endswith("int8 256")))
-    first = ["bm25", *BASELINES, "unquantised int8 256"]
+    first = ["bm25", *BASELINES, "unquantized int8 256"]
     names = BASELINES | {"bm25": "BM25"}
     rows = {names.get(r, r): {s: ours[s][r]["ndcg@10"] for s in sets if r in ours[s]} for r in dict.fromkeys([*first, *order])}
     choice = f"4-bit weights change the mean of all sets by {100 * changed:+.1f} % from 8-bit ones; these have {bits} bits."

@@ -82,7 +82,7 @@ class Model:
         return out
 
     def dense(self, texts):
-        """Pooled vectors before the quantiser, float32 [n, 256]."""
+        """Pooled vectors before the quantizer, float32 [n, 256]."""
         rows = [r[:LONGEST] for r in self.ids(texts)]
         return np.stack(self.hidden(rows, lambda h, k: mean(h, k).numpy()))
 

@@ -1,4 +1,4 @@
-"""Quantise the exported repositories with this project's own command into models/mini, sharing what is equal.
+"""Quantize the exported repositories with this project's own command into models/mini, sharing what is equal.
 
     python pack.py --float DIR [--output DIR] [--bits 8] [--command ../../target/release/pplx-embed]
 

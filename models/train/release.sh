@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes models/mini of the last checkpoint: release.sh WORK. Exports, quantises, evaluates, and fills in the card.
+# Makes models/mini of the last checkpoint: release.sh WORK. Exports, quantizes, evaluates, and fills in the card.
 set -euo pipefail
 work=$(realpath "$1")
 cd "$(dirname "$0")"

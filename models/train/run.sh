@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains the small model from nothing: run.sh WORK [STEPS [TEXTS]]. Ended and started again it goes on where it was.
 # WORK is a folder for packages, vectors and checkpoints (2 GB); needs Debian 12's apt, requirements.txt in `python3`, and
-# the command line (`make build`), which quantises and evaluates.
+# the command line (`make build`), which quantizes and evaluates.
 set -euo pipefail
 work=$(realpath -m "$1")
 steps=${2:-8000}

@@ -52,7 +52,7 @@ class Student(nn.Module):
         return torch.cat(out)[: len(rows)]
 
     def pooled(self, rows):
-        """[n, 256], the mean over each row's tokens before the quantiser."""
+        """[n, 256], the mean over each row's tokens before the quantizer."""
         place = [next((w for w in WIDTHS if len(r) <= w), WIDTHS[-1]) for r in rows]
         parts, order = [], []
         for width in WIDTHS:

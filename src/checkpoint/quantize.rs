@@ -8,7 +8,7 @@
 //! others come from three grids of even steps over the range, shifted against each other by a part of a step: each is
 //! fitted to its codes by least squares (as in Lloyd's algorithm), the best is fitted once more, and of that and MLX's
 //! candidate the one with the smaller squared error is kept. So no group is worse than by MLX's rule, and all together
-//! have about a tenth less error; `bench/results/quantise.json` has the figures.
+//! have about a tenth less error; `bench/results/quantize.json` has the figures.
 //!
 //! It runs on one thread while weights stream in, so it is written for SIMD: [`LANES`] groups lie side by side, and
 //! every step is the same arithmetic on all of them. No result depends on the lane, nor on the machine.
@@ -36,7 +36,7 @@ const MLX_EPS: f32 = 1e-7;
 const STARTS_4: [(f32, f32); 3] = [(0.96, 0.0), (0.96, 0.25), (0.96, -0.25)];
 const STARTS_8: [(f32, f32); 3] = [(1.0, 0.0), (1.002, 0.35), (1.002, -0.35)];
 
-/// How weights are quantised.
+/// How weights are quantized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quantizer {
     bits: u32,
@@ -68,7 +68,7 @@ impl Quantizer {
         self.group
     }
 
-    /// Quantises `values`, whole rows of `k` weights of the tensor `name`, appends them to `out`, and says what was lost.
+    /// Quantizes `values`, whole rows of `k` weights of the tensor `name`, appends them to `out`, and says what was lost.
     /// Every scale and bias is a number that F16 holds exactly. A row's codes are the same whatever rows come with it.
     ///
     /// # Errors
@@ -121,7 +121,7 @@ impl Quantizer {
     }
 }
 
-/// What quantising lost.
+/// What quantizing lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Loss {
     /// Sum of the squared weights.
@@ -193,7 +193,7 @@ struct Fit {
     squares: Lanes,
 }
 
-// The passes are functions of their own because wasm engines optimise what is called often, not what runs long.
+// The passes are functions of their own because wasm engines optimize what is called often, not what runs long.
 impl GroupLanes {
     #[inline(never)]
     fn of(values: &[f32], n: usize) -> Self {

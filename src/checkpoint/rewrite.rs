@@ -1,4 +1,4 @@
-//! A checkpoint's file in another form, laid out as MLX and mlx-lm do: a quantised matrix is `X.weight` U32
+//! A checkpoint's file in another form, laid out as MLX and mlx-lm do: a quantized matrix is `X.weight` U32
 //! `[N, K * bits / 32]`, `X.scales` and `X.biases` F16 `[N, K / group]`, one after the other, so that whoever reads it
 //! need hold back no more than one matrix.
 
@@ -11,7 +11,7 @@ use super::{Header, Loss, MatrixRows, ShardWriter, Tensor};
 use crate::error::{Error, Result};
 use crate::numbers::{Float, MatrixFormat};
 
-/// Tensors beside a quantised module's weight.
+/// Tensors beside a quantized module's weight.
 const PARTS: [&str; 2] = ["scales", "biases"];
 
 /// What becomes of the tensors of a file: those of `forms`, by the name of their module, take the form given there,

@@ -301,7 +301,7 @@ impl Tokenizer {
         self.inner.token_to_id(token).filter(|id| *id < self.vocabulary)
     }
 
-    /// Tokenises one text.
+    /// Tokenizes one text.
     ///
     /// # Errors
     /// [`Error::InvalidTokenizer`] if the tokenizer fails, or makes an id beyond the vocabulary.
@@ -311,7 +311,7 @@ impl Tokenizer {
         Ok(Tokens { ids: encoding.get_ids().to_vec(), truncated })
     }
 
-    /// Tokenises a text of any length, without what the post-processor adds.
+    /// Tokenizes a text of any length, without what the post-processor adds.
     ///
     /// # Errors
     /// As [`Tokenizer::encode`].
@@ -321,7 +321,7 @@ impl Tokenizer {
         Ok(content.get_ids().to_vec())
     }
 
-    /// Tokenises one text to at most `limit` tokens, and says where each stands in it.
+    /// Tokenizes one text to at most `limit` tokens, and says where each stands in it.
     ///
     /// # Errors
     /// As [`Tokenizer::encode`].

@@ -4,19 +4,19 @@
 //! [`RowFormat`] what rows of vectors are made of, [`Dtype`] the form in which `embed` returns vectors. [`RowData`] and
 //! [`RowBuf`] are rows in host memory, borrowed and owned.
 
-mod dtype;
 mod float;
 mod matrix_format;
 mod names;
+mod output_dtype;
 mod rope;
 mod rounding;
 mod row_data;
 mod row_format;
 
-pub use dtype::Dtype;
 pub use float::Float;
 pub use matrix_format::MatrixFormat;
 pub use names::parse_name;
+pub use output_dtype::Dtype;
 pub use rope::{Rope, RopeScaling};
 pub use rounding::{float16, scaled_int8, sign_bits};
 pub use row_data::{RowBuf, RowData};

@@ -4,6 +4,7 @@ use js_sys::{Array, JsString, Object, Reflect, Uint32Array};
 use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue};
 
+use crate::backend::Device;
 use crate::error::{Error, Result};
 
 /// An object with these fields.
@@ -60,6 +61,11 @@ pub(super) fn typed<T>(
 
 pub(super) fn string(options: &JsValue, name: &str) -> Result<Option<String>> {
     typed(options, name, "a string", JsValue::as_string)
+}
+
+/// The option `device`.
+pub(super) fn device(options: &JsValue) -> Result<Device> {
+    Ok(string(options, "device")?.map(|name| name.parse()).transpose()?.unwrap_or_default())
 }
 
 pub(super) fn boolean(options: &JsValue, name: &str) -> Result<Option<bool>> {

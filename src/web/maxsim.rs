@@ -7,10 +7,10 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_futures::future_to_promise;
 
-use super::convert::{boolean, object, object_of, thrown};
+use super::convert::{boolean, device, object, object_of, thrown};
 use super::page::Page;
 use super::vectors::WebVectors;
-use crate::backend::{Backend, Device};
+use crate::backend::Backend;
 use crate::error::Result;
 use crate::maxsim::{Match, Options, Scorer};
 
@@ -24,11 +24,11 @@ struct ScoringDevice {
     scorer: Scorer,
 }
 
-/// Opens the GPU, or the processor if there is none, which `options.onProgress` is told.
+/// Opens `options.device`, by default the GPU, or the processor if there is none, which `options.onProgress` is told.
 #[wasm_bindgen]
 pub async fn scorer(options: JsValue) -> Result<WebScorer, JsValue> {
     let page = Page::of(&options).map_err(thrown)?;
-    let (backend, _) = Backend::open(Device::Auto, None, &page).await.map_err(thrown)?;
+    let (backend, _) = Backend::open(device(&options).map_err(thrown)?, None, &page).await.map_err(thrown)?;
     Ok(WebScorer(Rc::new(ScoringDevice { backend, scorer: Scorer::new() })))
 }
 
@@ -37,9 +37,9 @@ impl WebScorer {
     /// Scores. `request` has `queries` and `documents`, which are [`WebVectors`], and optionally `pairs` (Uint32Array, two
     /// numbers a pair), `normalize`, `signal`, `onProgress`. Returns a Float32Array.
     pub fn score(&self, request: JsValue) -> Promise {
-        let device = Rc::clone(&self.0);
+        let on = Rc::clone(&self.0);
         future_to_promise(async move {
-            let scores = score(&device, &request).await.map_err(thrown)?;
+            let scores = score(&on, &request).await.map_err(thrown)?;
             Ok(Float32Array::from(scores.as_slice()).into())
         })
     }
@@ -47,9 +47,9 @@ impl WebScorer {
     /// Explains the score of one pair, by default the first query and document. `request` is as for `score`. Returns
     /// `tokens` (Uint32Array) and `similarities` (Float32Array).
     pub fn explain(&self, request: JsValue) -> Promise {
-        let device = Rc::clone(&self.0);
+        let on = Rc::clone(&self.0);
         future_to_promise(async move {
-            let matches = explain(&device, &request).await.map_err(thrown)?;
+            let matches = explain(&on, &request).await.map_err(thrown)?;
             let tokens: Vec<u32> = matches.iter().map(|m| m.token).collect();
             let similarities: Vec<f32> = matches.iter().map(|m| m.similarity).collect();
             object_of(&[

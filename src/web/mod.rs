@@ -20,7 +20,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::future_to_promise;
 
-use self::convert::{boolean, object, object_of, option, plain, string, thrown, whole, whole_numbers};
+use self::convert::{boolean, device, object, object_of, option, plain, string, thrown, whole, whole_numbers};
 use self::page::Page;
 use self::text::strings;
 use crate::error::{Error, Result};
@@ -67,7 +67,7 @@ pub async fn load(options: JsValue) -> Result<WebModel, JsValue> {
 async fn load_model(options: &JsValue) -> Result<Model> {
     let page = Page::of(options)?;
     let id = string(options, "id")?.ok_or_else(|| Error::argument("id", "is missing"))?;
-    let device = string(options, "device")?.map(|name| name.parse()).transpose()?.unwrap_or_default();
+    let device = device(options)?;
     let threads = whole(options, "threads")?;
     let start = object(options, "startHelpers", "a function")?;
     let weights = string(options, "weights")?.map(|name| name.parse()).transpose()?.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Weights that were quantised while they were loaded are kept so, and the large file they were made of is not.
+//! Weights that were quantized while they were loaded are kept so, and the large file they were made of is not.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -88,7 +88,7 @@ test("a folder is a path that is written as one, or a file: URL", async () => {
   for (const vector of vectors) assert.deepEqual(vector, vectors[0]);
 });
 
-test("the weights of a folder are quantised while they are read", async (t) => {
+test("the weights of a folder are quantized while they are read", async (t) => {
   const { texts, rows } = fixture("f32-gqa2", { short: true });
   const model = await load(checkpoint("f32-gqa2"), { weights: "q8", device: "cpu" });
   t.after(() => model.dispose());

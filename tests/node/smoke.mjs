@@ -76,9 +76,13 @@ for (const worker of [true, false]) {
 
 const missing = await failure(load("./no-such-folder"));
 assert.deepEqual([missing.name, missing.code], [PplxEmbedError.name, "not-found"]);
+// Where there is WebGPU, gpu.mjs uses it.
 if (!globalThis.navigator?.gpu) {
   assert.equal((await failure(load(checkpoint, { device: "webgpu" }))).code, "no-adapter");
 }
+const own = await load("mini");
+assert.deepEqual([own.info.device, own.info.why], ["cpu", '"auto" is the processor outside of pages']);
+await own.dispose();
 // Not disposed of: it must not keep the process alive.
 await (await load("mini", { device: "cpu" })).embed("a");
 console.log("ok");

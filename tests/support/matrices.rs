@@ -1,4 +1,4 @@
-//! The quantised fixtures, and what decoded rows stand for. See `fixtures/README.md`.
+//! The quantized fixtures, and what decoded rows stand for. See `fixtures/README.md`.
 #![allow(unreachable_pub, reason = "a part of the test that includes it")]
 
 use std::collections::BTreeMap;

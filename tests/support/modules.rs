@@ -1,4 +1,4 @@
-//! Sound modules of every quantised layout, in sizes of any kind, for fuzzing.
+//! Sound modules of every quantized layout, in sizes of any kind, for fuzzing.
 #![allow(unreachable_pub, reason = "a part of the test that includes it")]
 
 use pplx_embed::checkpoint::Tensor;

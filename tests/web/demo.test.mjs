@@ -18,7 +18,7 @@ const BEST = {
   "is my text sent to a server?": /stay in the browser/,
 };
 const AMONG = {
-  "what does quantising cost in accuracy": /quantising costs in accuracy/,
+  "what does quantizing cost in accuracy": /quantizing costs in accuracy/,
   "Welche Browser wurden getestet?": /Chromium 156/,
 };
 

@@ -4,7 +4,7 @@
 // final hidden states. An engine that `pads` runs a batch at the length of its longest text; where it is quicker one text
 // after another, that is what counts.
 
-/** What an optimising compiler needs before its code is the one that is timed. */
+/** What an optimizing compiler needs before its code is the one that is timed. */
 const WARM_UP_MS = 1500;
 /** A case whose single run takes longer than this has said enough with one. */
 const LONG_MS = 4000;

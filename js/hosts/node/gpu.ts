@@ -2,6 +2,7 @@
 
 import { PplxEmbedError } from "../../errors.js";
 import type { LoadOptions } from "../../types.js";
+import type { Device } from "../host.js";
 
 /** Dawn for Node.js. It need not be installed, so it is imported by a name that bundlers do not see. */
 const PACKAGE = "webgpu";
@@ -21,9 +22,10 @@ let users = 0;
 const added: string[] = [];
 
 /** `ThreadHost.withGpu`. */
-export async function withGpu<T>(device: LoadOptions["device"], act: () => Promise<T>): Promise<T> {
-  if (device === "cpu") return act();
-  if (device === "webgpu" && !globalThis.navigator?.gpu) await install();
+export async function withGpu<T>(device: LoadOptions["device"], act: (device: Device) => Promise<T>): Promise<T> {
+  // Deno 2.9 often crashes when a process ends after a worker has so much as looked for an adapter.
+  if (device !== "webgpu") return act("cpu");
+  if (!globalThis.navigator?.gpu) await install();
   // Other code could take them for a page's, so they are there only while they are needed.
   if (users++ === 0) {
     if (!SIGNS.some((sign) => sign in globalThis)) add("WorkerGlobalScope", class {});
@@ -31,7 +33,7 @@ export async function withGpu<T>(device: LoadOptions["device"], act: () => Promi
   }
   sayLimit();
   try {
-    return await act();
+    return await act(device);
   } finally {
     if (--users === 0) for (const name of added.splice(0)) Reflect.deleteProperty(globalThis, name);
   }

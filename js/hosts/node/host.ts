@@ -10,7 +10,7 @@ import type { EngineWorker, Host, WorkerListener } from "../host.js";
 import { startHelper } from "./helpers.js";
 import { releaseAll } from "./locks.js";
 import { rootFolder } from "./root.js";
-import { newOwner, nodeThread, THREAD_DATA, type ThreadData } from "./thread.js";
+import { END, newOwner, nodeThread, THREAD_DATA, type ThreadData } from "./thread.js";
 
 let own: ThreadData | undefined;
 /** This thread. The folder is looked up once, so that what was kept is found again. */
@@ -71,7 +71,16 @@ export const node: Host = {
       post: (message) => worker.postMessage(message),
       waits: (busy) => (busy ? worker.ref() : worker.unref()),
       end() {
+        if (ended) return;
         ended = true;
+        // A worker of Deno 2.9 that has used a GPU has to end by itself, and before the process does: else both crash.
+        if ("Deno" in globalThis) {
+          worker.ref();
+          worker.postMessage(END);
+          const stop = setTimeout(() => void worker.terminate(), 2000); // if it is busy
+          worker.on("exit", () => clearTimeout(stop));
+          return;
+        }
         void worker.terminate();
         worker.unref(); // terminate() has the process wait for the thread
       },

@@ -19,6 +19,9 @@ import { rootFolder } from "./root.js";
 /** The name of a worker's `ThreadData` among its `workerData`. */
 export const THREAD_DATA = "pplx-embed-web";
 
+/** The message that has a worker end itself. */
+export const END = "end";
+
 /** What a thread is given by the one that started it. */
 export interface ThreadData {
   /** Hexadecimal digits that no other thread has. */

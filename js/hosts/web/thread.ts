@@ -14,8 +14,8 @@ export function webThread(places: () => Place[]): Omit<ThreadHost, "startHelper"
   return {
     cores: () => globalThis.navigator?.hardwareConcurrency || 1,
 
-    async withGpu(device, act) {
-      if (device !== "webgpu" || globalThis.navigator?.gpu) return act();
+    async withGpu(device = "auto", act) {
+      if (device !== "webgpu" || globalThis.navigator?.gpu) return act(device);
       const why =
         globalThis.isSecureContext === false
           ? "this page is not a secure context; serve it over https, or from localhost"

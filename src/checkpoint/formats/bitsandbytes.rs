@@ -2,7 +2,7 @@
 //!
 //! 4 bits: `weight` holds `ceil(N * K / 2)` bytes, two codes each, the first in the high half; the number of each code
 //! is in `weight.quant_map` F32 `[16]`, `weight.absmax` has a factor for each block of the flattened matrix, and
-//! `weight.quant_state.bitsandbytes__nf4` or `__fp4` is JSON with the rest. Factors quantised a second time are codes
+//! `weight.quant_state.bitsandbytes__nf4` or `__fp4` is JSON with the rest. Factors quantized a second time are codes
 //! U8 into `weight.nested_quant_map` F32 `[256]`, times `weight.nested_absmax` F32 of their own block, plus
 //! `nested_offset`. `w = quant_map[code] * factor` in f32, rounded to the dtype in the JSON.
 //!

@@ -54,7 +54,7 @@ impl CompressedTensorsSettings {
             let given = settings.get(field).and_then(Value::as_object).filter(|object| !object.is_empty());
             if given.is_some_and(|o| o.get("format").and_then(Value::as_str) != Some("dense")) {
                 let what = format!("compressed-tensors with {field}");
-                return Err(Error::unsupported(what, "weights must be quantised and nothing else"));
+                return Err(Error::unsupported(what, "weights must be quantized and nothing else"));
             }
         }
         let mut groups = Vec::new();
@@ -144,12 +144,12 @@ pub(super) fn find(
             let what = format!("tensor {}.weight_packed of dtype U8 (nvfp4 or mxfp4)", module.name);
             return Err(Error::unsupported(what, "allowed is I32"));
         }
-        return pack_quantised(settings, module).map(Some);
+        return pack_quantized(settings, module).map(Some);
     }
     let dtype = module.get("weight").map_or("", |tensor| &tensor.dtype);
     match dtype {
-        "I8" => int_quantised(settings, module).map(Some),
-        "F8_E4M3" => float_quantised(settings, module).map(Some),
+        "I8" => int_quantized(settings, module).map(Some),
+        "F8_E4M3" => float_quantized(settings, module).map(Some),
         _ if Float::parse(dtype).is_some() && module.get("weight_scale").is_some() => {
             let what = format!("tensor {}.weight of dtype {dtype} beside a weight_scale", module.name);
             Err(Error::unsupported(what, "the checkpoint must be saved compressed"))
@@ -180,7 +180,7 @@ fn fitting(
     }
 }
 
-fn pack_quantised(settings: &CompressedTensorsSettings, module: &mut StoredModule<'_>) -> Result<StoredLayout> {
+fn pack_quantized(settings: &CompressedTensorsSettings, module: &mut StoredModule<'_>) -> Result<StoredLayout> {
     let [rows, columns] = module.shape;
     let shape = &module.need("weight_packed")?.shape;
     // Versions before 0.10 left the rest of a word empty where the width does not divide 32; they need more words.
@@ -209,7 +209,7 @@ fn pack_quantised(settings: &CompressedTensorsSettings, module: &mut StoredModul
     Ok(StoredLayout::Affine(AffineCodes { codes: Codes::Rows(codes), scale, unit: 1.0, offset, group, order }))
 }
 
-fn int_quantised(settings: &CompressedTensorsSettings, module: &mut StoredModule<'_>) -> Result<StoredLayout> {
+fn int_quantized(settings: &CompressedTensorsSettings, module: &mut StoredModule<'_>) -> Result<StoredLayout> {
     let [rows, columns] = module.shape;
     let (_, spread, group) = fitting(settings, module, |weights| !weights.float)?;
     let part = module.part("weight", &["I8"], &[&[rows, columns]])?;
@@ -235,7 +235,7 @@ fn signed_zeros(module: &mut StoredModule<'_>, shape: &[u64], spread: Spread, mi
     Ok(Offset::Points(Grid { part, cell: Cell::I8, spread }, middle))
 }
 
-fn float_quantised(settings: &CompressedTensorsSettings, module: &mut StoredModule<'_>) -> Result<StoredLayout> {
+fn float_quantized(settings: &CompressedTensorsSettings, module: &mut StoredModule<'_>) -> Result<StoredLayout> {
     let (weights, ..) = fitting(settings, module, |weights| weights.float)?;
     let block = match weights.sharing {
         Sharing::Group(columns) => [1, columns],

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 pub(super) struct GptqSettings {
     bits: u32,
     group: GroupSize,
-    /// Columns were quantised in an order of their own, and groups follow it.
+    /// Columns were quantized in an order of their own, and groups follow it.
     desc_act: bool,
     zeros: Twist,
     /// Some modules have settings of their own, by regular expression.

@@ -1,7 +1,7 @@
-//! MLX's affine quantisation (ml-explore/mlx `ops.cpp`, `quantize`; ml-explore/mlx-lm `utils.py`).
+//! MLX's affine quantization (ml-explore/mlx `ops.cpp`, `quantize`; ml-explore/mlx-lm `utils.py`).
 //!
 //! `weight` U32 `[N, K * bits / 32]`, each row a dense stream of codes; `scales` and `biases` `[N, K / group]`;
-//! `w = code * scale + bias`. A module is quantised if it has `scales`, embeddings too. As in mlx-lm, a module that the
+//! `w = code * scale + bias`. A module is quantized if it has `scales`, embeddings too. As in mlx-lm, a module that the
 //! settings do not name has the bits and group that its shapes say.
 
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ pub(super) struct MlxSettings {
 #[derive(Clone, Debug)]
 enum Override {
     Plain,
-    Quantised { mode: Option<String>, group: Option<u64>, bits: Option<u64> },
+    Quantized { mode: Option<String>, group: Option<u64>, bits: Option<u64> },
 }
 
 impl MlxSettings {
@@ -42,8 +42,8 @@ impl MlxSettings {
         for (path, value) in object {
             let entry = match value {
                 Value::Bool(false) => Override::Plain,
-                Value::Bool(true) if path.contains('.') => Override::Quantised { mode: None, group: None, bits: None },
-                Value::Object(_) => Override::Quantised {
+                Value::Bool(true) if path.contains('.') => Override::Quantized { mode: None, group: None, bits: None },
+                Value::Object(_) => Override::Quantized {
                     mode: settings::text(value, "mode")?.map(String::from),
                     group: one_of(value, "group_size", &GROUPS)?,
                     bits: one_of(value, "bits", &BITS)?,
@@ -77,11 +77,11 @@ fn affine(what: &str, mode: Option<&str>) -> Result<()> {
 pub(super) fn find(settings: &MlxSettings, module: &mut StoredModule<'_>) -> Result<Option<StoredLayout>> {
     match settings.modules.get(module.name) {
         Some(Override::Plain) => Ok(None),
-        Some(Override::Quantised { mode, group, bits }) => {
+        Some(Override::Quantized { mode, group, bits }) => {
             affine(module.name, mode.as_deref())?;
-            quantised(module, group.or(settings.group), bits.or(settings.bits)).map(Some)
+            quantized(module, group.or(settings.group), bits.or(settings.bits)).map(Some)
         }
-        None if module.get("scales").is_some() => quantised(module, None, None).map(Some),
+        None if module.get("scales").is_some() => quantized(module, None, None).map(Some),
         None => Ok(None),
     }
 }
@@ -89,13 +89,13 @@ pub(super) fn find(settings: &MlxSettings, module: &mut StoredModule<'_>) -> Res
 /// A module of a checkpoint whose `config.json` says nothing.
 pub(super) fn find_unsaid(module: &mut StoredModule<'_>) -> Result<Option<StoredLayout>> {
     match (module.get("scales"), module.get("biases")) {
-        (Some(_), Some(_)) => quantised(module, None, None).map(Some),
+        (Some(_), Some(_)) => quantized(module, None, None).map(Some),
         _ => {
             for suffix in
                 ["scales", "weight_packed", "weight_scale", "weight_scale_inv", "qweight", "SCB", "_weight_qdata"]
             {
                 if module.get(suffix).is_some() {
-                    let message = "is quantised, but config.json has neither quantization_config nor quantization";
+                    let message = "is quantized, but config.json has neither quantization_config nor quantization";
                     return Err(module.wrong(suffix, message));
                 }
             }
@@ -104,7 +104,7 @@ pub(super) fn find_unsaid(module: &mut StoredModule<'_>) -> Result<Option<Stored
     }
 }
 
-fn quantised(module: &mut StoredModule<'_>, group: Option<u64>, bits: Option<u64>) -> Result<StoredLayout> {
+fn quantized(module: &mut StoredModule<'_>, group: Option<u64>, bits: Option<u64>) -> Result<StoredLayout> {
     let [rows, columns] = module.shape;
     let scales = module.need("scales")?;
     if scales.dtype == "U8" {

@@ -1,4 +1,4 @@
-//! How a weight matrix is stored: as numbers, or quantised in one of the layouts that are published as safetensors.
+//! How a weight matrix is stored: as numbers, or quantized in one of the layouts that are published as safetensors.
 //!
 //! [`Scheme::parse`] reads the settings of `config.json`, [`Scheme::find`] checks one module's tensors against them by
 //! their headers alone, and [`StoredMatrix::decode`] turns their bytes into rows, a few at a time.
@@ -45,7 +45,7 @@ pub struct MatrixRows {
     pub groups: Vec<[f32; 2]>,
 }
 
-/// How the modules of a checkpoint are quantised, as `config.json` says. The default is that of a `config.json` that
+/// How the modules of a checkpoint are quantized, as `config.json` says. The default is that of a `config.json` that
 /// says nothing: modules are plain numbers, or MLX's layout where a module has `scales` and `biases`.
 #[derive(Clone, Debug, Default)]
 pub struct Scheme {
@@ -66,7 +66,7 @@ enum Method {
 }
 
 impl Scheme {
-    /// Reads the quantisation settings of a `config.json`; `None` where it has none. `quantization_config` with a
+    /// Reads the quantization settings of a `config.json`; `None` where it has none. `quantization_config` with a
     /// `quant_method` goes before `quantization`, which is MLX's.
     ///
     /// # Errors
@@ -131,7 +131,7 @@ impl Scheme {
         if shape.iter().any(|axis| !(1..=MAX_AXIS).contains(axis)) {
             return Err(module.wrong("weight", format!("shape {shape:?} asked for, each axis may be 1 to {MAX_AXIS}")));
         }
-        let quantised = match &self.method {
+        let quantized = match &self.method {
             Method::Unsaid => mlx::find_unsaid(&mut module)?,
             Method::Mlx(settings) => mlx::find(settings, &mut module)?,
             Method::CompressedTensors(settings) => compressed_tensors::find(settings, &mut module)?,
@@ -141,7 +141,7 @@ impl Scheme {
             Method::BitsAndBytes(settings) => bitsandbytes::find(settings, &mut module)?,
             Method::TorchAo => torchao::find(&mut module, metadata)?,
         };
-        let layout = match quantised {
+        let layout = match quantized {
             Some(layout) => layout,
             None => StoredLayout::Plain(module.plain()?),
         };

@@ -1,4 +1,4 @@
-//! Fields of the quantisation settings in `config.json`.
+//! Fields of the quantization settings in `config.json`.
 
 use serde_json::Value;
 

@@ -50,7 +50,7 @@ impl AutoMap {
     }
 }
 
-/// Reads `config.json`. Pooling and normalisation are those that the architecture implies.
+/// Reads `config.json`. Pooling and normalization are those that the architecture implies.
 ///
 /// # Errors
 /// As [`Config::load`].

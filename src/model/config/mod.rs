@@ -89,7 +89,7 @@ pub struct Config {
     pub normalize: bool,
     /// The model's own pipeline ends in the tanh quantizer, so that int8 is its native output.
     pub tanh_int8: bool,
-    /// How its weights are quantised.
+    /// How its weights are quantized.
     pub scheme: Scheme,
     /// The settings of a late interaction model; there for [`ModelKind::Late`] only.
     pub late: Option<LateConfig>,
@@ -193,7 +193,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Parses and checks `config.json`. Pooling and normalisation are those the architecture implies.
+    /// Parses and checks `config.json`. Pooling and normalization are those the architecture implies.
     ///
     /// # Errors
     /// As [`Config::load`].

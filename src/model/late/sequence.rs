@@ -87,7 +87,7 @@ impl Marking {
         limit.map_or(self.max_tokens, |n| (n as usize).min(self.max_tokens))
     }
 
-    /// Tokenises `text` in its role.
+    /// Tokenizes `text` in its role.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for a marker at place 1 where the prompt is not one token,

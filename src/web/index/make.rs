@@ -8,13 +8,13 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_futures::future_to_promise;
 
 use super::WebIndex;
-use crate::backend::{Backend, Device};
+use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::hub::LocalFile;
 use crate::index::{Index, IndexKind, IndexOptions, OpenOptions};
 use crate::model::Model;
 use crate::web::WebModel;
-use crate::web::convert::{boolean, string, thrown, typed, whole};
+use crate::web::convert::{boolean, device, string, thrown, typed, whole};
 use crate::web::page::Page;
 
 /// Makes an index of vectors. Options: `dimensions`, and optionally `device`, `kind`, `dtype`, `memory` and `firstPass`.
@@ -80,10 +80,9 @@ async fn open(model: Option<Rc<Model>>, file: JsValue, options: &JsValue) -> Res
 }
 
 pub(super) async fn backend(model: Option<&Model>, options: &JsValue, page: &Page) -> Result<Backend> {
-    let device: Device = string(options, "device")?.map(|name| name.parse()).transpose()?.unwrap_or_default();
     match model {
         Some(model) => Ok(model.backend().clone()),
-        None => Backend::open(device, None, page).await.map(|(backend, _)| backend),
+        None => Backend::open(device(options)?, None, page).await.map(|(backend, _)| backend),
     }
 }
 

@@ -32,7 +32,7 @@ const COPIED: [&str; 6] = [
 ];
 const INDEX: &str = "model.safetensors.index.json";
 
-/// Writes a model's folder anew, quantised.
+/// Writes a model's folder anew, quantized.
 pub(crate) fn run(command: &Quantize) -> Result<()> {
     let argument = |name: &str, message: String| Error::InvalidArgument { argument: name.into(), message };
     let usual = Quantizer::new(command.bits, command.group_size)?;
@@ -64,7 +64,7 @@ pub(crate) fn run(command: &Quantize) -> Result<()> {
         "output": command.output,
         "bits": command.bits,
         "group_size": command.group_size,
-        "quantised": done.quantised,
+        "quantized": done.quantized,
         "kept": done.kept,
         "bytes": { "source": done.source_bytes, "output": done.bytes },
         "relative_error": done.losses.iter().map(|(bits, loss)| (bits.to_string(), loss.relative())).collect::<BTreeMap<_, _>>(),
@@ -74,11 +74,11 @@ pub(crate) fn run(command: &Quantize) -> Result<()> {
     }
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     console.note(&format!(
-        "{}: {:.1} MiB of weights from {:.1}, {} tensors quantised, {} as they were",
+        "{}: {:.1} MiB of weights from {:.1}, {} tensors quantized, {} as they were",
         command.output.display(),
         mib(done.bytes),
         mib(done.source_bytes),
-        done.quantised,
+        done.quantized,
         done.kept,
     ));
     Ok(())
@@ -87,7 +87,7 @@ pub(crate) fn run(command: &Quantize) -> Result<()> {
 /// What was written.
 #[derive(Default)]
 struct Done {
-    quantised: usize,
+    quantized: usize,
     kept: usize,
     source_bytes: u64,
     bytes: u64,
@@ -95,7 +95,7 @@ struct Done {
     losses: BTreeMap<u32, Loss>,
     /// The file each tensor is in.
     files: BTreeMap<String, String>,
-    /// Modules that are quantised unlike the others.
+    /// Modules that are quantized unlike the others.
     overrides: BTreeMap<String, Quantizer>,
 }
 
@@ -124,7 +124,7 @@ async fn write_files(
     let mut config: Map<String, Value> = serde_json::from_slice(&config).map_err(invalid)?;
     for field in ["quantization", "quantization_config"] {
         if config.get(field).is_some_and(|v| !v.is_null()) {
-            let what = format!("quantising a checkpoint that is quantised already (config.json has {field})");
+            let what = format!("quantizing a checkpoint that is quantized already (config.json has {field})");
             return Err(Error::Unsupported { what, message: "allowed are weights of F32, F16 and BF16".into() });
         }
     }
@@ -203,7 +203,7 @@ async fn shard(
     done.count(file, &header, &forms, planned, usual)
 }
 
-/// The matrices that are quantised, and how: as in mlx-lm those of linear and embedding modules whose rows are whole
+/// The matrices that are quantized, and how: as in mlx-lm those of linear and embedding modules whose rows are whole
 /// groups.
 fn forms(header: &Header, usual: Quantizer) -> BTreeMap<String, MatrixFormat> {
     let form = |tensor: &Tensor| {
@@ -234,7 +234,7 @@ impl Done {
         usual: Quantizer,
     ) -> Result<()> {
         self.source_bytes += header.data_bytes;
-        self.quantised += forms.len();
+        self.quantized += forms.len();
         self.kept += header.tensors.len() - forms.len();
         for tensor in &header.tensors {
             let path = tensor.name.strip_suffix(".weight").unwrap_or_default();
@@ -260,8 +260,8 @@ impl Done {
 fn quantization(usual: Quantizer, overrides: &BTreeMap<String, Quantizer>) -> Value {
     let settings = |q: Quantizer| json!({ "group_size": q.group(), "bits": q.bits() });
     let mut quantization = settings(usual);
-    for (path, quantiser) in overrides {
-        quantization[path] = settings(*quantiser);
+    for (path, quantizer) in overrides {
+        quantization[path] = settings(*quantizer);
     }
     quantization
 }

@@ -12,14 +12,14 @@ use safetensors::SafeTensors;
 
 const EVERY: [(u32, u32); 6] = [(4, 32), (4, 64), (4, 128), (8, 32), (8, 64), (8, 128)];
 
-fn quantised(bits: u32, group: u32, values: &[f32], k: usize) -> MatrixRows {
+fn quantized(bits: u32, group: u32, values: &[f32], k: usize) -> MatrixRows {
     let mut rows = MatrixRows::default();
     Quantizer::new(bits, group).unwrap().rows("w", values, k, &mut rows).unwrap();
     rows
 }
 
 /// `code * scale + bias` in f64, by MLX's layout.
-fn dequantised(bits: u32, group: usize, codes: &[u8], groups: &[[f32; 2]]) -> Vec<f64> {
+fn dequantized(bits: u32, group: usize, codes: &[u8], groups: &[[f32; 2]]) -> Vec<f64> {
     let words: Vec<u32> = bytemuck::pod_collect_to_vec(codes);
     let per_word = 32 / bits as usize;
     let code = |i: usize| words[i / per_word] >> (bits as usize * (i % per_word)) & ((1 << bits) - 1);
@@ -42,7 +42,7 @@ fn mlx_error(bits: u32, group: &[f32]) -> f64 {
 
 #[test]
 fn mlx_rule_gives_the_bits_of_mlx() {
-    let bytes = std::fs::read("tests/fixtures/expected/quantise.safetensors").unwrap();
+    let bytes = std::fs::read("tests/fixtures/expected/quantize.safetensors").unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let floats = |name: &str| -> Vec<f32> { bytemuck::pod_collect_to_vec(tensors.tensor(name).unwrap().data()) };
     let weight = floats("weight");
@@ -81,8 +81,8 @@ proptest! {
     fn no_group_is_worse_than_by_mlx_rule(weights in group(), which in 0..6usize) {
         let (bits, group) = EVERY[which];
         let n = group as usize;
-        let rows = quantised(bits, group, &weights, n);
-        let got = dequantised(bits, n, &rows.values, &rows.groups);
+        let rows = quantized(bits, group, &weights, n);
+        let got = dequantized(bits, n, &rows.values, &rows.groups);
         for (got, want) in got.chunks(n).zip(weights.chunks(n)) {
             let (ours, mlx) = (squared_error(got, want), mlx_error(bits, want));
             // The errors are compared in f32, each weight's being off by its last bit or so.
@@ -96,10 +96,10 @@ proptest! {
     fn a_group_has_the_same_codes_in_every_place(weights in group(), which in 0..6usize, before in 0..20usize) {
         let (bits, group) = EVERY[which];
         let n = group as usize;
-        let alone = quantised(bits, group, &weights[..n], n);
+        let alone = quantized(bits, group, &weights[..n], n);
         let mut many: Vec<f32> = (0..before * n).map(|i| (i as f32).sin()).collect();
         many.extend(&weights[..n]);
-        let many = quantised(bits, group, &many, n);
+        let many = quantized(bits, group, &many, n);
         prop_assert_eq!(&many.values[before * n * bits as usize / 8..], &alone.values[..]);
         prop_assert_eq!(&many.groups[before..], &alone.groups[..]);
     }
@@ -109,7 +109,7 @@ proptest! {
 fn every_scale_and_bias_is_an_f16() {
     let weights: Vec<f32> = (0..64 * 128).map(|i| (i as f32 * 0.7).sin() * 10f32.powi(i / 128 % 12 - 8)).collect();
     for (bits, group) in EVERY {
-        for x in quantised(bits, group, &weights, 128).groups.into_iter().flatten() {
+        for x in quantized(bits, group, &weights, 128).groups.into_iter().flatten() {
             assert_eq!(f16::from_f32(x).to_f32().to_bits(), x.to_bits(), "q{bits} g{group}");
         }
     }
@@ -120,8 +120,8 @@ fn groups_without_spread_come_back() {
     for (bits, group) in EVERY {
         let n = group as usize;
         let back = |weights: &[f32]| {
-            let rows = quantised(bits, group, weights, n);
-            dequantised(bits, n, &rows.values, &rows.groups)
+            let rows = quantized(bits, group, weights, n);
+            dequantized(bits, n, &rows.values, &rows.groups)
         };
         assert_eq!(back(&vec![0.0; n]), vec![0.0; n]);
         assert_eq!(back(&vec![-0.0; n]), vec![0.0; n]);
@@ -146,8 +146,8 @@ fn an_outlier_is_kept() {
         let n = group as usize;
         let mut weights: Vec<f32> = (0..n).map(|i| (i as f32).sin() * 0.01).collect();
         weights[n / 2] = -8.0;
-        let rows = quantised(bits, group, &weights, n);
-        let got = dequantised(bits, n, &rows.values, &rows.groups);
+        let rows = quantized(bits, group, &weights, n);
+        let got = dequantized(bits, n, &rows.values, &rows.groups);
         assert!((got[n / 2] + 8.0).abs() < 0.01 * 8.0, "q{bits} g{group}: {}", got[n / 2]);
         assert!(squared_error(&got, &weights) <= mlx_error(bits, &weights));
     }
@@ -163,8 +163,8 @@ fn scales_among_the_subnormals_are_nearly_the_best_there_are() {
             let range = steps * STEP * top;
             let weights: Vec<f32> = (0..n).map(|i| (range * ((i as f64 * 2.4).sin() + 0.3)) as f32).collect();
             let low = weights.iter().copied().fold(f32::INFINITY, f32::min);
-            let rows = quantised(bits, group, &weights, n);
-            let ours = squared_error(&dequantised(bits, n, &rows.values, &rows.groups), &weights);
+            let rows = quantized(bits, group, &weights, n);
+            let ours = squared_error(&dequantized(bits, n, &rows.values, &rows.groups), &weights);
             // Every scale and bias F16 has nearby.
             let mut best = f64::INFINITY;
             for scale in (0..=2 * steps.ceil() as i32 + 2).map(|i| f64::from(i) * STEP) {
@@ -217,7 +217,7 @@ fn the_loss_is_that_of_the_codes() {
     let weights: Vec<f32> = (0..3 * 192).map(|i| (i as f32 * 1.3).sin() * 0.1).collect();
     let mut rows = MatrixRows::default();
     let loss = Quantizer::new(4, 64).unwrap().rows("w", &weights, 192, &mut rows).unwrap();
-    let error = squared_error(&dequantised(4, 64, &rows.values, &rows.groups), &weights);
+    let error = squared_error(&dequantized(4, 64, &rows.values, &rows.groups), &weights);
     let squares: f64 = weights.iter().map(|&w| f64::from(w).powi(2)).sum();
     assert!((loss.error / error - 1.0).abs() < 1e-4 && (loss.squares / squares - 1.0).abs() < 1e-5, "{loss:?}");
     assert!((loss.relative() - (error / squares).sqrt()).abs() < 1e-5);
@@ -265,7 +265,7 @@ fn nanoseconds(weights: usize, mut run: impl FnMut()) -> f64 {
 }
 
 #[test]
-#[ignore = "a measurement: node bench/quantise.mjs"]
+#[ignore = "a measurement: node bench/quantize.mjs"]
 fn error_and_time_beside_mlx_rule() {
     const WEIGHTS: usize = 1 << 20;
     let mut results = Vec::new();
@@ -279,7 +279,7 @@ fn error_and_time_beside_mlx_rule() {
             let loss = quantizer.rows("w", &weights, 1024, &mut rows).unwrap();
             let squares: f64 = weights.iter().map(|&w| f64::from(w).powi(2)).sum();
             let relative = |error: f64| (error / squares).sqrt();
-            let ours = relative(squared_error(&dequantised(bits, n, &rows.values, &rows.groups), &weights));
+            let ours = relative(squared_error(&dequantized(bits, n, &rows.values, &rows.groups), &weights));
             assert!((loss.relative() / ours - 1.0).abs() < 1e-4);
             let mlx = relative(weights.chunks(n).map(|group| mlx_error(bits, group)).sum());
             assert!(ours < mlx);
