@@ -15,7 +15,7 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
 # A wrong kernel is not worth timing.
-cargo test --test kernels --test rows --test oracle
+cargo test --test native -- kernels:: rows:: oracle::
 cargo build --release
 for weights in ${WEIGHTS:-q8 q4 f16}; do
   target/release/pplx-embed bench --model "$model" --device gpu --weights "$weights" --cases "$cases" --json > "$out/$weights.json"

@@ -5,7 +5,7 @@ import { writeFileSync } from "node:fs";
 
 const device = process.argv[2];
 if (!device) throw new Error('usage: node bench/quantize.mjs "the machine, in words"');
-const command = "cargo test --release --test quantize -- --ignored --nocapture";
+const command = "cargo test --release --test native -- quantize:: --ignored --nocapture";
 const root = new URL("..", import.meta.url);
 const [program, ...rest] = command.split(" ");
 const output = execFileSync(program, rest, { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });

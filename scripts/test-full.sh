@@ -24,8 +24,8 @@ node --test --test-reporter=spec --test-concurrency=1 tests/bundlers/{esbuild,ne
 EVERY=1 node --test --test-reporter=spec tests/web/storage-faults.test.mjs
 
 # One at a time: the 4b model alone fills half the memory of a small machine.
-cargo test --release --test oracle -- --ignored
-cargo test --release --test large -- --ignored --nocapture --test-threads 1
-PROPTEST_CASES=400000 cargo test --release --test fuzz
-PROPTEST_CASES=1000000 cargo test --release --test fuzz_formats
-PROPTEST_CASES=400000 cargo test --release --test fuzz_index
+cargo test --release --test native -- oracle:: --ignored
+cargo test --release --test native -- large:: --ignored --nocapture --test-threads 1
+PROPTEST_CASES=400000 cargo test --release --test native -- fuzz::
+PROPTEST_CASES=1000000 cargo test --release --test native -- fuzz_formats::
+PROPTEST_CASES=400000 cargo test --release --test native -- fuzz_index::

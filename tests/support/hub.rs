@@ -1,6 +1,4 @@
 //! The Hub of `tests/hub/server.mjs`, as long as a test runs, and ways to ask it.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own share")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};

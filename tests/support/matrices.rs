@@ -1,5 +1,4 @@
 //! The quantized fixtures, and what decoded rows stand for. See `fixtures/README.md`.
-#![allow(unreachable_pub, reason = "a part of the test that includes it")]
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,16 @@
 //! The oracle fixtures, and what "equal" means. See `fixtures/README.md` for how they were made.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own share")]
+#![allow(dead_code, unreachable_pub, reason = "the tests of pages use a share of it")]
 
 mod device;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod hub;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod matrices;
 pub mod maxsim;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod modules;
 
-#[allow(unused_imports, reason = "each test file uses its own share")]
+#[allow(unused_imports, reason = "the tests of pages use a share of it")]
 pub use device::device;
 #[cfg(not(target_arch = "wasm32"))]
 use pplx_embed::model::Tokenizer;

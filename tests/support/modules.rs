@@ -1,5 +1,4 @@
 //! Sound modules of every quantized layout, in sizes of any kind, for fuzzing.
-#![allow(unreachable_pub, reason = "a part of the test that includes it")]
 
 use pplx_embed::checkpoint::Tensor;
 use serde_json::{Value, json};
