@@ -23,6 +23,7 @@
 
 pub mod backend;
 pub mod checkpoint;
+mod download_rate;
 mod error;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod evaluation;
@@ -30,7 +31,6 @@ pub mod hub;
 pub mod index;
 pub mod json;
 pub mod maxsim;
-mod meter;
 pub mod model;
 pub mod numbers;
 mod progress;
@@ -39,6 +39,6 @@ pub mod top_k;
 #[cfg(target_arch = "wasm32")]
 mod web;
 
+pub use download_rate::Meter;
 pub use error::{Error, Result};
-pub use meter::Meter;
 pub use progress::{Progress, Watch};

@@ -147,11 +147,11 @@ struct Copy<'a> {
 impl<'a> Copy<'a> {
     fn new(model: &Path, commit: &str, folder: &'a Path) -> Self {
         #[derive(serde::Deserialize)]
-        struct Tree {
+        struct CommitFiles {
             format_version: u32,
             files: BTreeMap<String, serde::de::IgnoredAny>,
         }
-        let tree: Option<Tree> = json(&model.join("trees").join(format!("{commit}.json")));
+        let tree: Option<CommitFiles> = json(&model.join("trees").join(format!("{commit}.json")));
         let listed = tree.filter(|tree| tree.format_version == 1).map(|tree| tree.files.into_keys().collect());
         Self { folder, absent: model.join(".no_exist").join(commit), listed }
     }

@@ -4,6 +4,10 @@ mod api;
 mod block_sums;
 #[cfg(target_arch = "wasm32")]
 mod browser_file;
+#[cfg(target_arch = "wasm32")]
+mod browser_http;
+#[cfg(target_arch = "wasm32")]
+mod browser_timeout;
 pub mod cache;
 mod client;
 mod cursor;
@@ -24,16 +28,14 @@ mod reader;
 mod remote;
 mod repository;
 mod retry;
-#[cfg(target_arch = "wasm32")]
-mod timeout;
 mod transfer;
 mod transport;
 mod verified;
-#[cfg(target_arch = "wasm32")]
-mod web;
 
 #[cfg(target_arch = "wasm32")]
 pub(crate) use browser_file::settled;
+#[cfg(target_arch = "wasm32")]
+pub use browser_http::Web;
 pub use cursor::Cursor;
 #[cfg(not(target_arch = "wasm32"))]
 pub use folder::Folder;
@@ -52,8 +54,6 @@ pub use retry::{Retry, is_unreachable};
 pub use transfer::RemoteStream;
 pub use transport::{HttpResponse, Transport};
 pub use verified::{Hasher, Verified};
-#[cfg(target_arch = "wasm32")]
-pub use web::Web;
 
 use crate::error::{Error, Result};
 

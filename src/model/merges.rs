@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::error::{Error, Result};
 
 #[derive(Deserialize)]
-struct RawModel<'a> {
+struct RawBytePairs<'a> {
     #[serde(borrow)]
     vocab: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -28,17 +28,17 @@ struct RawModel<'a> {
 /// [`Error::InvalidTokenizer`] if a merge is longer than every symbol, or symbols have a prefix. Whatever else may be wrong
 /// with it is left to the crate.
 pub(super) fn check(parts: &BTreeMap<String, &RawValue>) -> Result<()> {
-    let model = parts.get("model").and_then(|model| serde_json::from_str::<RawModel<'_>>(model.get()).ok());
-    let Some(RawModel { vocab: Some(vocab), merges: Some(merges), continuing_subword_prefix }) = model else {
+    let model = parts.get("model").and_then(|model| serde_json::from_str::<RawBytePairs<'_>>(model.get()).ok());
+    let Some(RawBytePairs { vocab: Some(vocab), merges: Some(merges), continuing_subword_prefix }) = model else {
         return Ok(());
     };
     let invalid = |message: String| Err(Error::InvalidTokenizer { message });
     let (Ok(Longest(longest)), Ok(merges)) =
-        (serde_json::from_str(vocab.get()), serde_json::from_str::<Vec<Merge>>(merges.get()))
+        (serde_json::from_str(vocab.get()), serde_json::from_str::<Vec<MergedLength>>(merges.get()))
     else {
         return Ok(());
     };
-    let merged = merges.iter().map(|Merge(bytes)| *bytes).max().unwrap_or(0);
+    let merged = merges.iter().map(|MergedLength(bytes)| *bytes).max().unwrap_or(0);
     if continuing_subword_prefix.is_some_and(|prefix| !prefix.is_empty()) && merged > 0 {
         return invalid("has continuing_subword_prefix as well as merges, allowed is either".into());
     }
@@ -53,8 +53,8 @@ struct Bytes(usize);
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
+        struct LongestToken;
+        impl Visitor<'_> for LongestToken {
             type Value = Bytes;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,7 +65,7 @@ impl<'de> Deserialize<'de> for Bytes {
                 Ok(Bytes(text.len()))
             }
         }
-        deserializer.deserialize_str(Text)
+        deserializer.deserialize_str(LongestToken)
     }
 }
 
@@ -95,30 +95,30 @@ impl<'de> Deserialize<'de> for Longest {
 }
 
 /// Bytes of what a merge makes, written `"a b"` or `["a", "b"]`.
-struct Merge(usize);
+struct MergedLength(usize);
 
-impl<'de> Deserialize<'de> for Merge {
+impl<'de> Deserialize<'de> for MergedLength {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pair;
-        impl<'de> Visitor<'de> for Pair {
-            type Value = Merge;
+        struct MergedPair;
+        impl<'de> Visitor<'de> for MergedPair {
+            type Value = MergedLength;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("two texts")
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Merge, E> {
-                Ok(Merge(text.len().saturating_sub(1)))
+            fn visit_str<E>(self, text: &str) -> Result<MergedLength, E> {
+                Ok(MergedLength(text.len().saturating_sub(1)))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Merge, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<MergedLength, A::Error> {
                 let mut all = 0_usize;
                 while let Some(Bytes(bytes)) = list.next_element()? {
                     all = all.saturating_add(bytes);
                 }
-                Ok(Merge(all))
+                Ok(MergedLength(all))
             }
         }
-        deserializer.deserialize_any(Pair)
+        deserializer.deserialize_any(MergedPair)
     }
 }

@@ -3,7 +3,6 @@
 mod added_tokens;
 mod arena;
 mod byte_pairs;
-mod codes;
 mod config;
 mod contents;
 mod context;
@@ -11,6 +10,7 @@ mod dense;
 mod embeddings;
 mod encoder;
 mod info;
+mod int8_codes;
 pub mod late;
 mod merges;
 mod packer;

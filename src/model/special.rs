@@ -24,7 +24,7 @@ pub(super) struct SpecialTokens {
 }
 
 #[derive(Deserialize)]
-struct Raw {
+struct RawSpecialTokens {
     sep_token: Option<RawToken>,
     mask_token: Option<RawToken>,
     eos_token: Option<RawToken>,
@@ -56,7 +56,7 @@ impl SpecialTokens {
         let mut special = Self::default();
         for file in FILES {
             let Some(bytes) = hub::read_optional(source, file, MAX_JSON).await? else { continue };
-            let raw: Raw = json::parse_as(file, &bytes)?;
+            let raw: RawSpecialTokens = json::parse_as(file, &bytes)?;
             special.separator = special.separator.or_else(|| raw.sep_token.map(RawToken::text));
             special.mask = special.mask.or_else(|| raw.mask_token.map(RawToken::text));
             special.end = special.end.or_else(|| raw.eos_token.map(RawToken::text));

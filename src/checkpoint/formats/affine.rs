@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::MatrixRows;
-use super::bits::{self, Codes, Packed};
+use super::bits::{self, Packed, StoredCodes};
 use super::grid::Grid;
 use super::module::Parts;
 use super::settings::GroupSize;
@@ -13,7 +13,7 @@ use crate::numbers::MatrixFormat;
 /// A matrix of `w = code * scale + bias`, or `(code - zero) * scale`.
 #[derive(Clone, Debug)]
 pub(super) struct AffineCodes {
-    pub(super) codes: Codes,
+    pub(super) codes: StoredCodes,
     pub(super) scale: Grid,
     /// What the scale, beside being read, is multiplied with.
     pub(super) unit: f32,

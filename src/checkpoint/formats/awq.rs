@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::StoredLayout;
 use super::affine::{AffineCodes, Offset, Order};
-use super::bits::{Codes, Packed, Twist};
+use super::bits::{Packed, StoredCodes, Twist};
 use super::grid::{Grid, Spread};
 use super::module::StoredModule;
 use super::settings::{self, GroupSize};
@@ -59,7 +59,7 @@ pub(super) fn find(settings: &AwqSettings, module: &mut StoredModule<'_>) -> Res
     let zeros = packed(module.part("qzeros", &["I32"], &[&[groups, words]])?);
     let scale = Grid::of(module.numbers("scales", &[&[groups, rows]])?, Spread::transposed(rows));
     Ok(Some(StoredLayout::Affine(AffineCodes {
-        codes: Codes::Columns(codes),
+        codes: StoredCodes::Columns(codes),
         scale,
         unit: 1.0,
         offset: Offset::Zeros(zeros),

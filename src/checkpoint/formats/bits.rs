@@ -80,7 +80,7 @@ impl Packed {
 
 /// The codes of a matrix.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Codes {
+pub(super) enum StoredCodes {
     /// Packed, a lane for each row.
     Rows(Packed),
     /// Packed, a lane for each column.
@@ -89,7 +89,7 @@ pub(super) enum Codes {
     Signed(usize),
 }
 
-impl Codes {
+impl StoredCodes {
     /// The smallest format that holds every code, for rows of `columns` in groups of `group`.
     pub(super) fn format(&self, columns: u64, group: u32) -> MatrixFormat {
         match self {

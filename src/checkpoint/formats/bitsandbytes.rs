@@ -14,7 +14,7 @@ use half::{bf16, f16};
 use serde_json::Value;
 
 use super::affine::{AffineCodes, Offset, Order};
-use super::bits::Codes;
+use super::bits::StoredCodes;
 use super::grid::{self, Grid, Spread};
 use super::module::{Parts, StoredModule};
 use super::settings::{self, GroupSize};
@@ -93,7 +93,7 @@ pub(super) fn find(settings: &BitsAndBytesSettings, module: &mut StoredModule<'_
     let weight = module.part("weight", &["I8"], &[&[rows, columns]])?;
     let scale = Grid::of(module.numbers("SCB", &[&[rows], &[rows, 1]])?, Spread::ROWS);
     Ok(Some(StoredLayout::Affine(AffineCodes {
-        codes: Codes::Signed(weight),
+        codes: StoredCodes::Signed(weight),
         scale,
         unit: UNIT,
         offset: Offset::Middle(128),

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::StoredLayout;
 use super::affine::{AffineCodes, Offset, Order};
-use super::bits::{self, Codes, Packed, Twist};
+use super::bits::{self, Packed, StoredCodes, Twist};
 use super::fp8;
 use super::grid::{Cell, Grid, Spread};
 use super::module::StoredModule;
@@ -206,7 +206,7 @@ fn pack_quantized(settings: &CompressedTensorsSettings, module: &mut StoredModul
         None => Order::Plain,
         Some(_) => Order::Told { part: module.part("weight_g_idx", &["I32"], &[&[columns]])?, unset: true },
     };
-    Ok(StoredLayout::Affine(AffineCodes { codes: Codes::Rows(codes), scale, unit: 1.0, offset, group, order }))
+    Ok(StoredLayout::Affine(AffineCodes { codes: StoredCodes::Rows(codes), scale, unit: 1.0, offset, group, order }))
 }
 
 fn int_quantized(settings: &CompressedTensorsSettings, module: &mut StoredModule<'_>) -> Result<StoredLayout> {
@@ -220,7 +220,7 @@ fn int_quantized(settings: &CompressedTensorsSettings, module: &mut StoredModule
         Some(_) => signed_zeros(module, &scale_shape, spread, 128)?,
     };
     Ok(StoredLayout::Affine(AffineCodes {
-        codes: Codes::Signed(part),
+        codes: StoredCodes::Signed(part),
         scale,
         unit: 1.0,
         offset,

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::StoredLayout;
 use super::affine::{AffineCodes, Offset, Order};
-use super::bits::{self, Codes, Packed, Twist};
+use super::bits::{self, Packed, StoredCodes, Twist};
 use super::grid::{Grid, Spread};
 use super::module::StoredModule;
 use super::settings::{self, GroupSize};
@@ -83,7 +83,7 @@ pub(super) fn find(settings: &GptqSettings, module: &mut StoredModule<'_>) -> Re
         if settings.desc_act && groups > 1 { Order::Told { part, unset: false } } else { Order::Checked(part) }
     };
     Ok(Some(StoredLayout::Affine(AffineCodes {
-        codes: Codes::Rows(codes),
+        codes: StoredCodes::Rows(codes),
         scale,
         unit: 1.0,
         offset: Offset::Zeros(zeros),

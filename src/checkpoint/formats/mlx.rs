@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::StoredLayout;
 use super::affine::{AffineCodes, Offset, Order};
-use super::bits::{Codes, Packed, Twist};
+use super::bits::{Packed, StoredCodes, Twist};
 use super::grid::{Grid, Spread};
 use super::module::StoredModule;
 use super::settings::{self, GroupSize};
@@ -136,7 +136,7 @@ fn quantized(module: &mut StoredModule<'_>, group: Option<u64>, bits: Option<u64
     let bias = Grid::of(module.numbers("biases", &[&grid])?, Spread::groups(groups));
     let (bits, lane_stride) = (stored as u32, words as usize);
     Ok(StoredLayout::Affine(AffineCodes {
-        codes: Codes::Rows(Packed { part, bits, lane_stride, word_stride: 1, twist: Twist::None }),
+        codes: StoredCodes::Rows(Packed { part, bits, lane_stride, word_stride: 1, twist: Twist::None }),
         scale,
         unit: 1.0,
         offset: Offset::Bias(bias),

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::StoredLayout;
 use super::affine::{AffineCodes, Offset, Order};
-use super::bits::Codes;
+use super::bits::StoredCodes;
 use super::grid::{Cell, Grid, Spread};
 use super::module::StoredModule;
 use super::settings::GroupSize;
@@ -65,7 +65,7 @@ pub(super) fn find(module: &mut StoredModule<'_>, metadata: &BTreeMap<String, St
         Some(_) => Offset::Points(Grid::of(module.numbers(ZERO_POINT, &[&blocks])?, spread), 128),
     };
     Ok(Some(StoredLayout::Affine(AffineCodes {
-        codes: Codes::Signed(weight),
+        codes: StoredCodes::Signed(weight),
         scale,
         unit: 1.0,
         offset,

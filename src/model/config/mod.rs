@@ -6,7 +6,7 @@
 
 mod architecture;
 pub(super) mod keys;
-pub(super) mod pipeline;
+pub(super) mod modules;
 mod pooling;
 mod prompts;
 mod rope;
@@ -14,8 +14,8 @@ mod transformer;
 
 use serde_json::{Map, Value};
 
-pub(super) use pipeline::module_folders;
-pub use pipeline::{DenseLayer, HeadStep};
+pub(super) use modules::module_folders;
+pub use modules::{DenseLayer, HeadStep};
 pub use pooling::Pooling;
 pub use prompts::{Prompt, Prompts};
 pub use transformer::Lengths;
@@ -28,7 +28,7 @@ use crate::hub::{self, Source};
 use crate::json;
 use crate::numbers::Rope;
 use keys::Notices;
-use pipeline::Pipeline;
+use modules::Modules;
 use prompts::SentenceTransformer;
 use transformer::Transformer;
 
@@ -174,14 +174,14 @@ impl Config {
             (config.prompts, config.truncate) = (prompts, truncate);
         }
         if let Some(bytes) = hub::read_optional(source, "modules.json", MAX_JSON).await? {
-            let modules = pipeline::parse_modules(&bytes, &mut notices)?;
-            let is_late = |m: &pipeline::Module| m.is("MultiVectorMask");
+            let modules = modules::parse_modules(&bytes, &mut notices)?;
+            let is_late = |m: &modules::Module| m.is("MultiVectorMask");
             let projects = modules.iter().any(|m| m.is("Dense")) && !modules.iter().any(|m| m.is("Pooling"));
             if projects || modules.iter().any(is_late) {
                 config.late = Some(LateConfig::load(source, &modules, &config, &mut notices).await?);
                 (config.kind, config.tanh_int8) = (ModelKind::Late, false);
             } else {
-                let found = Pipeline::load(source, &modules, config.hidden, &mut notices).await?;
+                let found = Modules::load(source, &modules, config.hidden, &mut notices).await?;
                 config.pooling = found.pooling.unwrap_or(config.pooling);
                 config.include_prompt = found.include_prompt;
                 config.tanh_int8 |= found.tanh_int8;

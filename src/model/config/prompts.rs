@@ -76,7 +76,7 @@ impl Default for Prompts {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct RawModel {
+struct RawPrompts {
     model_type: Option<String>,
     prompts: Option<BTreeMap<String, Option<String>>>,
     default_prompt_name: Option<String>,
@@ -99,7 +99,7 @@ impl SentenceTransformer {
         if let Some(object) = value.as_object() {
             notices.check(FILE, "", object, keys::SENTENCE_TRANSFORMER)?;
         }
-        let raw: RawModel = serde_json::from_value(value).map_err(|e| Error::config(FILE, e.to_string()))?;
+        let raw: RawPrompts = serde_json::from_value(value).map_err(|e| Error::config(FILE, e.to_string()))?;
         if let Some(other) = raw.model_type.as_deref().filter(|kind| matches!(*kind, "CrossEncoder" | "SparseEncoder"))
         {
             let allowed = "allowed are SentenceTransformer, MultiVectorEncoder and ColBERT";

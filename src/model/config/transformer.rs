@@ -40,7 +40,7 @@ pub(super) struct Transformer {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Raw {
+struct RawTransformer {
     max_seq_length: Option<f64>,
     do_lower_case: Option<bool>,
 }
@@ -81,7 +81,8 @@ impl Transformer {
                 Error::config(FILE, format!("model_max_length is {}, allowed are numbers", shortened(value)))
             })?),
         };
-        let raw: Raw = serde_json::from_value(value.clone()).map_err(|e| Error::config(FILE, e.to_string()))?;
+        let raw: RawTransformer =
+            serde_json::from_value(value.clone()).map_err(|e| Error::config(FILE, e.to_string()))?;
         for (key, limit) in [("model_max_length", given), ("max_seq_length", raw.max_seq_length)] {
             if let Some(limit) = limit.filter(|limit| *limit < 1.0) {
                 return Err(Error::config(

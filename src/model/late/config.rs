@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::hub::{self, Source};
 use crate::json;
 use crate::model::config::keys::{self, Notices};
-use crate::model::config::pipeline::{Module, TOKENS};
+use crate::model::config::modules::{Module, TOKENS};
 use crate::model::config::{Config, DenseLayer, MAX_JSON};
 
 /// Longest query or document that a repository may ask for, in tokens.
@@ -57,7 +57,7 @@ pub struct Expansion {
 /// `config_sentence_transformers.json`, with the names of PyLate.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct RawModel {
+struct RawLateModel {
     model_type: Option<String>,
     prompts: std::collections::BTreeMap<String, Option<String>>,
     query_prefix: Option<String>,
@@ -97,7 +97,7 @@ struct RawMask {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct RawNormalize {
+struct RawLateNormalize {
     module_input_name: Option<String>,
 }
 
@@ -118,7 +118,7 @@ impl LateConfig {
         config: &Config,
         notices: &mut Notices,
     ) -> Result<Self> {
-        let model: RawModel = parsed(source, MODEL_FILE).await?.unwrap_or_default();
+        let model: RawLateModel = parsed(source, MODEL_FILE).await?.unwrap_or_default();
         let mask_module = modules.iter().find(|m| m.is("MultiVectorMask"));
         // PyLate lists the transformer and its projections only, and does the rest in its own code.
         let pylate = mask_module.is_none();
@@ -185,7 +185,7 @@ impl LateConfig {
     }
 }
 
-impl RawModel {
+impl RawLateModel {
     /// The prompt of a role: PyLate's prefix, before whatever prompt there is.
     fn prompt(&self, prefix: &Option<String>, roles: &[&str]) -> String {
         let prompt = roles.iter().find_map(|role| self.prompts.get(*role)).cloned().flatten().unwrap_or_default();
@@ -238,7 +238,7 @@ async fn dense(
 /// A Normalize module that works on tokens.
 async fn normalizes(source: &impl Source, modules: &[Module], notices: &mut Notices) -> Result<bool> {
     let Some(module) = modules.iter().find(|m| m.is("Normalize")) else { return Ok(false) };
-    let raw: RawNormalize = module.settings(source, keys::NORMALIZE, notices).await?.unwrap_or_default();
+    let raw: RawLateNormalize = module.settings(source, keys::NORMALIZE, notices).await?.unwrap_or_default();
     Ok(raw.module_input_name.as_deref() == Some(TOKENS))
 }
 

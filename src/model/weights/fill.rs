@@ -6,8 +6,8 @@ use super::Weights;
 use super::plan::{MatrixPlace, Plan, VectorPlace};
 use crate::backend::Backend;
 use crate::checkpoint::{Loss, MatrixRows, Rewrite, Tensor, WeightSink};
+use crate::download_rate::Meter;
 use crate::error::{Error, Result};
-use crate::meter::Meter;
 use crate::numbers::{Float, MatrixFormat};
 
 /// Bytes written before staging memory is given back.

@@ -16,9 +16,9 @@ use table::Table;
 
 use super::Config;
 use crate::backend::{Backend, Buffer, Kernels, Weight};
+use crate::download_rate::Meter;
 use crate::error::{Error, Result};
 use crate::hub::Source;
-use crate::meter::Meter;
 use crate::numbers::MatrixFormat;
 use crate::progress::{Progress, Watch};
 

@@ -38,7 +38,7 @@ pub(crate) fn text(html: &str) -> String {
     let mut emitter = DefaultEmitter::default();
     // Without it, what is in a script would be read as tags.
     emitter.naively_switch_states(true);
-    let mut text = Text::default();
+    let mut text = HtmlText::default();
     let mut silent: Option<(Vec<u8>, usize)> = None;
     for Ok(token) in Tokenizer::new_with_emitter(html, emitter) {
         match token {
@@ -70,7 +70,7 @@ pub(crate) fn text(html: &str) -> String {
 
 /// The text so far.
 #[derive(Default)]
-struct Text {
+struct HtmlText {
     done: String,
     /// Line ends that come before the next word, and whether a space does.
     lines: usize,
@@ -79,7 +79,7 @@ struct Text {
     preformatted: usize,
 }
 
-impl Text {
+impl HtmlText {
     fn tag(&mut self, name: &[u8], end: bool) {
         if name == b"pre" {
             self.preformatted = if end { self.preformatted.saturating_sub(1) } else { self.preformatted + 1 };

@@ -21,12 +21,12 @@ enum InputLine {
 
 /// Texts, and what they are called where they come from files of their own.
 #[derive(Default)]
-pub(crate) struct Texts {
+pub(crate) struct InputTexts {
     pub(crate) texts: Vec<String>,
     pub(crate) ids: Option<Vec<String>>,
 }
 
-impl Texts {
+impl InputTexts {
     /// What the text with this index is called: its id, or else its number, counted from 1.
     pub(crate) fn name(&self, index: usize) -> String {
         let id = self.ids.as_ref().and_then(|ids| ids.get(index).cloned());
@@ -37,9 +37,9 @@ impl Texts {
 /// The texts of `path`: one per line; of `.jsonl`, a JSON string or an object with a `text` per line; the whole of a
 /// document, and of a folder of each. Blank lines are empty texts, and nothing in `.jsonl`. A byte order mark is not part of
 /// the first text.
-pub(crate) fn texts(path: &Path, format: Option<Format>, console: &Console) -> Result<Texts> {
+pub(crate) fn texts(path: &Path, format: Option<Format>, console: &Console) -> Result<InputTexts> {
     if path.is_dir() {
-        let mut found = Texts { ids: Some(Vec::new()), ..Texts::default() };
+        let mut found = InputTexts { ids: Some(Vec::new()), ..InputTexts::default() };
         let mut add = |id: String, text: String| {
             found.texts.push(text);
             found.ids.get_or_insert_default().push(id);
@@ -61,7 +61,7 @@ pub(crate) fn texts(path: &Path, format: Option<Format>, console: &Console) -> R
         Format::JsonLines => line_texts(path, &text)?.into_iter().map(|(_, text)| text).collect(),
         Format::Text | Format::Html => vec![format.readable(text)],
     };
-    Ok(Texts { texts, ids: None })
+    Ok(InputTexts { texts, ids: None })
 }
 
 /// The texts of lines of JSON, with the numbers of their lines.

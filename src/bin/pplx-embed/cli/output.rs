@@ -7,7 +7,7 @@ use npyz::WriterBuilder;
 use pplx_embed::model::{Data, Embeddings};
 use pplx_embed::{Error, Result};
 
-use super::input::Texts;
+use super::input::InputTexts;
 use super::progress::Console;
 
 /// Refuses a path that is not of a `.npy` file, before there is anything to write.
@@ -89,7 +89,7 @@ pub(crate) struct TextFields<'a> {
 
 /// What is printed of each text: its id, if it has one, and its beginning, unless there is to be no text. The user hears if
 /// any is cut.
-pub(crate) fn text_fields<'a>(texts: &'a Texts, no_text: bool, console: &Console) -> Vec<TextFields<'a>> {
+pub(crate) fn text_fields<'a>(texts: &'a InputTexts, no_text: bool, console: &Console) -> Vec<TextFields<'a>> {
     let id = |index: usize| texts.ids.as_ref().and_then(|ids| Some(ids.get(index)?.as_str()));
     let fields = texts.texts.iter().enumerate().map(|(index, text)| {
         let (text, cut) = beginning(text, SHOWN);

@@ -12,9 +12,9 @@ use std::path::Path;
 
 use pplx_embed::{Error, Result};
 
-use super::layout::{Layout, SetFile};
+use super::layout::{SetFile, SetLayout};
 use super::qrels::{Judgement, Judgements, judgements};
-use super::rows::{Place, rows};
+use super::rows::{RowPlace, rows};
 
 /// Most documents, and most chunks.
 const MAX_TEXTS: usize = 1 << 28;
@@ -90,7 +90,7 @@ impl Dataset {
     /// # Errors
     /// As [`Layout::find`]; [`Error::Io`] naming file and line.
     pub(super) fn load(folder: &Path, subset: Option<&str>, split: Option<&str>) -> Result<Self> {
-        let Layout { split, corpus, queries, qrels } = Layout::find(folder, subset, split)?;
+        let SetLayout { split, corpus, queries, qrels } = SetLayout::find(folder, subset, split)?;
         let Judgements { all: judgements, repeated, comments } = judgements(&qrels)?;
         let mut oddities = Oddities { repeated_judgements: repeated, comments, ..Oddities::default() };
         let documents = documents(&corpus, &mut oddities)?;
@@ -268,13 +268,13 @@ struct Seen {
     ids: HashMap<String, usize>,
     /// The place of each: which file, and where in it. A set has millions, of a handful of files.
     places: Vec<(u32, u32)>,
-    files: Vec<Place>,
-    conflict: Option<(Place, String, usize)>,
+    files: Vec<RowPlace>,
+    conflict: Option<(RowPlace, String, usize)>,
 }
 
 impl Seen {
     /// Takes down an id as the `number`th; gives the number that it has already.
-    fn once(&mut self, id: &str, place: &Place, number: usize) -> Option<usize> {
+    fn once(&mut self, id: &str, place: &RowPlace, number: usize) -> Option<usize> {
         if let Some(&at) = self.ids.get(id) {
             return Some(at);
         }
@@ -287,13 +287,13 @@ impl Seen {
     }
 
     /// Where the id with this number was first.
-    fn place(&self, number: usize) -> Option<Place> {
+    fn place(&self, number: usize) -> Option<RowPlace> {
         let &(file, number) = self.places.get(number)?;
-        Some(Place { number: number as usize, ..self.files.get(file as usize)?.clone() })
+        Some(RowPlace { number: number as usize, ..self.files.get(file as usize)?.clone() })
     }
 
     /// Takes down that the id with number `at` is there again, with the same text or another.
-    fn again(&mut self, same: bool, at: usize, id: &str, place: Place, oddities: &mut Oddities) {
+    fn again(&mut self, same: bool, at: usize, id: &str, place: RowPlace, oddities: &mut Oddities) {
         let Some(first) = self.place(at) else { return };
         if same {
             return count(&mut oddities.repeated_texts, || {

@@ -52,14 +52,14 @@ impl SetFile {
 }
 
 /// The files of a set's three parts, in the order of their names.
-pub(super) struct Layout {
+pub(super) struct SetLayout {
     pub(super) split: String,
     pub(super) corpus: Vec<SetFile>,
     pub(super) queries: Vec<SetFile>,
     pub(super) qrels: Vec<SetFile>,
 }
 
-impl Layout {
+impl SetLayout {
     /// The files in `folder`, of `subset` if that is given. Of the splits of its judgements the one that was asked for, or
     /// else `test`, or else the only one; of the other parts' splits the same, or all where that is not among them.
     ///

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use flate2::read::MultiGzDecoder;
 use pplx_embed::{Error, Result, hub};
 
-use super::rows::Place;
+use super::rows::RowPlace;
 
 /// Longest line, in bytes.
 const LONGEST: u64 = 64 << 20;
@@ -16,12 +16,12 @@ const LONGEST: u64 = 64 << 20;
 /// The lines of a file that are not blank.
 pub(super) struct Lines {
     file: BufReader<Box<dyn Read>>,
-    place: Place,
+    place: RowPlace,
 }
 
 /// One of them.
 pub(super) struct TextLine {
-    pub(super) place: Place,
+    pub(super) place: RowPlace,
     pub(super) text: String,
 }
 
@@ -33,7 +33,7 @@ impl Lines {
             true => Box::new(MultiGzDecoder::new(BufReader::new(file))),
             false => Box::new(file),
         };
-        let place = Place { file: Rc::from(path.display().to_string()), unit: "line", number: 0 };
+        let place = RowPlace { file: Rc::from(path.display().to_string()), unit: "line", number: 0 };
         Ok(Self { file: BufReader::with_capacity(1 << 20, bytes), place })
     }
 

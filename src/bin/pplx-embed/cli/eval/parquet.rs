@@ -17,7 +17,7 @@ use pplx_embed::{Error, Result};
 use serde_json::{Map, Value};
 
 use super::lines::{failed, open};
-use super::rows::{Place, Row};
+use super::rows::{Row, RowPlace};
 
 /// Most rows of a file.
 const MAX_ROWS: i64 = 1 << 28;
@@ -29,9 +29,9 @@ const MOST: u64 = 1 << 30;
 const MOST_FOR_BYTE: u64 = 1000;
 
 /// The rows of a file.
-pub(super) struct Rows {
+pub(super) struct ParquetRows {
     records: RowIter<'static>,
-    place: Place,
+    place: RowPlace,
     /// Those that were read and not yet handed on, the last first.
     ready: Vec<Row>,
     ended: bool,
@@ -43,7 +43,7 @@ pub(super) struct Rows {
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Io`] if it is no Parquet file, or has none of the columns.
-pub(super) fn rows(path: &Path, columns: &[&str]) -> Result<Rows> {
+pub(super) fn rows(path: &Path, columns: &[&str]) -> Result<ParquetRows> {
     let file = open(path)?;
     let size = file.metadata().map_err(|e| failed(path, &e))?.len();
     let refuse = |message: String| Error::Io { file: path.display().to_string(), message };
@@ -66,16 +66,16 @@ pub(super) fn rows(path: &Path, columns: &[&str]) -> Result<Rows> {
     });
     let records = records.and_then(|records| records).map_err(refuse)?;
     let most = size.saturating_mul(MOST_FOR_BYTE).max(MOST);
-    let place = Place { file: Rc::from(path.display().to_string()), unit: "row", number: 0 };
-    Ok(Rows { records, place, ready: Vec::new(), ended: false, bytes: 0, most })
+    let place = RowPlace { file: Rc::from(path.display().to_string()), unit: "row", number: 0 };
+    Ok(ParquetRows { records, place, ready: Vec::new(), ended: false, bytes: 0, most })
 }
 
-impl Rows {
+impl ParquetRows {
     /// Reads the next rows.
     fn read(&mut self) -> Result<()> {
         let records = &mut self.records;
         let read = guarded(|| records.by_ref().take(STEP).collect::<Result<Vec<Record>, _>>());
-        let next = Place { number: self.place.number + 1, ..self.place.clone() };
+        let next = RowPlace { number: self.place.number + 1, ..self.place.clone() };
         let records = read.and_then(|read| read.map_err(|e| e.to_string())).map_err(|message| {
             self.ended = true;
             // What the crate says of a compression that it was built without.
@@ -105,7 +105,7 @@ impl Rows {
     }
 }
 
-impl Iterator for Rows {
+impl Iterator for ParquetRows {
     type Item = Result<Row>;
 
     fn next(&mut self) -> Option<Self::Item> {

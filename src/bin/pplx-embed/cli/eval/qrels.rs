@@ -13,7 +13,7 @@ use pplx_embed::Result;
 
 use super::layout::{FileKind, SetFile};
 use super::lines::{Lines, TextLine};
-use super::rows::{self, Place, check_id, rows};
+use super::rows::{self, RowPlace, check_id, rows};
 
 /// What the columns are called: BEIR's names first, then those that others have given them.
 const QUERY: [&str; 7] = ["query-id", "query_id", "qid", "query", "topic", "topic_id", "topic-id"];
@@ -26,7 +26,7 @@ pub(super) struct Judgement {
     pub(super) document: String,
     pub(super) score: i64,
     /// Where it stands.
-    pub(super) place: Place,
+    pub(super) place: RowPlace,
 }
 
 /// All judgements, and what was passed over.
@@ -47,7 +47,7 @@ pub(super) struct Judgements {
 pub(super) fn judgements(files: &[SetFile]) -> Result<Judgements> {
     let mut found = Judgements::default();
     let mut seen: HashMap<(String, String), usize> = HashMap::new();
-    let mut conflicts: Option<(String, usize, Place)> = None;
+    let mut conflicts: Option<(String, usize, RowPlace)> = None;
     let mut take = |found: &mut Judgements, judgement: Judgement| {
         let Judgement { query, document, score, place } = &judgement;
         match seen.get(&(query.clone(), document.clone())).map(|&at| &found.all[at]) {

@@ -14,7 +14,7 @@ const LONGEST_ID: usize = 1024;
 
 /// Where something stands.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct RowPlace {
     pub(super) file: Rc<str>,
     /// `line` or `row`.
     pub(super) unit: &'static str,
@@ -22,7 +22,7 @@ pub(super) struct Place {
     pub(super) number: usize,
 }
 
-impl Place {
+impl RowPlace {
     /// An error that names it.
     pub(super) fn error(&self, message: &str) -> Error {
         let Self { file, unit, number } = self;
@@ -38,7 +38,7 @@ impl Place {
 
 /// A row.
 pub(super) struct Row {
-    pub(super) place: Place,
+    pub(super) place: RowPlace,
     pub(super) fields: Map<String, Value>,
 }
 

@@ -57,7 +57,7 @@ pub enum HeadStep {
 }
 
 /// What the modules of a model with one vector a text do after the encoder.
-pub(super) struct Pipeline {
+pub(super) struct Modules {
     pub(super) pooling: Option<Pooling>,
     pub(super) include_prompt: bool,
     /// Up to the last linear layer.
@@ -185,7 +185,7 @@ pub(in crate::model) async fn module_folders(source: &impl Source) -> Result<Vec
     Ok(modules.into_iter().map(|module| module.path.trim_matches('/').to_owned()).collect())
 }
 
-impl Pipeline {
+impl Modules {
     /// What `modules` do with vectors of `hidden` dimensions.
     ///
     /// # Errors

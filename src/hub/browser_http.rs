@@ -7,8 +7,8 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{AbortController, AbortSignal, ReadableStreamDefaultReader, RequestInit, Response};
 
+use super::browser_timeout::Timeout;
 use super::headers::number;
-use super::timeout::Timeout;
 use super::{ByteStream, HttpResponse, Transport};
 use crate::error::{Error, Result};
 
