@@ -1,5 +1,5 @@
 // The browser's file system fails once, at one of its operations after another, while a model is loaded: what is kept is a
-// convenience, so that load gives the right vectors all the same, and so does the next one. Six operations of each kind of
+// convenience, so that load gives the right vectors all the same, and so does the next one. Three operations of each kind of
 // load; EVERY=1 takes them all, in half an hour.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -112,7 +112,7 @@ for (const [where, worker, options] of [
       assert.equal(runs.reading.codes, want);
       const problems = [];
       for (const [what, { names }] of Object.entries(runs)) {
-        const step = EVERY ? 1 : Math.ceil(names.length / 6);
+        const step = EVERY ? 1 : Math.ceil(names.length / 3);
         for (let nth = 1; nth <= names.length; nth += step) {
           if (what === "filling") await forget();
           const [broken, again] = [await loaded(nth), await loaded()];
