@@ -21,7 +21,10 @@ done
 [ -e target/large/long/expected.safetensors ] || "$python" tests/fixtures/make_long.py --out target/large/long
 
 node --test --test-reporter=spec --test-concurrency=1 tests/bundlers/{esbuild,next,webpack}.test.mjs
-EVERY=1 node --test --test-reporter=spec --test-concurrency=1 tests/web/{arguments,recovery,storage-faults}.test.mjs
+EVERY=1 node --test --test-reporter=spec --test-concurrency=1 tests/web/{arguments,recovery,storage-faults}.test.mjs \
+  tests/node/arguments.test.mjs
+# Kernels with barriers compile and run slowly on SwiftShader; here whole models do.
+(use_swiftshader && cargo test --test native oracle::)
 
 # One at a time: the 4b model alone fills half the memory of a small machine.
 cargo test --release --test native -- oracle:: --ignored
