@@ -96,8 +96,9 @@ impl ShaderModule {
             }
         }
         bindings.sort_unstable();
-        if bindings.iter().zip(0..).any(|(&binding, i)| binding != i) {
-            return Err(format!("module {}: binds {bindings:?}, which are not 0, 1, 2 and so on", self.name));
+        let storage = bindings.get(1..).unwrap_or_default();
+        if bindings.first() != Some(&0) || bindings.windows(2).any(|pair| pair[0] == pair[1]) || storage.len() > 8 {
+            return Err(format!("module {}: binds {bindings:?}, allowed are 0 and up to eight others", self.name));
         }
         let constants: Vec<(&str, u32)> = parsed
             .constants
@@ -108,12 +109,11 @@ impl ShaderModule {
             })
             .collect();
         Ok(format!(
-            "Shader {{ name: {:?}, files: &[{}], workgroup: {:?}, buffers: {}, written: &{written:?}, \
+            "Shader {{ name: {:?}, files: &[{}], workgroup: {:?}, buffers: &{storage:?}, written: &{written:?}, \
              params_bytes: {params_bytes}, constants: &{constants:?} }}",
             self.name,
             self.files.iter().map(|(file, _)| constant_of(file)).collect::<Vec<_>>().join(", "),
             entry.workgroup_size,
-            bindings.len() - 1,
         ))
     }
 

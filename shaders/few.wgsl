@@ -4,7 +4,7 @@
 // read once, by many lanes at a time. So a workgroup takes 32 outputs, eight quads, and 16 slices of
 // lanes share K: a slice takes every 16th block of 64, all tokens with a quad of outputs in a lane. The
 // sums of a round of 16 blocks go through workgroup memory, eight tokens at a time, and are added in
-// the order of K. That is the rule of tile.wgsl, with the same bits; strips are as there.
+// the order of K. That is the rule of tile.wgsl, with the same bits; strips and the norm of x are as there.
 
 const TOKENS = 16u;
 const OUTPUTS = 32u;
@@ -15,17 +15,6 @@ const BLOCK4 = 16u;  // vec4s of K in a block
 
 // The sums of a slice: eight tokens with eight quads.
 var<workgroup> terms: array<array<vec4<f32>, 64>, SLICES>;
-
-// s + x w for one token: four values of K in ascending order.
-fn chain(s: vec4<f32>, x: vec4<f32>, w: mat4x4<f32>) -> vec4<f32> {
-    return fma(vec4<f32>(x.w), w[3], fma(vec4<f32>(x.z), w[2], fma(vec4<f32>(x.y), w[1], fma(vec4<f32>(x.x), w[0], s))));
-}
-
-fn chains(s: mat4x4<f32>, at: vec4<u32>, w: mat4x4<f32>) -> mat4x4<f32> {
-    return mat4x4<f32>(
-        chain(s[0], x[at.x], w), chain(s[1], x[at.y], w), chain(s[2], x[at.z], w), chain(s[3], x[at.w], w),
-    );
-}
 
 fn put(slice: u32, quad: u32, token: u32, s: mat4x4<f32>) {
     for (var i = 0u; i < 4u; i++) {
@@ -48,6 +37,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let x2 = min(rows + 8u, last) * k4;
     let x3 = min(rows + 12u, last) * k4;
 
+    // What a lane that stores multiplies its token's sums by.
+    var scale = 1.0;
+    if (NORMED) {
+        let chain = lane % 16u;
+        for (var token = lane / 16u; token < TOKENS; token += QUADS * SLICES / 16u) {
+            let at = min(row + token, params.rows - 1u) * k4;
+            var squares = vec4<f32>();
+            for (var k = chain; k < k4; k += 16u) {
+                squares = with_squares(squares, x[at + k], 0u);
+            }
+            terms[0][token * 4u + chain % 4u][chain / 4u] = squares.x;
+        }
+        workgroupBarrier();
+        let token = lane / LANES_N % TOKENS * 4u;
+        let sum = sum_of_chains(terms[0][token], terms[0][token + 1u], terms[0][token + 2u], terms[0][token + 3u]);
+        scale = row_scales(vec4<f32>(sum)).x;
+    }
+
     // Lanes below 64 add up: token lane / 8, and that plus eight, with quad lane % 8.
     var total_low = vec4<f32>();
     var total_high = vec4<f32>();
@@ -69,10 +76,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let shared_by = group_at(here.strip, g, here.quad);
             let low = w[w_at + k * 32u];
             let high = w[w_at + k * 32u + 1u];
-            let w4 = mat4x4<f32>(
+            let w4 = normed4(mat4x4<f32>(
                 weights(first(low), shared_by), weights(second(low), shared_by),
                 weights(first(high), shared_by), weights(second(high), shared_by),
-            );
+            ), k);
             s0 = chains(s0, x0 + k, w4);
             s1 = chains(s1, x1 + k, w4);
             s2 = chains(s2, x2 + k, w4);
@@ -110,8 +117,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (lane < TOKENS * LANES_N) {
         let token = lane / LANES_N;
         let n = lane % LANES_N;
-        let a = terms[token / 8u][token % 8u * QUADS + n];
-        let b = terms[token / 8u][token % 8u * QUADS + LANES_N + n];
+        var a = terms[token / 8u][token % 8u * QUADS + n];
+        var b = terms[token / 8u][token % 8u * QUADS + LANES_N + n];
+        if (NORMED) {
+            a *= scale;
+            b *= scale;
+        }
         store_quads(row + token, group.x, n, a, b);
     }
 }

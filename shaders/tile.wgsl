@@ -13,6 +13,8 @@
 // Sums: 64 values of K are one chain of fma in ascending order, starting from 0; these blocks are added
 // in ascending order. tile.wgsl and few.wgsl share this rule, so a token's bits depend neither on the
 // tile nor on its neighbours. K is padded to 16 with zeros, which change nothing.
+//
+// Rows of x are normalized within the product where shared/norm_rows.wgsl is part of it.
 
 const STEP = 16u;   // values of K a step: four vec4s
 const BLOCK4 = 16u; // vec4s of K in a block
@@ -30,11 +32,13 @@ fn outer(s: mat4x4<f32>, t: vec4<f32>, n: vec4<f32>) -> mat4x4<f32> {
     );
 }
 
-fn store_tokens(row: u32, tile: u32, n: u32, a: mat4x4<f32>, b: mat4x4<f32>) {
-    store_quads(row, tile, n, a[0], b[0]);
-    store_quads(row + 1u, tile, n, a[1], b[1]);
-    store_quads(row + 2u, tile, n, a[2], b[2]);
-    store_quads(row + 3u, tile, n, a[3], b[3]);
+fn scaled(s: mat4x4<f32>, t: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(s[0] * t.x, s[1] * t.y, s[2] * t.z, s[3] * t.w);
+}
+
+// The factors of a quad of tokens, once the lanes of each row have put their squares in xs.
+fn scales_of(quad: u32) -> vec4<f32> {
+    return row_scales((xs[0][quad] + xs[1][quad]) + (xs[2][quad] + xs[3][quad]));
 }
 
 @compute @workgroup_size(LANES)
@@ -69,6 +73,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var g = 0u;
     var g_end = 0u;
 
+    var squares: array<vec4<f32>, X_LOADS>;
     var total = Sums();
     for (var block = 0u; block < k4; block += BLOCK4) {
         var sums = Sums();
@@ -89,6 +94,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             for (var i = 0u; i < X_LOADS; i++) {
                 x_new[i] = select(vec4<f32>(), x[x_at[i] + k], k + x_k < k4);
             }
+            for (var i = 0u; i < X_LOADS; i++) {
+                squares[i] = with_squares(squares[i], x_new[i], (k - block) / 4u);
+            }
             for (var i = 0u; i < W_LOADS; i++) {
                 w_new[i] = w[w_at[i] + k * 32u];
             }
@@ -103,8 +111,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             }
             for (var i = 0u; i < W_LOADS; i++) {
                 let quad = w_quad + i * (LANES / 8u);
-                ws[w_k * 4u + w_half * 2u][quad] = weights(first(w_new[i]), shared_by[i]);
-                ws[w_k * 4u + w_half * 2u + 1u][quad] = weights(second(w_new[i]), shared_by[i]);
+                let numbers = normed2(
+                    weights(first(w_new[i]), shared_by[i]), weights(second(w_new[i]), shared_by[i]),
+                    (k + w_k) * 2u + w_half,
+                );
+                ws[w_k * 4u + w_half * 2u][quad] = numbers[0];
+                ws[w_k * 4u + w_half * 2u + 1u][quad] = numbers[1];
             }
             workgroupBarrier();
 
@@ -118,5 +130,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         total = add(total, sums);
     }
-    finish(total, row + t * 4u, group.x, n);
+    if (NORMED) {
+        // The lanes of a row have a quarter of its chains of squares each.
+        workgroupBarrier();
+        for (var i = 0u; i < X_LOADS; i++) {
+            let at = x_row + i * (LANES / 4u);
+            xs[x_k][at / 4u][at % 4u] = (squares[i].x + squares[i].y) + (squares[i].z + squares[i].w);
+        }
+        workgroupBarrier();
+        total = row_scaled(total, t);
+    }
+    finish(total, row, group.x, t, n);
 }

@@ -24,6 +24,14 @@ fn add(s: Sums, t: Sums) -> Sums {
     return Sums(s.a + t.a, s.b + t.b);
 }
 
-fn finish(s: Sums, row: u32, tile: u32, n: u32) {
-    store_tokens(row, tile, n, s.a, s.b);
+fn row_scaled(s: Sums, t: u32) -> Sums {
+    let scales = scales_of(t);
+    return Sums(scaled(s.a, scales), scaled(s.b, scales));
+}
+
+fn finish(s: Sums, row: u32, tile: u32, t: u32, n: u32) {
+    meet();
+    show(t, n, s.a, s.b);
+    meet();
+    store_tokens(row, tile, t, n, s.a, s.b);
 }

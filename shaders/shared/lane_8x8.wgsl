@@ -27,7 +27,17 @@ fn add(s: Sums, t: Sums) -> Sums {
     return Sums(s.a + t.a, s.b + t.b, s.c + t.c, s.d + t.d);
 }
 
-fn finish(s: Sums, row: u32, tile: u32, n: u32) {
-    store_tokens(row, tile, n, s.a, s.b);
-    store_tokens(row + LANES_T * 4u, tile, n, s.c, s.d);
+fn row_scaled(s: Sums, t: u32) -> Sums {
+    let low = scales_of(t);
+    let high = scales_of(t + LANES_T);
+    return Sums(scaled(s.a, low), scaled(s.b, low), scaled(s.c, high), scaled(s.d, high));
+}
+
+fn finish(s: Sums, row: u32, tile: u32, t: u32, n: u32) {
+    meet();
+    show(t, n, s.a, s.b);
+    show(t + LANES_T, n, s.c, s.d);
+    meet();
+    store_tokens(row, tile, t, n, s.a, s.b);
+    store_tokens(row, tile, t + LANES_T, n, s.c, s.d);
 }

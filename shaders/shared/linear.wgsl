@@ -10,6 +10,7 @@ struct Params {
     y_col: u32,      // first column of y to write: the part's place in the whole weight
     y_stride: u32,   // columns of y
     accumulate: u32, // matmul only, 1: add to what y holds (the residual stream)
+    eps: f32,        // of the norm of x, where the kernel has one
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

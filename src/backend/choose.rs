@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use web_time::Instant;
 
-use super::gpu::{GpuKernel, GpuKernels, KnownKernel, candidates};
+use super::gpu::{Gpu, GpuKernel, GpuKernels, KnownKernel, candidates};
 use super::ops::Operation;
 use super::run::Kernels;
 use super::{Backend, probe};
@@ -35,7 +35,10 @@ impl Backend {
     async fn kernels_in(&self, family: Option<&str>, operations: &[Operation]) -> Result<Kernels> {
         let gpu = match self {
             Self::Gpu(gpu) => gpu,
-            Self::Cpu(cpu) => return Ok(Kernels::Cpu(operations.iter().map(|&o| cpu.kernel_name(o)).collect())),
+            Self::Cpu(cpu) => {
+                let needed = operations.iter().filter(|operation| !operation.is_optional());
+                return Ok(Kernels::Cpu(needed.map(|&operation| cpu.kernel_name(operation)).collect()));
+            }
         };
         let mut known = gpu.known_kernels().await;
         let mut chosen = Vec::with_capacity(operations.len());
@@ -45,7 +48,11 @@ impl Backend {
             let kernel = match found {
                 Some(kernel) => kernel,
                 None => {
-                    let kernel = self.choose(operation, candidates(gpu, operation, family).await?).await?;
+                    let kernel = match self.make(gpu, operation, family).await {
+                        // Other operations do the same.
+                        Err(Error::Gpu { .. } | Error::WrongKernel { .. }) if operation.is_optional() => continue,
+                        made => made?,
+                    };
                     known.push(KnownKernel { family: family.map(str::to_owned), kernel: Arc::clone(&kernel) });
                     kernel
                 }
@@ -53,6 +60,10 @@ impl Backend {
             chosen.push(kernel);
         }
         Ok(Kernels::Gpu(GpuKernels::new(chosen)))
+    }
+
+    async fn make(&self, gpu: &Arc<Gpu>, operation: Operation, family: Option<&str>) -> Result<Arc<GpuKernel>> {
+        self.choose(operation, candidates(gpu, operation, family).await?).await
     }
 
     async fn choose(&self, operation: Operation, candidates: Vec<GpuKernel>) -> Result<Arc<GpuKernel>> {

@@ -24,7 +24,8 @@ pub use buffer::{Buffer, Weight};
 pub use cpu::{Answer, Cpu, Helper, Link};
 pub use gpu::{Gpu, shaders};
 pub use ops::{
-    Activation, AdapterInfo, HeadRows, Heads, Limits, MaxSimJob, MaxSimShard, MaximaSum, Operation, Segment, Tile,
+    Activation, AdapterInfo, HeadProducts, HeadRows, Heads, Limits, MaxSimJob, MaxSimShard, MaximaSum, Operation,
+    Segment, Tile,
 };
 pub use run::{Kernels, Run};
 
@@ -200,6 +201,18 @@ impl Backend {
         })
     }
 
+    /// Buffers of these sizes, which lie in one where an engine can read them together then.
+    ///
+    /// # Errors
+    /// As [`Backend::buffer`], for all of them together.
+    pub fn buffers<const N: usize>(&self, label: &str, bytes: [u64; N]) -> Result<[Buffer; N]> {
+        let made: Vec<Buffer> = match self {
+            Self::Gpu(gpu) => gpu::GpuBuffer::in_one(gpu, label, &bytes)?.into_iter().map(Buffer::Gpu).collect(),
+            Self::Cpu(_) => bytes.iter().map(|&bytes| self.buffer(label, bytes)).collect::<Result<_>>()?,
+        };
+        made.try_into().map_err(|_| Error::Gpu { message: format!("{label} is not {N} buffers") })
+    }
+
     /// A buffer that holds `data`, whose size is a multiple of four bytes.
     ///
     /// # Errors
@@ -232,7 +245,27 @@ impl Backend {
         self.weight_in_parts(kernels, label, shape, format, self.limits().buffer_bytes)
     }
 
-    /// The same with buffers of at most `max_bytes`, for tests of the seams.
+    /// Room for weight matrices `[n, k]`, one for each of `ns`, that [`Run::heads`] reads; `None` where nothing does.
+    ///
+    /// # Errors
+    /// As [`Backend::weight`].
+    pub fn head_weights(
+        &self,
+        kernels: &Kernels,
+        label: &str,
+        (ns, k): ([u32; 3], u32),
+        format: MatrixFormat,
+    ) -> Result<Option<[Weight; 3]>> {
+        match self {
+            Self::Gpu(gpu) => {
+                let made = gpu::GpuWeight::in_one(gpu, kernels.gpu()?, label, &ns, k, format)?;
+                Ok(made.and_then(|made| made.into_iter().map(Weight::Gpu).collect::<Vec<_>>().try_into().ok()))
+            }
+            Self::Cpu(_) => Ok(None),
+        }
+    }
+
+    /// The same as [`Backend::weight`] with buffers of at most `max_bytes`, for tests of the seams.
     ///
     /// # Errors
     /// As [`Backend::weight`].

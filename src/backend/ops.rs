@@ -27,6 +27,9 @@ pub enum Operation {
     Matmul(MatrixFormat),
     /// The gated half of an MLP with weights of this format.
     Swiglu(MatrixFormat),
+    /// Queries, keys and values of heads of 128 dimensions in one, with weights of this format. Only some kernels do it; the
+    /// operations that it is made of do the same.
+    Heads(MatrixFormat),
     /// Token vectors written as rows of this format.
     PackRows(RowFormat),
     /// Similarities of queries with rows of this format.
@@ -48,10 +51,16 @@ impl Operation {
             Self::Quantize => ("quantize", ""),
             Self::Matmul(format) => ("matmul", format.name()),
             Self::Swiglu(format) => ("swiglu", format.name()),
+            Self::Heads(format) => ("heads", format.name()),
             Self::PackRows(format) => ("pack_rows", format.name()),
             Self::Dense(format) => ("dense", format.name()),
             Self::MaxSim(format) => ("maxsim", format.name()),
         }
+    }
+
+    /// Whether an engine need not have a kernel for it.
+    pub(in crate::backend) fn is_optional(self) -> bool {
+        matches!(self, Self::Heads(_))
     }
 
     /// Those of an encoder with heads of this shape and weights of these formats.
@@ -59,7 +68,8 @@ impl Operation {
         let mut operations =
             vec![Self::RmsNorm, Self::HeadNormRope, Self::Attention(heads), Self::Pool, Self::Quantize];
         for &format in formats {
-            for operation in [Self::Matmul(format), Self::Swiglu(format)] {
+            let in_one = (heads.dim == HeadProducts::DIM).then_some(Self::Heads(format));
+            for operation in [Self::Matmul(format), Self::Swiglu(format)].into_iter().chain(in_one) {
                 if operations.iter().all(|o| o.name() != operation.name()) {
                     operations.push(operation);
                 }
@@ -229,6 +239,28 @@ pub struct HeadRows {
     pub position_row: u32,
     /// RMSNorm's epsilon.
     pub eps: f32,
+}
+
+/// Which tokens and heads [`crate::backend::Run::heads`] makes.
+#[derive(Clone, Debug)]
+pub struct HeadProducts {
+    /// Tokens.
+    pub rows: u32,
+    /// The first token's row of keys and values, and of the table of positions. Its query is row 0.
+    pub first_row: u32,
+    /// Hq, query heads.
+    pub query: u32,
+    /// Hkv, key and value heads.
+    pub key: u32,
+    /// Which of all heads: those of queries, then of keys, then of values.
+    pub heads: Range<u32>,
+    /// The epsilon of all norms.
+    pub eps: f32,
+}
+
+impl HeadProducts {
+    /// Dimensions of a head.
+    pub const DIM: u32 = 128;
 }
 
 /// Documents of one shard and the query rows they are scored against.

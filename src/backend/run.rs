@@ -5,9 +5,9 @@ use std::ops::Range;
 use super::buffer::{Buffer, Weight, other_engine};
 use super::cpu::{CpuRun, MatmulStore};
 use super::gpu::{GpuKernels, Recorder};
-use super::ops::{Activation, HeadRows, Heads, MaxSimShard, MaximaSum, Segment, Tile};
-use crate::error::Result;
-use crate::numbers::{Dtype, RowFormat};
+use super::ops::{Activation, HeadProducts, HeadRows, Heads, MaxSimShard, MaximaSum, Operation, Segment, Tile};
+use crate::error::{Error, Result};
+use crate::numbers::{Dtype, MatrixFormat, RowFormat};
 
 /// The kernels that a model, an index or a scorer uses: on a GPU, for each operation one that was compared with the
 /// reference on this device; the processor's loops are the same everywhere, and compared in tests. Clones share them.
@@ -33,6 +33,14 @@ impl Kernels {
         match self {
             Self::Gpu(kernels) => kernels.tile_rows(heads),
             Self::Cpu(_) => Tile::ROWS,
+        }
+    }
+
+    /// Whether the kernel of [`Run::swiglu`] normalizes rows itself.
+    pub fn normalizes(&self, format: MatrixFormat) -> bool {
+        match self {
+            Self::Gpu(kernels) => kernels.find(Operation::Swiglu(format)).is_some_and(|kernel| kernel.normalizes()),
+            Self::Cpu(_) => false,
         }
     }
 
@@ -92,14 +100,55 @@ impl Run<'_> {
     }
 
     /// `y = silu(x gate^T) * (x up^T)` for `rows` rows of `x` `[rows, K]`; `gate_up` is the pair of gate and up, each
-    /// `[I, K]`; `y` `[rows, I]`. Shazeer 2020.
+    /// `[I, K]`; `y` `[rows, I]`. Shazeer 2020. Where [`Kernels::normalizes`], rows of `x` are first normalized by `norm`, a
+    /// weight `[K]` and an epsilon, as [`Run::rms_norm`] does; elsewhere there must be none.
     ///
     /// # Errors
-    /// As [`Run`] says.
-    pub async fn swiglu(&mut self, x: &Buffer, gate_up: &Weight, y: &Buffer, rows: u32) -> Result<()> {
+    /// As [`Run`] says; [`crate::Error::Gpu`] for a norm where it does not belong, or none where it does.
+    pub async fn swiglu(
+        &mut self,
+        x: &Buffer,
+        norm: Option<(&Buffer, f32)>,
+        gate_up: &Weight,
+        y: &Buffer,
+        rows: u32,
+    ) -> Result<()> {
         match self {
-            Self::Gpu(run) => run.swiglu(x.gpu()?, gate_up.gpu()?, y.gpu()?, rows),
+            Self::Gpu(run) => {
+                let norm = norm.map(|(weight, eps)| weight.gpu().map(|weight| (weight, eps))).transpose()?;
+                run.swiglu(x.gpu()?, norm, gate_up.gpu()?, y.gpu()?, rows)
+            }
+            Self::Cpu(_) if norm.is_some() => Err(Error::Gpu { message: "the processor takes normalized rows".into() }),
             Self::Cpu(run) => run.matmul(x.cpu()?, gate_up.cpu()?, y.cpu()?, rows, MatmulStore::Swiglu).await,
+        }
+    }
+
+    /// Of rows of `x` `[rows, K]`, what [`Run::rms_norm`], three times [`Run::matmul`], and [`Run::head_norm_rope`] of queries
+    /// and keys make, in one: `outputs` are `q` `[rows, Hq, 128]`, `k` and `v` `[.., Hkv, 128]`. `weights` come from
+    /// [`super::Backend::head_weights`]. `norms` are the weights of the norms of rows `[K]`, of queries and of keys, `places` the
+    /// table of rotations and the positions, both from [`super::Backend::buffers`].
+    ///
+    /// # Errors
+    /// As [`Run`] says; [`crate::Error::Gpu`] if buffers do not lie as they should, or on an engine without such a kernel.
+    pub fn heads(
+        &mut self,
+        x: &Buffer,
+        [q, k, v]: [&Weight; 3],
+        [rows, queries, keys]: [&Buffer; 3],
+        [table, positions]: [&Buffer; 2],
+        outputs: [&Buffer; 3],
+        products: HeadProducts,
+    ) -> Result<()> {
+        match self {
+            Self::Gpu(run) => run.heads(
+                x.gpu()?,
+                [q.gpu()?, k.gpu()?, v.gpu()?],
+                [rows.gpu()?, queries.gpu()?, keys.gpu()?],
+                [table.gpu()?, positions.gpu()?],
+                [outputs[0].gpu()?, outputs[1].gpu()?, outputs[2].gpu()?],
+                products,
+            ),
+            Self::Cpu(_) => Err(other_engine("weight")),
         }
     }
 

@@ -141,13 +141,13 @@ impl Arena {
             });
         }
         let most = backend.limits().buffer_bytes;
+        let placed = tokens > self.tokens || longest > self.longest;
         if tokens > self.tokens {
             // To the next power of two, so that growing batches seldom reallocate, within what one buffer holds.
             let row = u64::from(config.key_heads * config.head_dim) * 4;
             let room = u64::from(tokens.next_power_of_two()).min(most / row).max(u64::from(tokens));
             self.k = backend.buffer("k", room * row)?;
             self.v = backend.buffer("v", room * row)?;
-            self.positions = backend.buffer("positions", room * 4)?;
             self.tokens = room as u32;
         }
         if outputs > self.outputs {
@@ -162,10 +162,12 @@ impl Arena {
             };
             self.outputs = room as u32;
         }
-        if longest > self.longest {
-            let room = longest.next_power_of_two().max(512);
+        if placed {
+            let room = longest.next_power_of_two().max(512).max(self.longest);
             let table = config.rope.table(room as usize, config.head_dim as usize);
-            self.rope = backend.buffer_of("rope", &table)?;
+            let sizes = [size_of_val(&table[..]) as u64, u64::from(self.tokens) * 4];
+            [self.rope, self.positions] = backend.buffers("places", sizes)?;
+            self.rope.write(0, &table);
             self.longest = room;
         }
         Ok(())

@@ -6,7 +6,7 @@ use super::Config;
 use super::arena::{Arena, BlockBuffers};
 use super::dense::Dense;
 use super::weights::{Layer, Weights};
-use crate::backend::{Activation, Backend, Buffer, HeadRows, Kernels, Run, Segment, Tile};
+use crate::backend::{Activation, Backend, Buffer, HeadProducts, HeadRows, Kernels, Run, Segment, Tile};
 use crate::error::Result;
 use crate::numbers::Dtype;
 use crate::progress::Watch;
@@ -62,6 +62,14 @@ struct TokenBlock {
     rows: u32,
     tiles: Vec<Tile>,
     segments: Vec<Segment>,
+}
+
+/// What attention reads of a block.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Queries,
+    Keys,
+    Values,
 }
 
 impl Encoder<'_> {
@@ -237,53 +245,88 @@ impl Encoder<'_> {
         layer: &Layer,
     ) -> Result<()> {
         let c = self.config;
-        let (queries, keys) = (c.query_heads * c.head_dim, c.key_heads * c.head_dim);
-        let biases = layer.biases.as_ref();
-        let plain = Activation::Identity;
-        let rope = [&arena.rope, &arena.positions];
-        let rows_of = |block: &TokenBlock, heads: u32, x_row: u32| HeadRows {
-            rows: block.rows,
-            heads,
-            dim: c.head_dim,
-            x_row,
-            position_row: block.first,
-            eps: c.norm_eps,
-        };
         // Attention reads the keys and values of the whole batch, so they come first, for every block; queries with them where
         // there is one. Products that follow each other without reading one another run side by side on a GPU.
         let alone = blocks.len() == 1;
+        let first = if alone { &[Part::Keys, Part::Values, Part::Queries][..] } else { &[Part::Keys, Part::Values] };
         for (block, buffers) in blocks.iter().zip(&arena.blocks) {
-            self.norm(run, arena, buffers, &layer.input_norm, block.rows)?;
-            run.matmul(&arena.h, &layer.k, &arena.k, block.rows, block.first).await?;
-            run.matmul(&arena.h, &layer.v, &arena.v, block.rows, block.first).await?;
-            if alone {
-                run.matmul(&arena.h, &layer.q, &arena.q, block.rows, 0).await?;
-            }
-            if let Some(biases) = biases {
-                run.bias([&biases.k, &arena.k], block.rows, block.first, keys, plain)?;
-                run.bias([&biases.v, &arena.v], block.rows, block.first, keys, plain)?;
-            }
-            run.head_norm_rope(&arena.k, &layer.k_norm, rope, rows_of(block, c.key_heads, block.first))?;
+            self.heads(run, arena, (block, buffers), layer, first).await?;
         }
         for (block, buffers) in blocks.iter().zip(&arena.blocks) {
             if !alone {
-                self.norm(run, arena, buffers, &layer.input_norm, block.rows)?;
-                run.matmul(&arena.h, &layer.q, &arena.q, block.rows, 0).await?;
+                self.heads(run, arena, (block, buffers), layer, &[Part::Queries]).await?;
             }
-            if let Some(biases) = biases {
-                run.bias([&biases.q, &arena.q], block.rows, 0, queries, plain)?;
-            }
-            run.head_norm_rope(&arena.q, &layer.q_norm, rope, rows_of(block, c.query_heads, 0))?;
             let attended = [&arena.q, &arena.k, &arena.v, &arena.a];
             run.attention(&block.tiles, &buffers.tiles, attended, &arena.softmax, c.heads(index)).await?;
             run.matmul_add(&arena.a, &layer.o, &buffers.x, block.rows).await?;
-            if let Some(biases) = biases {
-                run.bias([&biases.o, &buffers.x], block.rows, 0, c.hidden, plain)?;
+            if let Some(biases) = &layer.biases {
+                run.bias([&biases.o, &buffers.x], block.rows, 0, c.hidden, Activation::Identity)?;
             }
 
-            self.norm(run, arena, buffers, &layer.mlp_norm, block.rows)?;
-            run.swiglu(&arena.h, &layer.mlp, &arena.m, block.rows).await?;
+            if self.kernels.normalizes(layer.mlp.format()) {
+                let norm = Some((&layer.mlp_norm, c.norm_eps));
+                run.swiglu(&buffers.x, norm, &layer.mlp, &arena.m, block.rows).await?;
+            } else {
+                self.norm(run, arena, buffers, &layer.mlp_norm, block.rows)?;
+                run.swiglu(&arena.h, None, &layer.mlp, &arena.m, block.rows).await?;
+            }
             run.matmul_add(&arena.m, &layer.down, &buffers.x, block.rows).await?;
+        }
+        Ok(())
+    }
+
+    /// These parts of the heads of a block.
+    async fn heads(
+        &self,
+        run: &mut Run<'_>,
+        arena: &Arena,
+        (block, buffers): (&TokenBlock, &BlockBuffers),
+        layer: &Layer,
+        parts: &[Part],
+    ) -> Result<()> {
+        let c = self.config;
+        let (rows, first_row) = (block.rows, block.first);
+        let places = [&arena.rope, &arena.positions];
+        if layer.heads_in_one {
+            // Queries come before keys and values.
+            let [from, to] = [Part::Queries, Part::Values].map(|part| parts.contains(&part));
+            let first = if from { 0 } else { c.query_heads };
+            let end = c.query_heads + if to { 2 * c.key_heads } else { 0 };
+            let products = HeadProducts {
+                rows,
+                first_row,
+                query: c.query_heads,
+                key: c.key_heads,
+                heads: first..end,
+                eps: c.norm_eps,
+            };
+            let norms = [&layer.input_norm, &layer.q_norm, &layer.k_norm];
+            let outputs = [&arena.q, &arena.k, &arena.v];
+            return run.heads(&buffers.x, [&layer.q, &layer.k, &layer.v], norms, places, outputs, products);
+        }
+        self.norm(run, arena, buffers, &layer.input_norm, rows)?;
+        let of = |part: &Part| match part {
+            Part::Queries => (&layer.q, &arena.q, 0, c.query_heads),
+            Part::Keys => (&layer.k, &arena.k, first_row, c.key_heads),
+            Part::Values => (&layer.v, &arena.v, first_row, c.key_heads),
+        };
+        for (weight, y, y_row, _) in parts.iter().map(of) {
+            run.matmul(&arena.h, weight, y, rows, y_row).await?;
+        }
+        for (part, (_, y, y_row, heads)) in parts.iter().map(|part| (part, of(part))) {
+            let (bias, norm) = match part {
+                Part::Queries => (layer.biases.as_ref().map(|b| &b.q), Some(&layer.q_norm)),
+                Part::Keys => (layer.biases.as_ref().map(|b| &b.k), Some(&layer.k_norm)),
+                Part::Values => (layer.biases.as_ref().map(|b| &b.v), None),
+            };
+            if let Some(bias) = bias {
+                run.bias([bias, y], rows, y_row, heads * c.head_dim, Activation::Identity)?;
+            }
+            if let Some(norm) = norm {
+                let (dim, eps) = (c.head_dim, c.norm_eps);
+                let shape = HeadRows { rows, heads, dim, x_row: y_row, position_row: first_row, eps };
+                run.head_norm_rope(y, norm, places, shape)?;
+            }
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 use pollster::block_on;
 use pplx_embed::backend::{Backend, Device};
 use pplx_embed::hub::Folder;
-use pplx_embed::model::{LoadOptions, Model, WeightChoice};
+use pplx_embed::model::{EmbedOptions, LoadOptions, Model, WeightChoice};
 
 use crate::support;
 
@@ -66,7 +66,9 @@ fn load_with(family: &str, name: &str, weights: WeightChoice) -> Model {
     let options = LoadOptions { weights, ..Default::default() };
     let model = block_on(Model::load_on(&folder, open, options, &())).unwrap();
     let kernels = model.info().kernels;
-    for operation in ["matmul", "swiglu"] {
+    // Heads in one have 128 dimensions.
+    let heads = (model.config().head_dim == 128).then_some("heads");
+    for operation in ["matmul", "swiglu"].into_iter().chain(heads) {
         assert!(kernels.iter().any(|k| k.starts_with(&format!("{operation}.{family}."))), "{kernels:?}");
     }
     model
@@ -83,6 +85,21 @@ fn the_families_of_real_gpus_equal_transformers_with_bits_that_do_not_depend_on_
     for weights in [WeightChoice::Q8, WeightChoice::Q4] {
         let model = load_with("narrow", "f32-gqa2", weights);
         block_on(support::bits_do_not_depend_on_the_batch(&model, &expected("f32-gqa2")[0]));
+    }
+}
+
+#[test]
+fn dispatches_of_a_text() {
+    // For each layer heads, attention, output, the MLP's two; then the last norm, the mean and the result. Heads of other
+    // sizes than 128 take six dispatches for the first of these.
+    let first_of_layer = [("bf16-gqa4-sharded", 1), ("f32-odd", 6)];
+    for (name, heads) in first_of_layer {
+        let model = load_with("tile", name, WeightChoice::Auto);
+        let Backend::Gpu(gpu) = model.backend() else { panic!("opened on the GPU") };
+        let before = gpu.dispatches();
+        block_on(model.embed(&["a text"], EmbedOptions::default(), &())).unwrap();
+        let layers = u64::from(model.config().layers);
+        assert_eq!(gpu.dispatches() - before, layers * (heads + 4) + 3, "{name}");
     }
 }
 

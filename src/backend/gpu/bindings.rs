@@ -26,7 +26,7 @@ impl Bindings {
         (params, slot): (&OwnedBuffer, u64),
         buffers: &[&GpuBuffer],
     ) -> Arc<wgpu::BindGroup> {
-        let ids = std::iter::once(params.id).chain(buffers.iter().map(|buffer| buffer.raw.id)).collect();
+        let ids = std::iter::once(params.id).chain(buffers.iter().flat_map(|buffer| buffer.key())).collect();
         let key = (pipeline.shader.name, ids);
         if let Some(group) = self.0.get(&key) {
             return Arc::clone(group);
@@ -37,9 +37,8 @@ impl Bindings {
         let uniform = wgpu::BufferBinding { buffer: params, offset: 0, size: NonZeroU64::new(slot) };
         let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(uniform) }];
         entries.extend(
-            (1..)
-                .zip(buffers)
-                .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.raw.as_entire_binding() }),
+            (pipeline.shader.buffers.iter().zip(buffers))
+                .map(|(&binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.binding() }),
         );
         let group = Arc::new(gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: None,

@@ -1,5 +1,6 @@
 //! The adapter and device, their faults, and moving bytes to and fro.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::bindings::Bindings;
@@ -38,6 +39,8 @@ pub struct Gpu {
     pub(super) parameters: Mutex<Vec<Arc<OwnedBuffer>>>,
     /// What dispatches bound lately, to bind it again.
     pub(super) bindings: Mutex<Bindings>,
+    /// Dispatches recorded so far.
+    pub(super) dispatches: AtomicU64,
     /// Kernels that were compiled and checked on this device, each for one operation.
     kernels: async_lock::Mutex<Vec<KnownKernel>>,
 }
@@ -111,6 +114,7 @@ impl Gpu {
             pace,
             parameters,
             bindings,
+            dispatches: AtomicU64::new(0),
             kernels,
         }))
     }
@@ -192,6 +196,12 @@ impl Gpu {
             (Ok(()), Error::Gpu { .. }, Some(first @ Error::OutOfMemory { .. })) => first,
             (Ok(()), error, _) => error,
         }
+    }
+
+    /// Dispatches recorded so far, for tests and measurements.
+    #[doc(hidden)]
+    pub fn dispatches(&self) -> u64 {
+        self.dispatches.load(Ordering::Relaxed)
     }
 
     /// Takes the device away, as a driver or a browser may, for tests.

@@ -61,6 +61,8 @@ const FAMILIES: &[Family] = &[
     strips("swiglu", "tile", WEIGHTS, &["swiglu_large_{}", "swiglu_small_{}", "swiglu_few_{}"]),
     strips("swiglu", "narrow", WEIGHTS, &["swiglu_small_{}", "swiglu_few_{}"]),
     family("swiglu", "register", WEIGHTS, &["swiglu_{}"], Adapters::Any, ROUNDED),
+    strips("heads", "tile", WEIGHTS, &["heads_large_{}", "heads_small_{}", "heads_few_{}"]),
+    strips("heads", "narrow", WEIGHTS, &["heads_small_{}", "heads_few_{}"]),
     family("pack_rows", "words", &["float32", "float16", "binary"], &["pack_rows_{}"], Adapters::Any, EXACT),
     family("pack_rows", "words", &["int8"], &["pack_rows_{}", "pack_scales"], Adapters::Any, EXACT),
     family("dense", "tile", &["int8", "binary"], &["dense_tile_{}"], Adapters::Hardware, EXACT),

@@ -45,6 +45,9 @@ pub(super) enum Packing {
     Strips,
 }
 
+/// Where `shared/norm_rows.wgsl` binds the norms.
+const NORM_BINDING: u32 = 5;
+
 /// A pipeline and the shader it was made of.
 #[derive(Clone, Debug)]
 pub(super) struct Pipeline {
@@ -87,6 +90,11 @@ impl GpuKernel {
         self.operation.name() == operation.name()
     }
 
+    /// Whether a linear layer normalizes the rows that it reads.
+    pub fn normalizes(&self) -> bool {
+        self.pipelines.first().is_some_and(|pipeline| pipeline.shader.buffers.contains(&NORM_BINDING))
+    }
+
     /// Whether it takes one of several tiles, by size.
     pub fn has_tiles(&self) -> bool {
         self.family.packing == Packing::Strips && self.pipelines.len() > 1
@@ -123,7 +131,7 @@ impl GpuKernels {
     }
 
     /// The kernel for an operation, if it is among these.
-    pub(super) fn find(&self, operation: Operation) -> Option<&Arc<GpuKernel>> {
+    pub(in crate::backend) fn find(&self, operation: Operation) -> Option<&Arc<GpuKernel>> {
         self.0.iter().find(|kernel| kernel.does(operation))
     }
 

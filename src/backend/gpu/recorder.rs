@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use web_time::Instant;
@@ -129,9 +130,9 @@ impl<'a> Recorder<'a> {
         work: f64,
     ) -> Result<()> {
         let shader = pipeline.shader;
-        if buffers.len() != shader.buffers || size_of::<P>() != shader.params_bytes {
+        if buffers.len() != shader.buffers.len() || size_of::<P>() != shader.params_bytes {
             let came = format!("{} buffers and {} bytes of parameters", buffers.len(), size_of::<P>());
-            let wanted = format!("{} and {}", shader.buffers, shader.params_bytes);
+            let wanted = format!("{} and {}", shader.buffers.len(), shader.params_bytes);
             return Err(Error::Gpu { message: format!("{} got {came}, it binds {wanted}", shader.name) });
         }
         if self.open.dispatches.len() == SLOTS || self.open.work > self.budget() {
@@ -155,6 +156,7 @@ impl<'a> Recorder<'a> {
         let pipeline = Arc::clone(&pipeline.raw);
         self.open.dispatches.push(Dispatch { pipeline, bindings, offset, groups, _buffers: buffers });
         self.open.work += work;
+        self.gpu.dispatches.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 

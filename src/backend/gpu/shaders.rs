@@ -12,8 +12,8 @@ pub struct Shader {
     pub files: &'static [&'static str],
     /// Threads of a workgroup in each direction.
     pub workgroup: [u32; 3],
-    /// Storage buffers it binds, at bindings 1 and on; binding 0 is the parameters.
-    pub buffers: usize,
+    /// The bindings of the storage buffers that it takes, in the order in which they are given; binding 0 is the parameters.
+    pub buffers: &'static [u32],
     /// The bindings that it writes; it only reads the others.
     pub written: &'static [u32],
     /// Bytes of its parameters.
@@ -57,7 +57,7 @@ impl Shader {
             let ty = wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size };
             wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None }
         };
-        let entries: Vec<_> = (0..=self.buffers as u32).map(entry).collect();
+        let entries: Vec<_> = std::iter::once(&0).chain(self.buffers).map(|&binding| entry(binding)).collect();
         let label = Some(self.name);
         gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries })
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::kernel::{GpuKernels, Packing};
 use super::strips::{self, Incoming, Place};
 use super::{Gpu, GpuBuffer};
+use crate::backend::ops::Operation;
 use crate::error::{Error, Result};
 use crate::numbers::MatrixFormat;
 
@@ -78,6 +79,60 @@ impl GpuWeight {
             })
             .collect::<Result<_>>()?;
         Ok(Self { parts, n, k, matrices, packing, format, incoming: Mutex::default() })
+    }
+
+    /// Weights of one matrix each, `[n, k]` for each of `ns`, that a kernel of `heads` can read as one: strip after strip in
+    /// one buffer. `None` where there is no such kernel, or a binding cannot hold all of them.
+    ///
+    /// # Errors
+    /// As [`GpuWeight::zeros`].
+    pub fn in_one(
+        gpu: &Arc<Gpu>,
+        kernels: &GpuKernels,
+        label: &str,
+        ns: &[u32],
+        k: u32,
+        format: MatrixFormat,
+    ) -> Result<Option<Vec<Self>>> {
+        check(label, format, k)?;
+        let packing = kernels.find(Operation::Heads(format)).map(|kernel| kernel.family.packing);
+        let strip = strips::value_bytes(format, k);
+        let groups = format.row_groups(k.into()) * GROUP_BYTES * u64::from(strips::ROWS);
+        let all: u64 = ns.iter().map(|&n| u64::from(n / strips::ROWS)).sum();
+        let whole = ns.iter().all(|n| n.is_multiple_of(strips::ROWS));
+        if packing != Some(Packing::Strips) || !whole || all * strip.max(groups) > gpu.max_binding() {
+            return Ok(None);
+        }
+        let sizes = |bytes: u64| ns.iter().map(|&n| u64::from(n / strips::ROWS) * bytes).collect::<Vec<_>>();
+        let values = GpuBuffer::in_one(gpu, label, &sizes(strip))?;
+        let mut groups = match groups {
+            0 => Vec::new(),
+            bytes => GpuBuffer::in_one(gpu, label, &sizes(bytes))?,
+        }
+        .into_iter();
+        let weight = |(values, &n): (GpuBuffer, &u32)| {
+            let parts = vec![WeightPart { values, groups: groups.next(), first: 0, rows: n }];
+            Self { parts, n, k, matrices: 1, packing: Packing::Strips, format, incoming: Mutex::default() }
+        };
+        Ok(Some(values.into_iter().zip(ns).map(weight).collect()))
+    }
+
+    /// The buffers of all matrices that were made with this one, the first of them, by [`GpuWeight::in_one`], if `others`
+    /// are those.
+    pub(super) fn all(&self, others: [&Self; 2]) -> Option<Vec<GpuBuffer>> {
+        let [part] = &self.parts[..] else { return None };
+        if part.values.place_of(&part.values) != Some(0) {
+            return None;
+        }
+        let mut end = part.values.size();
+        for other in others {
+            let [next] = &other.parts[..] else { return None };
+            if part.values.place_of(&next.values) != Some(end) || other.k != self.k {
+                return None;
+            }
+            end += next.values.size();
+        }
+        Some(part.buffers().map(GpuBuffer::all).collect())
     }
 
     /// How the weights are held.

@@ -8,11 +8,11 @@ use crate::numbers::{Dtype, Float, MatrixFormat, Rope, RopeScaling, sign_bits};
 use crate::reference;
 
 impl Probe<'_> {
-    fn room(&self, count: u32) -> Result<Buffer> {
+    pub(super) fn room(&self, count: u32) -> Result<Buffer> {
         self.backend.buffer("probe", u64::from(count) * 4)
     }
 
-    fn buffer<T: bytemuck::NoUninit>(&self, data: &[T]) -> Result<Buffer> {
+    pub(super) fn buffer<T: bytemuck::NoUninit>(&self, data: &[T]) -> Result<Buffer> {
         self.backend.buffer_of("probe", data)
     }
 
@@ -70,10 +70,14 @@ pub async fn swiglu(probe: &Probe<'_>, format: MatrixFormat, [rows, n, k]: [u32;
     let x: Vec<f32> = values(6, (rows * k) as usize).iter().map(|v| v * 4.0).collect();
     let (pair, held) = filled_weight(probe, format, [2, n, k], 7, max_bytes)?;
     let y = probe.room(rows * n)?;
+    let w = values(19, k as usize);
+    let w_buffer = probe.buffer(&w)?;
+    let normalizes = probe.kernels.normalizes(format);
     let mut run = probe.backend.run(probe.kernels, &())?;
-    run.swiglu(&probe.buffer(&x)?, &pair, &y, rows).await?;
+    run.swiglu(&probe.buffer(&x)?, normalizes.then_some((&w_buffer, 1e-6)), &pair, &y, rows).await?;
     run.finish().await?;
-    let expected = reference::swiglu(&probe.rounded(&x, format, k), &held[0], &held[1], k as usize);
+    let x = if normalizes { reference::rms_norm(&x, &w, 1e-6) } else { probe.rounded(&x, format, k) };
+    let expected = reference::swiglu(&x, &held[0], &held[1], k as usize);
     probe.compare(&format!("swiglu {}", format.name()), &floats(&y, rows * n).await?, &expected)
 }
 
@@ -88,24 +92,34 @@ pub async fn rows_alike(probe: &Probe<'_>, format: MatrixFormat, matrices: u32) 
     let [n, k] = SHAPE;
     let x = probe.buffer(&values(16, (ROWS[2] * k) as usize))?;
     let (weight, _) = filled_weight(probe, format, [matrices, n, k], 17, u64::MAX)?;
-    let mut longest: Vec<u32> = Vec::new();
+    let norm = probe.buffer(&values(18, k as usize))?;
+    let norm = probe.kernels.normalizes(format).then_some((&norm, 1e-6));
+    let mut longest = Vec::new();
     for rows in ROWS.into_iter().rev() {
         let y = probe.room(rows * n)?;
         let mut run = probe.backend.run(probe.kernels, &())?;
         match matrices {
             1 => run.matmul(&x, &weight, &y, rows, 0).await?,
-            _ => run.swiglu(&x, &weight, &y, rows).await?,
+            _ => run.swiglu(&x, norm, &weight, &y, rows).await?,
         }
         run.finish().await?;
-        let bits: Vec<u32> = floats(&y, rows * n).await?.into_iter().map(f32::to_bits).collect();
-        if let Some(i) = bits.iter().zip(&longest).position(|(a, b)| a != b) {
-            let kernel = format!("{} {}", if matrices == 1 { "matmul" } else { "swiglu" }, format.name());
-            let message = format!("value {i} of {rows} rows has other bits than among {}", ROWS[2]);
-            return Err(crate::Error::WrongKernel { kernel, message });
-        }
-        if longest.is_empty() {
-            longest = bits;
-        }
+        let kernel = format!("{} {}", if matrices == 1 { "matmul" } else { "swiglu" }, format.name());
+        same_bits(&kernel, rows, floats(&y, rows * n).await?, &mut longest)?;
+    }
+    Ok(())
+}
+
+/// Whether what was made of the first `rows` rows has the bits that it has in `longest`, which is set by the first call.
+///
+/// # Errors
+/// [`crate::Error::WrongKernel`].
+pub(super) fn same_bits(kernel: &str, rows: u32, made: Vec<f32>, longest: &mut Vec<f32>) -> Result<()> {
+    if let Some(i) = made.iter().zip(&*longest).position(|(a, b)| a.to_bits() != b.to_bits()) {
+        let message = format!("value {i} of {rows} rows has other bits than among more rows");
+        return Err(crate::Error::WrongKernel { kernel: kernel.into(), message });
+    }
+    if longest.is_empty() {
+        *longest = made;
     }
     Ok(())
 }
@@ -120,10 +134,11 @@ pub(super) async fn exercise(backend: &Backend, kernels: &Kernels, format: Matri
     let weight = backend.weight(kernels, "probe", [matrices, SIZE, SIZE], format)?;
     let room = || backend.buffer("probe", u64::from(ROWS * SIZE) * 4);
     let (x, y) = (room()?, room()?);
+    let norm = kernels.normalizes(format).then_some((&x, 1e-6));
     let mut run = backend.run(kernels, &())?;
     match matrices {
         1 => run.matmul(&x, &weight, &y, ROWS, 0).await?,
-        _ => run.swiglu(&x, &weight, &y, ROWS).await?,
+        _ => run.swiglu(&x, norm, &weight, &y, ROWS).await?,
     }
     run.finish().await
 }
@@ -336,7 +351,7 @@ fn filled_weight(
     Ok((weight, held))
 }
 
-fn fill(weight: &Weight, matrix: usize, [n, k]: [u32; 2], seed: u64) -> Vec<f32> {
+pub(super) fn fill(weight: &Weight, matrix: usize, [n, k]: [u32; 2], seed: u64) -> Vec<f32> {
     let format = weight.format();
     let raw = values(seed, (n * k) as usize);
     let row_groups = format.row_groups(k.into()) as usize;

@@ -6,11 +6,13 @@
 
 mod dense;
 mod encoder;
+mod heads;
 mod maxsim;
 mod pack_rows;
 
 pub use dense::dense;
 pub use encoder::{attention, bias, head_norm_rope, matmul, pool, quantize, rms_norm, rows_alike, swiglu};
+pub use heads::{heads, heads_alike};
 pub use maxsim::maxsim;
 pub use pack_rows::{pack_rows, pack_these_rows};
 
@@ -60,6 +62,7 @@ pub(super) async fn check(backend: &Backend, kernels: &Kernels, operation: Opera
         }
         Operation::Matmul(format) => matmul(&probe, grouped(format), [5, 9, 24], u64::MAX).await,
         Operation::Swiglu(format) => swiglu(&probe, grouped(format), [5, 5, 24], u64::MAX).await,
+        Operation::Heads(format) => heads(&probe, grouped(format), [5, 24], [2, 1]).await,
         Operation::PackRows(format) => pack_rows(&probe, format, 5, 37).await,
         Operation::Dense(format) => {
             dense(&probe, format, [1, 67, 130]).await?;
@@ -78,6 +81,7 @@ pub(super) async fn check_tiles(backend: &Backend, kernels: &Kernels, operation:
     match operation {
         Operation::Matmul(format) => rows_alike(&probe, grouped(format), 1).await,
         Operation::Swiglu(format) => rows_alike(&probe, grouped(format), 2).await,
+        Operation::Heads(format) => heads_alike(&probe, grouped(format)).await,
         _ => Ok(()),
     }
 }
@@ -100,6 +104,7 @@ pub(super) async fn exercise(backend: &Backend, kernels: &Kernels, operation: Op
         Operation::MaxSim(format) => maxsim::exercise(backend, kernels, format).await,
         Operation::Matmul(format) => encoder::exercise(backend, kernels, format, 1).await,
         Operation::Swiglu(format) => encoder::exercise(backend, kernels, format, 2).await,
+        Operation::Heads(format) => heads::exercise(backend, kernels, format).await,
         Operation::Attention(heads) => encoder::exercise_attention(backend, kernels, heads).await,
         Operation::HeadNormRope => encoder::exercise_head_norm_rope(backend, kernels).await,
         Operation::Dense(format) => dense::exercise(backend, kernels, format).await,

@@ -30,6 +30,8 @@ pub(super) struct Layer {
     pub(super) q: Weight,
     pub(super) k: Weight,
     pub(super) v: Weight,
+    /// `q`, `k` and `v` lie so that one kernel reads them, and so do the norms before and after them.
+    pub(super) heads_in_one: bool,
     pub(super) q_norm: Buffer,
     pub(super) k_norm: Buffer,
     pub(super) o: Weight,

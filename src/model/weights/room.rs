@@ -119,14 +119,30 @@ fn buffers(
             let [n, k] = matrix.shape.map(|axis| axis as u32);
             backend.weight(kernels, &matrix.name, [matrices, n, k], formats[first + i])
         };
+        let format = formats[first];
+        let in_one = if formats[first..first + 3] == [format; 3] && !config.attention_bias {
+            let ns = [0, 1, 2].map(|i| plan.matrices[first + i].shape[0] as u32);
+            let name = &plan.matrices[first].name;
+            backend.head_weights(kernels, name, (ns, config.hidden), format)?
+        } else {
+            None
+        };
+        let heads_in_one = in_one.is_some();
+        let [q, k, v] = match in_one {
+            Some(weights) => weights,
+            None => [make(0, 1)?, make(1, 1)?, make(2, 1)?],
+        };
+        let [input_norm, q_norm, k_norm] =
+            backend.buffers("norms", [config.hidden, config.head_dim, config.head_dim].map(|n| u64::from(n) * 4))?;
         layers.push(Layer {
-            input_norm: norm(config.hidden)?,
+            input_norm,
             biases: config.attention_bias.then(|| biases(backend, config)).transpose()?,
-            q: make(0, 1)?,
-            k: make(1, 1)?,
-            v: make(2, 1)?,
-            q_norm: norm(config.head_dim)?,
-            k_norm: norm(config.head_dim)?,
+            q,
+            k,
+            v,
+            heads_in_one,
+            q_norm,
+            k_norm,
             o: make(3, 1)?,
             mlp_norm: norm(config.hidden)?,
             mlp: make(4, 2)?,

@@ -47,7 +47,8 @@ fn on_each(test: impl AsyncFn(&Probe<'_>)) {
 
 /// Runs `test` with the kernels of linear layers of each GPU family that reads weights in strips.
 fn on_each_strip_family(test: impl AsyncFn(&Probe<'_>)) {
-    let operations: Vec<_> = FORMATS.iter().flat_map(|&f| [Operation::Matmul(f), Operation::Swiglu(f)]).collect();
+    let of = |format| [Operation::Matmul(format), Operation::Swiglu(format), Operation::Heads(format)];
+    let operations: Vec<_> = FORMATS.into_iter().flat_map(of).collect();
     for family in ["tile", "narrow"] {
         let kernels = block_on(backends()[0].kernels_of(family, &operations)).unwrap();
         block_on(test(&Probe { backend: &backends()[0], kernels: &kernels, tolerance: 2e-5 }));
@@ -157,6 +158,29 @@ fn strips_of_every_k_and_bits_that_do_not_depend_on_the_tile() {
 }
 
 #[test]
+fn heads_at_the_edges_of_every_tile() {
+    on_each_strip_family(async |probe| {
+        for format in FORMATS {
+            // A workgroup has a head of 16, 32 or 128 tokens.
+            for rows in [1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 129] {
+                for heads in [[1, 1], [2, 1], [3, 3]] {
+                    probe::heads(probe, format, [rows, 24], heads).await.unwrap();
+                }
+            }
+            // Enough heads for the largest tile; K below, at and past a step, a block, a round of eight blocks, and 16 chains.
+            for [rows, k] in [[33, 8], [1025, 24], [1152, 16], [5, 64], [5, 72], [40, 520], [5, 1024], [17, 1032]] {
+                probe::heads(probe, format, [rows, k], [2, 1]).await.unwrap();
+            }
+            probe::heads_alike(probe, format).await.unwrap();
+        }
+        for format in [MatrixFormat::Q8 { group: 64 }, MatrixFormat::Q4 { group: u32::MAX }] {
+            probe::heads(probe, format, [5, 136], [2, 1]).await.unwrap();
+            probe::heads(probe, format, [33, 136], [2, 1]).await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn strips_cut_into_parts() {
     on_each_strip_family(async |probe| {
         for format in FORMATS {
@@ -247,7 +271,7 @@ fn a_format_without_kernels_and_a_pair_in_the_place_of_a_matrix_fail() {
             let error = run.matmul(&x, wrong, &y, 1, 0).await.err().unwrap();
             assert!(error.code() == "gpu" && error.to_string().contains(why), "{error}");
         }
-        run.swiglu(&x, &pair, &y, 1).await.unwrap();
+        run.swiglu(&x, None, &pair, &y, 1).await.unwrap();
         run.finish().await.unwrap();
     });
 }

@@ -1,10 +1,10 @@
-//! The two operations that read weight matrices: `matmul` and `swiglu`.
+//! The operations that read weight matrices: `matmul`, `swiglu` and `heads`.
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::backend::gpu::kernel::{GpuKernel, Packing, Pipeline};
 use crate::backend::gpu::{GpuBuffer, GpuWeight, Recorder};
-use crate::backend::ops::Operation;
+use crate::backend::ops::{HeadProducts, Operation};
 use crate::error::{Error, Result};
 
 #[repr(C)]
@@ -19,6 +19,25 @@ struct Params {
     y_col: u32,
     y_stride: u32,
     accumulate: u32,
+    eps: f32,
+}
+
+/// Of the kernels of `heads`.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct HeadParams {
+    rows: u32,
+    k4: u32,
+    groups: u32,
+    group4: u32,
+    eps: f32,
+    query_heads: u32,
+    key_heads: u32,
+    first_head: u32,
+    first_row: u32,
+    query_norm: u32,
+    key_norm: u32,
+    positions: u32,
 }
 
 impl Recorder<'_> {
@@ -33,22 +52,73 @@ impl Recorder<'_> {
         add: bool,
     ) -> Result<()> {
         let kernel = self.kernel(Operation::Matmul(w.format()))?;
-        self.linear(&kernel, x, w, y, Params { rows, y_row, accumulate: u32::from(add), ..w.params() }, 1)
+        let params = Params { rows, y_row, accumulate: u32::from(add), ..w.params() };
+        self.linear(&kernel, [x, y], w, None, params, 1)
     }
 
     /// See [`crate::backend::Run::swiglu`].
-    pub fn swiglu(&mut self, x: &GpuBuffer, gate_up: &GpuWeight, y: &GpuBuffer, rows: u32) -> Result<()> {
+    pub fn swiglu(
+        &mut self,
+        x: &GpuBuffer,
+        norm: Option<(&GpuBuffer, f32)>,
+        gate_up: &GpuWeight,
+        y: &GpuBuffer,
+        rows: u32,
+    ) -> Result<()> {
         let kernel = self.kernel(Operation::Swiglu(gate_up.format()))?;
-        self.linear(&kernel, x, gate_up, y, Params { rows, ..gate_up.params() }, 2)
+        let eps = norm.map_or(0.0, |(_, eps)| eps);
+        let params = Params { rows, eps, ..gate_up.params() };
+        self.linear(&kernel, [x, y], gate_up, norm.map(|(weight, _)| weight), params, 2)
+    }
+
+    /// See [`crate::backend::Run::heads`].
+    pub fn heads(
+        &mut self,
+        x: &GpuBuffer,
+        [wq, wk, wv]: [&GpuWeight; 3],
+        [norm, query_norm, key_norm]: [&GpuBuffer; 3],
+        [table, positions]: [&GpuBuffer; 2],
+        [q, k, v]: [&GpuBuffer; 3],
+        products: HeadProducts,
+    ) -> Result<()> {
+        let kernel = self.kernel(Operation::Heads(wq.format()))?;
+        let HeadProducts { rows, first_row, query, key, heads, eps } = products;
+        let apart = || Error::Gpu { message: format!("what {} reads does not lie in one", kernel.name()) };
+        let weights =
+            wq.all([wk, wv]).filter(|_| [wq.n, wk.n, wv.n] == [query, key, key].map(|n| n * HeadProducts::DIM));
+        let weights = weights.ok_or_else(apart)?;
+        let at =
+            |first: &GpuBuffer, other, unit| first.place_of(other).map(|bytes| (bytes / unit) as u32).ok_or_else(apart);
+        let [groups, group4] = wq.shader_groups();
+        let params = HeadParams {
+            rows,
+            k4: wq.k / 4,
+            groups,
+            group4,
+            eps,
+            query_heads: query,
+            key_heads: key,
+            first_head: heads.start,
+            first_row,
+            query_norm: at(norm, query_norm, 8)?,
+            key_norm: at(norm, key_norm, 8)?,
+            positions: at(table, positions, 4)?,
+        };
+        let outputs = heads.len() as u32 * HeadProducts::DIM;
+        let (pipeline, groups) = grid(&kernel, rows, outputs, 1);
+        let work = f64::from(rows) * f64::from(outputs) * f64::from(wq.k);
+        let (norms, places) = (norm.all(), table.all());
+        let buffers: Vec<_> = [x, q].into_iter().chain(&weights).chain([&norms, &places, k, v]).collect();
+        self.push(pipeline, params, &buffers, groups, work)
     }
 
     /// A dispatch for each part of the weight, which must be of so many matrices.
     fn linear(
         &mut self,
         kernel: &GpuKernel,
-        x: &GpuBuffer,
+        [x, y]: [&GpuBuffer; 2],
         w: &GpuWeight,
-        y: &GpuBuffer,
+        norm: Option<&GpuBuffer>,
         params: Params,
         matrices: u32,
     ) -> Result<()> {
@@ -60,10 +130,14 @@ impl Recorder<'_> {
             let message = format!("{} reads {matrices} matrices, the weight has {}", kernel.name(), w.matrices);
             return Err(Error::Gpu { message });
         }
+        if kernel.normalizes() != norm.is_some() {
+            let message = format!("{} takes {} norm", kernel.name(), if kernel.normalizes() { "a" } else { "no" });
+            return Err(Error::Gpu { message });
+        }
         for part in &w.parts {
             let (pipeline, groups) = grid(kernel, params.rows, part.rows, matrices);
             let work = f64::from(matrices) * f64::from(params.rows) * f64::from(part.rows) * f64::from(w.k);
-            let buffers: Vec<_> = [x, y].into_iter().chain(part.buffers()).collect();
+            let buffers: Vec<_> = [x, y].into_iter().chain(part.buffers()).chain(norm).collect();
             self.push(pipeline, Params { cols: part.rows, y_col: part.first, ..params }, &buffers, groups, work)?;
         }
         Ok(())
@@ -104,6 +178,6 @@ impl GpuWeight {
     fn params(&self) -> Params {
         let [groups, group4] = self.shader_groups();
         let (k4, y_stride) = (self.k / 4, self.n);
-        Params { rows: 0, cols: 0, k4, groups, group4, y_row: 0, y_col: 0, y_stride, accumulate: 0 }
+        Params { rows: 0, cols: 0, k4, groups, group4, y_row: 0, y_col: 0, y_stride, accumulate: 0, eps: 0.0 }
     }
 }

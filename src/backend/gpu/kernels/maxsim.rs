@@ -71,7 +71,7 @@ enum Cut {
 impl Cut {
     fn of(pipeline: &Pipeline, dim: u32) -> Self {
         // The table of ends is the sixth buffer.
-        if pipeline.shader.buffers == 6 {
+        if pipeline.shader.buffers.len() == 6 {
             return Self::AcrossDocuments { tokens: pipeline.shader.constant("TOKENS") };
         }
         Self::WithinDocuments { tokens: (ITERATIONS / dim.div_ceil(4)).clamp(1, STRIP_TOKENS / 4) * 4 }

@@ -1,0 +1,37 @@
+// The share of a lane of tile.wgsl: four tokens and eight outputs. 128 lanes make 32 x 128: as many sums as
+// lane_4x8.wgsl, but the outputs of a whole head.
+const LANES_T = 8u;      // lanes over tokens
+const LANES_N = 16u;     // lanes over outputs
+const TOKENS = 32u;
+const OUTPUTS = 128u;
+// Whether scales and biases are loaded again at each step: kept, they would cost GPUs of few registers what they do not have.
+const RELOAD = true;
+
+// Columns are tokens: quad t; rows are outputs: quads n and n + LANES_N.
+struct Sums {
+    a: mat4x4<f32>,
+    b: mat4x4<f32>,
+}
+
+fn products(s: Sums, k: u32, t: u32, n: u32) -> Sums {
+    let t0 = xs[k][t];
+    let n0 = ws[k][n];
+    let n1 = ws[k][n + LANES_N];
+    return Sums(outer(s.a, t0, n0), outer(s.b, t0, n1));
+}
+
+fn add(s: Sums, t: Sums) -> Sums {
+    return Sums(s.a + t.a, s.b + t.b);
+}
+
+fn row_scaled(s: Sums, t: u32) -> Sums {
+    let scales = scales_of(t);
+    return Sums(scaled(s.a, scales), scaled(s.b, scales));
+}
+
+fn finish(s: Sums, row: u32, tile: u32, t: u32, n: u32) {
+    meet();
+    show(t, n, s.a, s.b);
+    meet();
+    store_tokens(row, tile, t, n, s.a, s.b);
+}

@@ -1,0 +1,40 @@
+// RMSNorm of the rows of x within a product of strips:
+//
+//   y[t, n] = rsqrt(mean_k(x[t, k]^2) + eps) * sum_k x[t, k] * (norm[k] * w[n, k])
+//
+// A row's factor waits until the sum is there, so x is read once, and nobody writes it down normalized. The norm's weights
+// go to w, because a lane of few.wgsl has fewer numbers of it than of x.
+//
+// Squares: vec4 k4 of a row belongs to chain k4 % 16, a chain is in ascending order, and its vec4 is one chain of fma.
+// Chains c, c + 4, c + 8 and c + 12 are a vec4. tile.wgsl and few.wgsl keep to it, so that a token's bits do not depend on
+// which of them runs.
+const NORMED = true;
+
+@group(0) @binding(5) var<storage, read> norm: array<vec2<f32>>;    // [K/2], and more in heads
+
+fn square(x: vec4<f32>) -> f32 {
+    return fma(x.w, x.w, fma(x.z, x.z, fma(x.y, x.y, x.x * x.x)));
+}
+
+// Squares of a vec4 of x, for the chain of this step.
+fn with_squares(s: vec4<f32>, x: vec4<f32>, step: u32) -> vec4<f32> {
+    let chain = vec4<u32>(0u, 1u, 2u, 3u) == vec4<u32>(step);
+    return s + select(vec4<f32>(), vec4<f32>(square(x)), chain);
+}
+
+// Two values of K of a quad of outputs. Past the end of K x is 0.
+fn normed2(first: vec4<f32>, second: vec4<f32>, k2: u32) -> mat2x4<f32> {
+    let by = norm[min(k2, params.k4 * 2u - 1u)];
+    return mat2x4<f32>(first * by.x, second * by.y);
+}
+
+fn normed4(w: mat4x4<f32>, k4: u32) -> mat4x4<f32> {
+    let low = norm[k4 * 2u];
+    let high = norm[k4 * 2u + 1u];
+    return mat4x4<f32>(w[0] * low.x, w[1] * low.y, w[2] * high.x, w[3] * high.y);
+}
+
+// The factors of four rows, given the sums of their squares.
+fn row_scales(squares: vec4<f32>) -> vec4<f32> {
+    return inverseSqrt(squares / f32(params.k4 * 4u) + params.eps);
+}
