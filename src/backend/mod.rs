@@ -24,8 +24,8 @@ pub use buffer::{Buffer, Weight};
 pub use cpu::{Answer, Cpu, Helper, Link};
 pub use gpu::{Gpu, shaders};
 pub use ops::{
-    Activation, AdapterInfo, HeadProducts, HeadRows, Heads, Limits, MaxSimJob, MaxSimShard, MaximaSum, Operation,
-    Segment, Tile,
+    Activation, AdapterInfo, HeadProducts, HeadRows, Heads, Limits, MaxSimJob, MaxSimRows, MaxSimShard, MaximaSum,
+    Operation, Segment, Tile,
 };
 pub use run::{Kernels, Run};
 
@@ -186,6 +186,14 @@ impl Backend {
         match self {
             Self::Gpu(gpu) => gpu.memory_for_weights(),
             Self::Cpu(cpu) => cpu.memory_for_weights(),
+        }
+    }
+
+    /// Whether operations can take rows as they lie in host memory, so that nothing has to be copied to a buffer.
+    pub fn reads_host_memory(&self) -> bool {
+        match self {
+            Self::Gpu(_) => false,
+            Self::Cpu(_) => true,
         }
     }
 

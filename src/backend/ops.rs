@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::numbers::{MatrixFormat, RowFormat};
+use super::buffer::Buffer;
+use crate::numbers::{MatrixFormat, RowData, RowFormat};
 
 /// One of the operations that a backend offers, with the format of what it reads or writes. Groups of matrices do not
 /// matter here: a kernel reads groups of any size.
@@ -268,11 +269,30 @@ impl HeadProducts {
 pub struct MaxSimShard<'a> {
     /// D, dimensions of a vector.
     pub dim: u32,
-    /// The tokens of each document as rows of the shard's buffer, in ascending order; none is empty. Between two
+    /// The tokens of each document as rows of the shard, in ascending order; none is empty. Between two
     /// documents there may be rows of others.
     pub documents: &'a [Range<u32>],
     /// What is scored against what.
     pub jobs: &'a [MaxSimJob],
+}
+
+/// Where the document tokens of a shard are, and the factors that their similarities are multiplied by, if they have any.
+#[derive(Clone, Copy)]
+pub enum MaxSimRows<'a> {
+    /// On the device, rows of [`RowFormat::padded_bytes`].
+    Device {
+        /// The rows.
+        data: &'a Buffer,
+        /// A float32 a row.
+        factors: Option<&'a Buffer>,
+    },
+    /// In host memory, as a caller has them: for an engine that [reads it](crate::backend::Backend::reads_host_memory).
+    Host {
+        /// The rows. Their own scales are not read.
+        data: RowData<'a>,
+        /// One a row.
+        factors: Option<&'a [f32]>,
+    },
 }
 
 /// Query rows against consecutive documents of a shard.

@@ -3,9 +3,11 @@
 use std::ops::Range;
 
 use super::buffer::{Buffer, Weight, other_engine};
-use super::cpu::{CpuRun, MatmulStore};
+use super::cpu::{CpuRun, MatmulStore, TokenRows};
 use super::gpu::{GpuKernels, Recorder};
-use super::ops::{Activation, HeadProducts, HeadRows, Heads, MaxSimShard, MaximaSum, Operation, Segment, Tile};
+use super::ops::{
+    Activation, HeadProducts, HeadRows, Heads, MaxSimRows, MaxSimShard, MaximaSum, Operation, Segment, Tile,
+};
 use crate::error::{Error, Result};
 use crate::numbers::{Dtype, MatrixFormat, RowFormat};
 
@@ -284,8 +286,7 @@ impl Run<'_> {
 
     /// Raises `best` by the dot products of query rows with the tokens of documents: for each job `[documents, rows]` u32
     /// from its place on, in an order-preserving form where 0 means that no token was seen. `queries` are
-    /// `[rows, ceil(D / 4) * 4]` float32, `data` document tokens of `format`, padded, each multiplied by its number in
-    /// `scales` where they are given.
+    /// `[rows, ceil(D / 4) * 4]` float32, `rows` document tokens of `format`.
     ///
     /// # Errors
     /// As [`Run`] says; [`crate::Error::Aborted`], and faults of the device.
@@ -293,17 +294,22 @@ impl Run<'_> {
         &mut self,
         format: RowFormat,
         shard: MaxSimShard<'_>,
-        [queries, data, best]: [&Buffer; 3],
-        scales: Option<&Buffer>,
+        [queries, best]: [&Buffer; 2],
+        rows: MaxSimRows<'_>,
     ) -> Result<()> {
-        match self {
-            Self::Gpu(run) => {
+        match (self, rows) {
+            (Self::Gpu(run), MaxSimRows::Device { data, factors }) => {
                 let buffers = [queries.gpu()?, data.gpu()?, best.gpu()?];
-                run.maxsim(format, shard, buffers, scales.map(Buffer::gpu).transpose()?).await
+                run.maxsim(format, shard, buffers, factors.map(Buffer::gpu).transpose()?).await
             }
-            Self::Cpu(run) => {
-                let buffers = [queries.cpu()?, data.cpu()?, best.cpu()?];
-                run.maxsim(format, shard, buffers, scales.map(Buffer::cpu).transpose()?)
+            (Self::Gpu(_), MaxSimRows::Host { .. }) => Err(other_engine("host row")),
+            (Self::Cpu(run), MaxSimRows::Device { data, factors }) => {
+                let factors = factors.map(Buffer::cpu).transpose()?;
+                run.maxsim_of_buffer(format, shard, [queries.cpu()?, best.cpu()?], data.cpu()?, factors)
+            }
+            (Self::Cpu(run), MaxSimRows::Host { data, factors }) => {
+                let width = format.row_len(shard.dim as usize);
+                run.maxsim(shard, [queries.cpu()?, best.cpu()?], TokenRows { data, width, factors })
             }
         }
     }

@@ -23,6 +23,7 @@ mod plan;
 mod ragged;
 mod scorer;
 mod scoring;
+mod source;
 mod tokens;
 
 pub use documents::Resident;

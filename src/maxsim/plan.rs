@@ -130,15 +130,19 @@ pub(super) struct DocumentGroup {
     pub(super) places: Vec<(usize, usize)>,
     /// Numbers taken of `best`.
     best: usize,
+    placement: Placement,
 }
 
-/// How the tokens of a group placement on the device.
-#[derive(Clone, Copy)]
+/// How the tokens of a group lie where they are scored.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Placement {
     /// Uploaded, end to end, as many shards as it takes.
+    #[default]
     Packed,
-    /// Where they are; between two documents there may be others.
+    /// Where they are on the device; between two documents there may be others.
     Resident,
+    /// Where they are in host memory, a shard after the other; between two documents there may be others.
+    Lent,
 }
 
 /// A document of a group, and its tokens: counted over the group, or over the buffer where it is.
@@ -191,11 +195,11 @@ impl DocumentGroup {
         documents: Ragged<'_>,
         placement: Placement,
     ) -> Self {
-        let mut group = Self::default();
+        let mut group = Self { placement, ..Self::default() };
         match wanted {
             WantedScores::All(docs) => {
                 let docs = &docs[span];
-                docs.iter().for_each(|&d| group.add_document(documents, d, placement));
+                docs.iter().for_each(|&d| group.add_document(documents, d));
                 group.add_job(0..docs.len(), 0, pass.rows.len());
                 for (position, doc) in docs.iter().enumerate() {
                     for part in &pass.parts {
@@ -206,16 +210,16 @@ impl DocumentGroup {
                     }
                 }
             }
-            WantedScores::Pairs(pairs) => group.add_pairs(&pairs[span], pass, documents, placement),
+            WantedScores::Pairs(pairs) => group.add_pairs(&pairs[span], pass, documents),
         }
         group
     }
 
-    fn add_document(&mut self, documents: Ragged<'_>, doc: usize, placement: Placement) {
+    fn add_document(&mut self, documents: Ragged<'_>, doc: usize) {
         let rows = documents.rows(doc);
-        let start = match placement {
+        let start = match self.placement {
             Placement::Packed => self.docs.last().map_or(0, |d| d.tokens.end),
-            Placement::Resident => rows.start,
+            Placement::Resident | Placement::Lent => rows.start,
         };
         self.docs.push(PlacedDocument { doc, tokens: start..start + rows.len() });
     }
@@ -226,13 +230,13 @@ impl DocumentGroup {
         self.jobs.push(GroupJob { docs, query, rows, best });
     }
 
-    fn add_pairs(&mut self, pairs: &[Pair], pass: &QueryPass, documents: Ragged<'_>, placement: Placement) {
+    fn add_pairs(&mut self, pairs: &[Pair], pass: &QueryPass, documents: Ragged<'_>) {
         // By query, then by document: neighbours become one job.
         let mut by_query = Vec::new();
         for &(doc, query, place) in pairs {
             let Some(part) = pass.part(query) else { continue };
             if self.docs.last().is_none_or(|d| d.doc != doc) {
-                self.add_document(documents, doc, placement);
+                self.add_document(documents, doc);
             }
             by_query.push((part, self.docs.len() - 1, place));
         }
@@ -254,12 +258,17 @@ impl DocumentGroup {
         self.docs.partition_point(|d| d.tokens.end <= token)
     }
 
-    /// The group's tokens in shards of `most`; what lies in place is one shard.
+    /// The group's tokens in shards of `most`, which begin and end with tokens of documents.
     pub(super) fn shards(&self, most: usize) -> impl Iterator<Item = TokenShard> {
-        let total = self.docs.last().map_or(0, |d| d.tokens.end);
-        (0..total).step_by(most).map(move |start| {
-            let tokens = start..total.min(start + most);
-            TokenShard { docs: self.at(tokens.start)..self.at(tokens.end - 1) + 1, tokens }
+        let mut next = 0;
+        std::iter::from_fn(move || {
+            let first = self.at(next);
+            let start = next.max(self.docs.get(first)?.tokens.start);
+            let limit = start.saturating_add(most);
+            let last = self.docs.partition_point(|d| d.tokens.start < limit);
+            next = limit.min(self.docs[last - 1].tokens.end);
+            let origin = if self.placement == Placement::Resident { 0 } else { start };
+            Some(TokenShard { docs: first..last, tokens: start..next, origin })
         })
     }
 
@@ -283,7 +292,7 @@ impl DocumentGroup {
         let (here, docs) = (&shard.tokens, &shard.docs);
         let rows = |placed: &PlacedDocument| {
             let (from, to) = (placed.tokens.start.max(here.start), placed.tokens.end.min(here.end));
-            (from - here.start) as u32..(to - here.start) as u32
+            (from - shard.origin) as u32..(to - shard.origin) as u32
         };
         let documents = self.docs[docs.clone()].iter().map(rows).collect();
         let job = |job: &GroupJob| {
@@ -299,6 +308,9 @@ impl DocumentGroup {
 
 /// Consecutive tokens of a group.
 pub(super) struct TokenShard {
-    tokens: Range<usize>,
+    /// As they lie: of lent ones, rows of the caller's.
+    pub(super) tokens: Range<usize>,
     docs: Range<usize>,
+    /// The token that is the first row of what is scored.
+    origin: usize,
 }

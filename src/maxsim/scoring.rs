@@ -1,14 +1,13 @@
-//! One call on a backend: uploads a piece, scores it, uses the memory again.
+//! One call on a backend, piece by piece.
 
 use super::TokenVectors;
 use super::documents::Documents;
-use super::plan::{DocumentGroup, PieceSizes, Placement, QueryPass, TokenShard, WantedScores};
+use super::plan::{DocumentGroup, PieceSizes, QueryPass, WantedScores};
+use super::source::Source;
 use crate::backend::{Backend, Buffer, Kernels, MaxSimShard, Run};
 use crate::error::Result;
 use crate::progress::{Progress, Watch};
 
-/// Bytes of rows that are padded before they are uploaded.
-const STAGING: usize = 1 << 20;
 /// Bytes of query rows in a pass.
 const QUERY_BYTES: usize = 16 << 20;
 
@@ -18,15 +17,6 @@ pub(super) struct Scoring<'a> {
     pub(super) kernels: &'a Kernels,
     pub(super) sizes: PieceSizes,
     pub(super) normalize: bool,
-}
-
-/// The buffers of a call.
-struct ScoringBuffers {
-    queries: Buffer,
-    best: Buffer,
-    /// Those that document tokens are uploaded to.
-    data: Buffer,
-    scales: Option<Buffer>,
 }
 
 impl Scoring<'_> {
@@ -44,48 +34,29 @@ impl Scoring<'_> {
         let padded = queries.dim.next_multiple_of(4);
         let pass_rows = self.sizes.query_rows.min(QUERY_BYTES / (padded * 4)).clamp(1, queries.count().max(1));
         let [tokens, best] = wanted.room(queries.ragged(), rows, pass_rows);
-        let row_bytes = u64::from(format.padded_bytes(dim));
-        let (placement, shard_tokens, staged, scaled) = match &documents {
-            Documents::Host(tokens_of) => {
-                let fit = self.sizes.shard_bytes.min(self.backend.limits().buffer_bytes) / row_bytes;
-                let shard_tokens = (fit as usize).clamp(1, tokens.max(1));
-                (Placement::Packed, shard_tokens, shard_tokens, tokens_of.factor_of_any(self.normalize))
-            }
-            Documents::Device(_) => (Placement::Resident, usize::MAX, 0, false),
-        };
         let words = |label: &str, count: usize| self.backend.buffer(label, count as u64 * 4);
-        let buffers = ScoringBuffers {
-            queries: words("queries", pass_rows * padded)?,
-            best: words("maxima", best.min(self.sizes.best.max(pass_rows)))?,
-            data: self.backend.buffer("document tokens", staged as u64 * row_bytes)?,
-            scales: scaled.then(|| words("token scales", staged)).transpose()?,
-        };
-        // With the documents that are uploaded, or with those that are there.
-        let (data, scales) = match &documents {
-            Documents::Host(_) => (&buffers.data, buffers.scales.as_ref()),
-            Documents::Device(resident) => (resident.data, resident.scales),
-        };
+        let (queries_there, best) =
+            (words("queries", pass_rows * padded)?, words("maxima", best.min(self.sizes.best.max(pass_rows)))?);
+        let mut source = Source::new(self.backend, documents, self.normalize, self.sizes.shard_bytes, tokens)?;
         let (mut done, total) = (0, wanted.similarities(queries.ragged(), rows));
         let mut run = self.backend.run(self.kernels, watch)?;
         for pass in QueryPass::all(queries.ragged(), pass_rows) {
             run.flush().await?;
-            self.upload_queries(queries, &pass, &buffers.queries);
+            self.upload_queries(queries, &pass, &queries_there);
             for span in DocumentGroup::spans(&wanted, &pass, self.sizes.best) {
-                let group = DocumentGroup::new(&wanted, span, &pass, rows, placement);
-                for shard in group.shards(shard_tokens) {
+                let group = DocumentGroup::new(&wanted, span, &pass, rows, source.placement());
+                for shard in group.shards(source.shard_tokens()) {
                     run.flush().await?;
-                    if let Documents::Host(tokens) = &documents {
-                        self.upload(&group, &shard, tokens, &buffers);
-                    }
+                    let tokens = source.rows(&group, &shard);
                     let (documents, jobs) = group.work(&shard);
                     let work = MaxSimShard { dim, documents: &documents, jobs: &jobs };
-                    run.maxsim(format, work, [&buffers.queries, data, &buffers.best], scales).await?;
+                    run.maxsim(format, work, [&queries_there, &best], tokens).await?;
                     let tokens = |of: &[std::ops::Range<u32>]| of.iter().map(|d| d.len() as u64).sum::<u64>();
                     done +=
                         jobs.iter().map(|j| tokens(&documents[j.documents.clone()]) * u64::from(j.rows)).sum::<u64>();
                     watch.progress(Progress::Score { done, total });
                 }
-                self.sum(&mut run, &group, documents.format(), &buffers.best, scores).await?;
+                self.sum(&mut run, &group, format, &best, scores).await?;
             }
         }
         run.finish().await?;
@@ -100,39 +71,6 @@ impl Scoring<'_> {
             rows.resize(rows.len().next_multiple_of(4), 0.0);
         }
         buffer.write(0, &rows);
-    }
-
-    fn upload(
-        &self,
-        group: &DocumentGroup,
-        shard: &TokenShard,
-        documents: &TokenVectors<'_>,
-        buffers: &ScoringBuffers,
-    ) {
-        let runs = group.rows(shard, documents.ragged());
-        let (format, dim) = (documents.format(), documents.dim as u32);
-        let (bytes, stored, row) =
-            (documents.data.bytes(), format.row_bytes(dim) as usize, format.padded_bytes(dim) as usize);
-        let (mut at, mut padded) = (0, Vec::new());
-        for rows in &runs {
-            let run = &bytes[rows.start * stored..rows.end * stored];
-            if row == stored {
-                buffers.data.write(at, run);
-                at += run.len() as u64;
-                continue;
-            }
-            for part in run.chunks((STAGING / row).max(1) * stored) {
-                padded.clear();
-                format.pad_rows(part, dim, &mut padded);
-                buffers.data.write(at, &padded);
-                at += padded.len() as u64;
-            }
-        }
-        if let Some(buffer) = &buffers.scales {
-            let factor = |t: usize| documents.factor(t, self.normalize).unwrap_or(1.0);
-            let scales: Vec<f32> = runs.iter().cloned().flatten().map(factor).collect();
-            buffer.write(0, &scales);
-        }
     }
 
     /// Adds a group's maxima to the scores.

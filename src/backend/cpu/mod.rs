@@ -7,6 +7,7 @@ mod attention;
 mod buffer;
 mod helpers;
 mod linear;
+mod maxsim;
 mod rows;
 mod simd;
 mod threads;
@@ -24,6 +25,7 @@ use threads::Threads;
 pub(super) use buffer::CpuBuffer;
 pub use helpers::{Answer, Helper, Link};
 pub(super) use linear::{CpuWeight, MatmulStore, rounded_blocks};
+pub(super) use maxsim::TokenRows;
 
 /// The largest buffer: what a 32-bit host can address in one piece, with room for others.
 const MAX_BUFFER: u64 = 1 << 30;

@@ -1,5 +1,5 @@
 use super::{Probe, values};
-use crate::backend::ops::{MaxSimJob, MaxSimShard, MaximaSum};
+use crate::backend::ops::{MaxSimJob, MaxSimRows, MaxSimShard, MaximaSum};
 use crate::backend::{Backend, Kernels};
 use crate::error::Result;
 use crate::numbers::{RowBuf, RowFormat};
@@ -43,7 +43,8 @@ pub async fn maxsim(probe: &Probe<'_>, format: RowFormat, dim: u32) -> Result<()
     let (table, scores) = (backend.buffer_of("sums", &sums)?, backend.buffer("scores", sums.len() as u64 * 4)?);
     let mut run = backend.run(probe.kernels, &())?;
     let shard = MaxSimShard { dim, documents: &documents, jobs: &jobs };
-    run.maxsim(format, shard, [&q, &data, &best], scales.as_ref()).await?;
+    let there = MaxSimRows::Device { data: &data, factors: scales.as_ref() };
+    run.maxsim(format, shard, [&q, &best], there).await?;
     run.maxsim_sum(format, &sums, [&table, &best, &scores])?;
     run.finish().await?;
 
@@ -64,7 +65,17 @@ pub async fn maxsim(probe: &Probe<'_>, format: RowFormat, dim: u32) -> Result<()
         }
     }
     let got: Vec<f32> = bytemuck::pod_collect_to_vec(&scores.read(0, sums.len() as u64 * 4).await?);
-    probe.compare(&format!("maxsim {}", format.name()), &got, &expected)
+    probe.compare(&format!("maxsim {}", format.name()), &got, &expected)?;
+    if !backend.reads_host_memory() {
+        return Ok(());
+    }
+    let (data, scores) = (rows.as_data(), backend.buffer("scores", sums.len() as u64 * 4)?);
+    let mut run = backend.run(probe.kernels, &())?;
+    run.maxsim(format, shard, [&q, &best], MaxSimRows::Host { data, factors: data.scales() }).await?;
+    run.maxsim_sum(format, &sums, [&table, &best, &scores])?;
+    run.finish().await?;
+    let got: Vec<f32> = bytemuck::pod_collect_to_vec(&scores.read(0, sums.len() as u64 * 4).await?);
+    probe.compare(&format!("maxsim {} in place", format.name()), &got, &expected)
 }
 
 /// One query against documents of ordinary size, to be timed.
@@ -81,6 +92,6 @@ pub(super) async fn exercise(backend: &Backend, kernels: &Kernels, format: RowFo
     let jobs = [MaxSimJob { documents: 0..spans.len(), query: 0, rows, best: 0 }];
     let mut run = backend.run(kernels, &())?;
     let shard = MaxSimShard { dim: DIM, documents: &spans, jobs: &jobs };
-    run.maxsim(format, shard, [&queries, &data, &best], None).await?;
+    run.maxsim(format, shard, [&queries, &best], MaxSimRows::Device { data: &data, factors: None }).await?;
     run.finish().await
 }

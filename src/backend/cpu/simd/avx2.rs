@@ -117,8 +117,8 @@ fn add_int(a: I, b: I) -> I {
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn dot_pairs(a: I, b: I) -> I {
-    _mm256_madd_epi16(a, b)
+fn add_dot(sum: I, a: I, b: I) -> I {
+    _mm256_add_epi32(sum, _mm256_madd_epi16(a, b))
 }
 
 #[inline]

@@ -177,8 +177,8 @@ macro_rules! kernels {
                     let w = [load_pairs(&w[0]), load_pairs(&w[1])];
                     for row in 0..ROWS {
                         let x = splat_int(x[row]);
-                        products[row][0] = add_int(products[row][0], dot_pairs(x, w[0]));
-                        products[row][1] = add_int(products[row][1], dot_pairs(x, w[1]));
+                        products[row][0] = add_dot(products[row][0], x, w[0]);
+                        products[row][1] = add_dot(products[row][1], x, w[1]);
                     }
                 }
                 let group = [load(&group[0]), load(&group[1]), load(&group[2]), load(&group[3])];
@@ -353,21 +353,23 @@ macro_rules! kernels {
             }
         }
 
-        /// The dot product of int8 rows, `query` widened to 16 bits; both are padded to 16 dimensions with zeros.
+        /// The dot product of int8 rows, `query` widened to 16 bits; both are padded with zeros.
         $(#[$features])?
         pub(super) fn dot_codes(query: &[i16], row: &[i8]) -> i32 {
             let mut sums = [splat_int(0); 4];
-            let (query, row) = (query.as_chunks::<{ 2 * LANES }>().0, row.as_chunks::<{ 2 * LANES }>().0);
+            let ((query, query_end), (row, row_end)) =
+                (query.as_chunks::<{ 2 * LANES }>(), row.as_chunks::<{ 2 * LANES }>());
             let ((query, query_rest), (row, row_rest)) = (query.as_chunks::<4>(), row.as_chunks::<4>());
             for (query, row) in query.iter().zip(row) {
                 for i in 0..4 {
-                    sums[i] = add_int(sums[i], dot_pairs(load_pairs(&query[i]), widen_codes(&row[i])));
+                    sums[i] = add_dot(sums[i], load_pairs(&query[i]), widen_codes(&row[i]));
                 }
             }
             for (query, row) in query_rest.iter().zip(row_rest) {
-                sums[0] = add_int(sums[0], dot_pairs(load_pairs(query), widen_codes(row)));
+                sums[0] = add_dot(sums[0], load_pairs(query), widen_codes(row));
             }
-            store_int(add_int(add_int(sums[0], sums[1]), add_int(sums[2], sums[3]))).iter().sum()
+            let end: i32 = query_end.iter().zip(row_end).map(|(&q, &r)| i32::from(q) * i32::from(r)).sum();
+            store_int(add_int(add_int(sums[0], sums[1]), add_int(sums[2], sums[3]))).iter().sum::<i32>() + end
         }
 
         /// The bits in which rows differ.

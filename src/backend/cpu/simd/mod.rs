@@ -7,6 +7,8 @@
 mod kernels;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod portable;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
@@ -27,15 +29,23 @@ pub(super) enum Simd {
     /// x86-64 with AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
     Avx2(Detected),
+    /// x86-64 with AVX-512 and VNNI.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Detected512),
     /// WebAssembly's 128-bit instructions.
     #[cfg(target_arch = "wasm32")]
     Simd128,
 }
 
-/// Proof that the processor was asked.
+/// Proof that the processor was asked for AVX2.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Detected(());
+
+/// Proof that the processor was asked for AVX-512.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Detected512(());
 
 /// A panel of quantized weights.
 pub(super) struct CodePanel<'a> {
@@ -78,6 +88,10 @@ macro_rules! dispatch {
             #[allow(unsafe_code, reason = "a `Detected` exists only where the processor has the instructions")]
             // SAFETY: see the reason above; kernels have no other precondition.
             Self::Avx2(_) => unsafe { avx2::$kernel($($argument),*) },
+            #[cfg(target_arch = "x86_64")]
+            #[allow(unsafe_code, reason = "a `Detected512` exists only where the processor has the instructions")]
+            // SAFETY: see the reason above; kernels have no other precondition.
+            Self::Avx512(_) => unsafe { avx512::$kernel($($argument),*) },
             #[cfg(target_arch = "wasm32")]
             Self::Simd128 => wasm::$kernel($($argument),*),
         }
@@ -94,8 +108,15 @@ impl Simd {
     pub(super) fn all() -> Vec<Self> {
         let mut all = vec![Self::Portable];
         #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-            all.push(Self::Avx2(Detected(())));
+        {
+            use std::arch::is_x86_feature_detected as has;
+            let avx2 = has!("avx2") && has!("fma");
+            if avx2 {
+                all.push(Self::Avx2(Detected(())));
+            }
+            if avx2 && has!("avx512f") && has!("avx512bw") && has!("avx512vnni") {
+                all.push(Self::Avx512(Detected512(())));
+            }
         }
         #[cfg(target_arch = "wasm32")]
         all.push(Self::Simd128);
@@ -108,6 +129,8 @@ impl Simd {
             Self::Portable => "portable",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
             #[cfg(target_arch = "wasm32")]
             Self::Simd128 => "simd128",
         }
@@ -119,6 +142,8 @@ impl Simd {
             Self::Portable => portable::WIDTH,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => avx2::WIDTH,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => avx512::WIDTH,
             #[cfg(target_arch = "wasm32")]
             Self::Simd128 => wasm::WIDTH,
         }

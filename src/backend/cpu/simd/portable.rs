@@ -107,9 +107,10 @@ fn add_int(a: I, b: I) -> I {
 }
 
 #[inline]
-fn dot_pairs(a: I, b: I) -> I {
+fn add_dot(sum: I, a: I, b: I) -> I {
     let (a, b): ([[i16; 2]; LANES], [[i16; 2]; LANES]) = (bytemuck::cast(a), bytemuck::cast(b));
-    lanes!(|i| i32::from(a[i][0]) * i32::from(b[i][0]) + i32::from(a[i][1]) * i32::from(b[i][1]))
+    let dot = lanes!(|i| i32::from(a[i][0]) * i32::from(b[i][0]) + i32::from(a[i][1]) * i32::from(b[i][1]));
+    add_int(sum, dot)
 }
 
 #[inline]

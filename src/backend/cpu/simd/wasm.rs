@@ -99,8 +99,8 @@ fn add_int(a: I, b: I) -> I {
 }
 
 #[inline]
-fn dot_pairs(a: I, b: I) -> I {
-    i32x4_dot_i16x8(a, b)
+fn add_dot(sum: I, a: I, b: I) -> I {
+    i32x4_add(sum, i32x4_dot_i16x8(a, b))
 }
 
 #[inline]
