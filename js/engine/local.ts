@@ -110,7 +110,7 @@ export class LocalEngine implements Engine {
       });
     } catch (error) {
       this.#helpers.end();
-      throw files?.failed ?? error;
+      throw files ? files.why(error) : error;
     }
     if (this.#closed) {
       model.free();

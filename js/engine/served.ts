@@ -13,6 +13,7 @@ export class ServedFiles {
   readonly #endpoint: string;
   readonly #find: Find;
   readonly #read: Fetch;
+  /** Why a file that is there could not be read. The wasm module takes that for an error of a network. */
   #failed: PplxEmbedError | undefined;
 
   /**
@@ -25,9 +26,12 @@ export class ServedFiles {
     this.#read = read;
   }
 
-  /** Why a file that is there could not be read. The wasm module takes that for an error of a network. */
-  get failed(): PplxEmbedError | undefined {
-    return this.#failed;
+  /** Why loading failed: `error` of the wasm module, with the addresses that files really have. */
+  why(error: unknown): unknown {
+    if (this.#failed || !(error instanceof PplxEmbedError)) return this.#failed ?? error;
+    const [before = "", ...after] = error.message.split(`${this.#endpoint}/`);
+    const named = after.map((text) => `${this.#endpoint}/${text.replace(/^[^/]+\/resolve\/[^/]+\//, "")}`);
+    return new PplxEmbedError(error.code, before + named.join(""), { cause: error.cause });
   }
 
   readonly fetch: Fetch = async (url, init) => {

@@ -114,7 +114,7 @@ test("what is no model is an error that names it", async () => {
   mkdirSync(empty);
   const nothing = await of(empty);
   assert.equal(nothing.code, "not-found");
-  assert.ok(nothing.message.startsWith("config.json") && nothing.message.includes("/empty"), nothing.message);
+  assert.match(nothing.message, /^config\.json: not found at file:.*\/empty\/config\.json$/);
 });
 
 test("a file that cannot be read is an io error, at once", async () => {
