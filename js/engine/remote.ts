@@ -50,7 +50,8 @@ export class WorkerEngine implements Engine {
     hooks.signal.addEventListener("abort", abort, { once: true });
     try {
       try {
-        this.#post({ type: "call", call, name, request });
+        const buffers: ArrayBuffer[] = [];
+        this.#post({ type: "call", call, name, request: handedOver(request, buffers) }, buffers);
       } catch (cause) {
         // Arguments are copied before, field by field, so this is for what nobody foresaw.
         throw new PplxEmbedError("invalid-argument", `${name}: an argument cannot be sent to the worker: ${reason(cause)}`, { cause });
@@ -67,8 +68,8 @@ export class WorkerEngine implements Engine {
     this.#end(new PplxEmbedError("disposed", "the model was disposed of"));
   }
 
-  #post(message: ToWorker): void {
-    this.#worker.post(message);
+  #post(message: ToWorker, buffers: ArrayBuffer[] = []): void {
+    this.#worker.post(message, buffers);
   }
 
   #receive(message: FromWorker): void {
@@ -104,4 +105,18 @@ export class WorkerEngine implements Engine {
     this.#worker.end();
     for (const call of this.#calls.values()) call.reject(this.#ended);
   }
+}
+
+/**
+ * A request with its arrays copied, so that `buffers` can be handed over: sending an array without that takes several times
+ * as long, and all of its buffer goes, of which it may be a small part.
+ */
+function handedOver<T>(request: T, buffers: ArrayBuffer[]): T {
+  if (ArrayBuffer.isView(request)) {
+    const copy = (request as unknown as Uint8Array).slice();
+    buffers.push(copy.buffer);
+    return copy as unknown as T;
+  }
+  if (typeof request !== "object" || request === null || Object.getPrototypeOf(request) !== Object.prototype) return request;
+  return Object.fromEntries(Object.entries(request).map(([key, value]) => [key, handedOver(value, buffers)])) as T;
 }

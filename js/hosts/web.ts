@@ -52,7 +52,7 @@ export const web: Host = {
     };
     return {
       script: "worker.js",
-      post: (message) => worker.postMessage(message),
+      post: (message, transfer = []) => worker.postMessage(message, transfer),
       waits: () => {},
       end: () => worker.terminate(),
     };

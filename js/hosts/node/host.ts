@@ -68,7 +68,7 @@ export const node: Host = {
     });
     return {
       script: "worker-node.js",
-      post: (message) => worker.postMessage(message),
+      post: (message, transfer = []) => worker.postMessage(message, transfer),
       waits: (busy) => (busy ? worker.ref() : worker.unref()),
       end() {
         if (ended) return;
