@@ -254,11 +254,8 @@ impl Encoder<'_> {
         let alone = blocks.len() == 1;
         for (block, buffers) in blocks.iter().zip(&arena.blocks) {
             self.norm(run, arena, buffers, &layer.input_norm, block.rows)?;
-            run.matmul(&arena.h, &layer.k, &arena.k, block.rows, block.first).await?;
-            run.matmul(&arena.h, &layer.v, &arena.v, block.rows, block.first).await?;
-            if alone {
-                run.matmul(&arena.h, &layer.q, &arena.q, block.rows, 0).await?;
-            }
+            let all = [(&layer.k, &arena.k, block.first), (&layer.v, &arena.v, block.first), (&layer.q, &arena.q, 0)];
+            run.matmuls(&arena.h, &all[..if alone { 3 } else { 2 }], block.rows).await?;
             if let Some(biases) = biases {
                 run.bias([&biases.k, &arena.k], block.rows, block.first, keys, plain)?;
                 run.bias([&biases.v, &arena.v], block.rows, block.first, keys, plain)?;
