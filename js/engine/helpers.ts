@@ -7,22 +7,25 @@ import { afterSilence, SILENCE } from "../hosts/silence.js";
 /** Most threads that are used unless more are asked for. */
 const DEFAULT_MAX = 8;
 
+/** Outputs of float32, or, if there are none, why as UTF-8. */
+export type HelperAnswer = Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
+
 /** What the wasm module reaches a helper by. Answers come in the order of the messages that want one. */
 export interface HelperLink {
   /** Sends a message; its buffer is handed over. */
   send(message: Uint8Array<ArrayBuffer>): void;
   /** The next answer. Rejects if the worker has ended. */
-  receive(): Promise<Uint8Array<ArrayBuffer>>;
+  receive(): Promise<HelperAnswer>;
 }
 
 /** From a helper: it is ready, or an answer. */
-export type FromHelper = "ready" | Uint8Array<ArrayBuffer>;
+export type FromHelper = "ready" | HelperAnswer;
 
 /** One helper, as the thread that started it sees it. */
 class Helper implements HelperLink {
   readonly #worker: EngineWorker;
-  readonly #answers: Uint8Array<ArrayBuffer>[] = [];
-  #waiting: { resolve(answer: Uint8Array<ArrayBuffer>): void; reject(error: Error): void } | undefined;
+  readonly #answers: HelperAnswer[] = [];
+  #waiting: { resolve(answer: HelperAnswer): void; reject(error: Error): void } | undefined;
   #failed: Error | undefined;
   /** Resolves when it has started; rejects if it cannot. */
   readonly ready: Promise<void>;
@@ -38,7 +41,7 @@ class Helper implements HelperLink {
           this.#worker.waits(false);
           return settle.resolve();
         }
-        const answer = message as Uint8Array<ArrayBuffer>;
+        const answer = message as HelperAnswer;
         if (!this.#waiting) return void this.#answers.push(answer);
         this.#worker.waits(false);
         this.#waiting.resolve(answer);
@@ -62,7 +65,7 @@ class Helper implements HelperLink {
     this.#worker.post(message, [message.buffer]);
   }
 
-  async receive(): Promise<Uint8Array<ArrayBuffer>> {
+  async receive(): Promise<HelperAnswer> {
     const answer = this.#answers.shift();
     if (answer) return answer;
     if (this.#failed) throw this.#failed;

@@ -21,7 +21,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 pub use buffer::{Buffer, Weight};
-pub use cpu::{Answer, Cpu, Helper, Link};
+pub use cpu::{Answer, Cpu, Helper, Link, refused};
 pub use gpu::{Gpu, shaders};
 pub use ops::{
     Activation, AdapterInfo, HeadProducts, HeadRows, Heads, Limits, MaxSimJob, MaxSimRows, MaxSimShard, MaximaSum,

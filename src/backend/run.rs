@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::buffer::{Buffer, Weight, other_engine};
-use super::cpu::{CpuRun, MatmulStore, TokenRows};
+use super::cpu::{CpuRun, MatmulStore, Product, TokenRows};
 use super::gpu::{GpuKernels, Recorder};
 use super::ops::{
     Activation, HeadProducts, HeadRows, Heads, MaxSimRows, MaxSimShard, MaximaSum, Operation, Segment, Tile,
@@ -86,7 +86,29 @@ impl Run<'_> {
     pub async fn matmul(&mut self, x: &Buffer, w: &Weight, y: &Buffer, rows: u32, y_row: u32) -> Result<()> {
         match self {
             Self::Gpu(run) => run.matmul(x.gpu()?, w.gpu()?, y.gpu()?, rows, y_row, false),
-            Self::Cpu(run) => run.matmul(x.cpu()?, w.cpu()?, y.cpu()?, rows, MatmulStore::At(y_row)).await,
+            Self::Cpu(run) => {
+                let product = Product { w: w.cpu()?, y: y.cpu()?, store: MatmulStore::At(y_row) };
+                run.matmul(x.cpu()?, &[product], rows).await
+            }
+        }
+    }
+
+    /// [`Run::matmul`] with each of `products`, a weight, where its products go, and the first row there, of the same rows.
+    ///
+    /// # Errors
+    /// As [`Run`] says.
+    pub async fn matmuls(&mut self, x: &Buffer, products: &[(&Weight, &Buffer, u32)], rows: u32) -> Result<()> {
+        match self {
+            Self::Gpu(run) => products
+                .iter()
+                .try_for_each(|(w, y, y_row)| run.matmul(x.gpu()?, w.gpu()?, y.gpu()?, rows, *y_row, false)),
+            Self::Cpu(run) => {
+                let mut on_cpu = Vec::with_capacity(products.len());
+                for &(w, y, row) in products {
+                    on_cpu.push(Product { w: w.cpu()?, y: y.cpu()?, store: MatmulStore::At(row) });
+                }
+                run.matmul(x.cpu()?, &on_cpu, rows).await
+            }
         }
     }
 
@@ -97,7 +119,10 @@ impl Run<'_> {
     pub async fn matmul_add(&mut self, x: &Buffer, w: &Weight, y: &Buffer, rows: u32) -> Result<()> {
         match self {
             Self::Gpu(run) => run.matmul(x.gpu()?, w.gpu()?, y.gpu()?, rows, 0, true),
-            Self::Cpu(run) => run.matmul(x.cpu()?, w.cpu()?, y.cpu()?, rows, MatmulStore::Add).await,
+            Self::Cpu(run) => {
+                let product = Product { w: w.cpu()?, y: y.cpu()?, store: MatmulStore::Add };
+                run.matmul(x.cpu()?, &[product], rows).await
+            }
         }
     }
 
@@ -121,7 +146,10 @@ impl Run<'_> {
                 run.swiglu(x.gpu()?, norm, gate_up.gpu()?, y.gpu()?, rows)
             }
             Self::Cpu(_) if norm.is_some() => Err(Error::Gpu { message: "the processor takes normalized rows".into() }),
-            Self::Cpu(run) => run.matmul(x.cpu()?, gate_up.cpu()?, y.cpu()?, rows, MatmulStore::Swiglu).await,
+            Self::Cpu(run) => {
+                let product = Product { w: gate_up.cpu()?, y: y.cpu()?, store: MatmulStore::Swiglu };
+                run.matmul(x.cpu()?, &[product], rows).await
+            }
         }
     }
 

@@ -310,9 +310,8 @@ impl Encoder<'_> {
             Part::Keys => (&layer.k, &arena.k, first_row, c.key_heads),
             Part::Values => (&layer.v, &arena.v, first_row, c.key_heads),
         };
-        for (weight, y, y_row, _) in parts.iter().map(of) {
-            run.matmul(&arena.h, weight, y, rows, y_row).await?;
-        }
+        let products: Vec<_> = parts.iter().map(of).map(|(weight, y, y_row, _)| (weight, y, y_row)).collect();
+        run.matmuls(&arena.h, &products, rows).await?;
         for (part, (_, y, y_row, heads)) in parts.iter().map(|part| (part, of(part))) {
             let (bias, norm) = match part {
                 Part::Queries => (layer.biases.as_ref().map(|b| &b.q), Some(&layer.q_norm)),

@@ -1,12 +1,13 @@
 //! Helpers in workers: the way to them, and what runs in one.
 
-use js_sys::{Function, Promise, Uint8Array};
+use js_sys::{Float32Array, Function, Promise, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
+use super::convert::thrown;
 use super::page::Page;
-use crate::backend::{Answer, Backend, Device, Helper, Link};
+use crate::backend::{Answer, Backend, Device, Helper, Link, refused};
 use crate::error::{Error, Result};
 
 #[wasm_bindgen]
@@ -24,8 +25,12 @@ extern "C" {
 struct WorkerLink(JsLink);
 
 impl Link for WorkerLink {
-    fn send(&self, message: Vec<u8>) {
-        self.0.send(Uint8Array::from(message.as_slice()));
+    fn send(&self, header: &[u8], data: &[u8]) {
+        let message = Uint8Array::new_with_length((header.len() + data.len()) as u32);
+        let (start, end) = (header.len() as u32, message.length());
+        message.subarray(0, start).copy_from(header);
+        message.subarray(start, end).copy_from(data);
+        self.0.send(message);
     }
 
     fn receive(&self) -> Answer<'_> {
@@ -34,7 +39,11 @@ impl Link for WorkerLink {
             if let Some(promise) = answer.dyn_ref::<Promise>() {
                 answer = JsFuture::from(promise.clone()).await.map_err(gone)?;
             }
-            Ok(answer.dyn_into::<Uint8Array>().map_err(gone)?.to_vec())
+            // Outputs, or the bytes of why there are none.
+            match answer.dyn_into::<Float32Array>() {
+                Ok(outputs) => Ok(outputs.to_vec()),
+                Err(other) => Err(refused(&other.dyn_into::<Uint8Array>().map_err(gone)?.to_vec())),
+            }
         })
     }
 }
@@ -78,19 +87,36 @@ pub(super) async fn open(
 
 /// What a helper's worker runs.
 #[wasm_bindgen]
-#[derive(Default)]
-pub struct WebHelper(Helper);
+pub struct WebHelper {
+    helper: Helper,
+    /// The last message: memory that the next one uses again. Words, so that floats in it lie where floats may.
+    message: Vec<u32>,
+}
 
 #[wasm_bindgen]
 impl WebHelper {
     /// A helper without weights.
+    ///
+    /// # Errors
+    /// If there is no memory.
     #[wasm_bindgen(constructor)]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new() -> Result<Self, JsValue> {
+        Ok(Self { helper: Helper::new().map_err(thrown)?, message: Vec::new() })
     }
 
-    /// Does what a message says; the answer, if it wants one.
-    pub fn receive(&mut self, message: &[u8]) -> Option<Vec<u8>> {
-        self.0.receive(message)
+    /// Does what a message says. The answer, if it wants one: a Float32Array of outputs, or a Uint8Array of why there are none.
+    pub fn receive(&mut self, message: &Uint8Array) -> JsValue {
+        let length = message.length() as usize;
+        self.message.resize(length.div_ceil(4), 0);
+        let bytes = &mut bytemuck::cast_slice_mut(&mut self.message)[..length];
+        message.copy_to(bytes);
+        let mut answer = JsValue::UNDEFINED;
+        self.helper.receive(bytes, |said| {
+            answer = match said {
+                Ok(outputs) => Float32Array::from(bytemuck::cast_slice::<u8, f32>(outputs)).into(),
+                Err(why) => Uint8Array::from(why.as_bytes()).into(),
+            };
+        });
+        answer
     }
 }

@@ -6,33 +6,40 @@ use std::sync::Mutex;
 use pollster::block_on;
 use pplx_embed::Error;
 use pplx_embed::backend::probe::{self, Probe};
-use pplx_embed::backend::{Answer, Backend, Heads, Helper, Link, Operation};
+use pplx_embed::backend::{Answer, Backend, Heads, Helper, Link, Operation, refused};
 use pplx_embed::hub::Folder;
 use pplx_embed::model::{EmbedOptions, LoadOptions, Model, WeightChoice};
 use pplx_embed::numbers::MatrixFormat;
 
 /// A helper that is told what to do when it is asked for an answer.
-#[derive(Default)]
 struct Near {
     helper: Mutex<Helper>,
-    answers: Mutex<VecDeque<Vec<u8>>>,
+    answers: Mutex<VecDeque<pplx_embed::Result<Vec<f32>>>>,
+}
+
+impl Near {
+    fn new() -> Self {
+        Self { helper: Mutex::new(Helper::new().unwrap()), answers: Mutex::default() }
+    }
 }
 
 impl Link for Near {
-    fn send(&self, message: Vec<u8>) {
-        let answer = self.helper.lock().unwrap().receive(&message);
-        self.answers.lock().unwrap().extend(answer);
+    fn send(&self, header: &[u8], data: &[u8]) {
+        self.helper.lock().unwrap().receive(&[header, data].concat(), |answer| {
+            let answer = answer.map(bytemuck::pod_collect_to_vec).map_err(|why| refused(why.as_bytes()));
+            self.answers.lock().unwrap().push_back(answer);
+        });
     }
 
     fn receive(&self) -> Answer<'_> {
         let gone = || Error::Gpu { message: "gone".into() };
         let answer = self.answers.lock().unwrap().pop_front().ok_or_else(gone);
-        Box::pin(async move { answer })
+        Box::pin(async move { answer? })
     }
 }
 
 fn with_helpers(count: usize) -> Backend {
-    Backend::cpu_with_helpers((0..count).map(|_| Box::<Near>::default() as Box<dyn Link>).collect())
+    Backend::cpu_with_helpers((0..count).map(|_| Box::new(Near::new()) as Box<dyn Link>).collect())
 }
 
 const FORMATS: [MatrixFormat; 4] =
@@ -89,7 +96,7 @@ fn vectors_have_the_same_bits_with_any_number_of_threads_and_helpers() {
 struct Gone;
 
 impl Link for Gone {
-    fn send(&self, _: Vec<u8>) {}
+    fn send(&self, _: &[u8], _: &[u8]) {}
 
     fn receive(&self) -> Answer<'_> {
         Box::pin(async { Err(Error::DeviceLost { message: "a worker thread failed: killed".into() }) })
@@ -102,15 +109,20 @@ fn a_helper_that_is_gone_fails_the_load_and_what_it_says_is_passed_on() {
     let error = block_on(backend.flush_writes()).unwrap_err();
     assert!(error.code() == "device-lost" && error.to_string().contains("killed"), "{error}");
 
-    let mut helper = Helper::default();
+    let mut helper = Helper::new().unwrap();
+    let mut say = |message: &[u8]| {
+        let mut answer = None;
+        helper.receive(message, |said| answer = Some(said.map(<[u8]>::len).map_err(String::from)));
+        answer
+    };
     // A row of a weight that it does not have, which wants no answer, fails what does.
     let words = |words: [u32; 8]| words.map(u32::to_le_bytes).concat();
-    assert_eq!(helper.receive(&words([1, 9, 0, 0, 0, 0, 0, 0])), None);
-    let answer = helper.receive(&words([6, 0, 0, 0, 0, 0, 0, 0])).unwrap();
-    assert!(answer[0] == 1 && String::from_utf8_lossy(&answer).contains("no weight 9"));
-    assert_eq!(helper.receive(&words([6, 0, 0, 0, 0, 0, 0, 0])), Some(vec![0; 4]));
+    assert_eq!(say(&words([1, 9, 0, 0, 0, 0, 0, 0])), None);
+    let answer = say(&words([6, 0, 0, 0, 0, 0, 0, 0])).unwrap();
+    assert!(answer.unwrap_err().contains("no weight 9"));
+    assert_eq!(say(&words([6, 0, 0, 0, 0, 0, 0, 0])), Some(Ok(0)));
     // Garbage is refused, and so are sizes that do not fit.
-    assert_eq!(helper.receive(&[1, 2, 3]), None);
-    assert_eq!(helper.receive(&words([6, 0, 0, 0, 0, 0, 0, 0])).unwrap()[0], 1);
-    assert_eq!(helper.receive(&words([4, 1, 1, 1, 4, 2, 8, 0])).unwrap()[0], 1);
+    assert_eq!(say(&[1, 2, 3]), None);
+    assert!(say(&words([6, 0, 0, 0, 0, 0, 0, 0])).unwrap().is_err());
+    assert!(say(&words([4, 1, 1, 1, 4, 2, 8, 0])).unwrap().is_err());
 }

@@ -119,9 +119,9 @@ impl CpuRun<'_> {
         let parts = threads.count().div_ceil(own.len().max(1)).min(tiles.len().max(1));
         let per_part = tiles.len().div_ceil(parts).max(1);
         let of_tile = group * ROWS * padded;
-        self.products.clear();
-        resize(&mut self.products, own.len() * parts * per_part * of_tile)?;
-        threads.each(&mut self.products, per_part * of_tile, Scratch::default, |scratch, job, out| {
+        self.memory.products.clear();
+        resize(&mut self.memory.products, own.len() * parts * per_part * of_tile)?;
+        threads.each(&mut self.memory.products, per_part * of_tile, Scratch::default, |scratch, job, out| {
             let (head, part) = (own.start + job / parts, job % parts);
             let tiles = &tiles[(part * per_part).min(tiles.len())..((part + 1) * per_part).min(tiles.len())];
             HeadJob { simd, tiles, head, group, heads, q, k, v }.attend(scratch, out);
@@ -133,7 +133,7 @@ impl CpuRun<'_> {
                 let from = (job * per_part + within) * of_tile + head % group * ROWS * padded;
                 for row in 0..tile.count as usize {
                     let own = ((tile.row as usize + row) * hq + head) * dim;
-                    y[own..own + dim].copy_from_slice(&self.products[from + row * padded..][..dim]);
+                    y[own..own + dim].copy_from_slice(&self.memory.products[from + row * padded..][..dim]);
                 }
             }
         }

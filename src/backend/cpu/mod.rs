@@ -19,12 +19,12 @@ use crate::backend::ops::{AdapterInfo, Limits, Operation};
 use crate::error::{Error, Result};
 use crate::progress::Watch;
 use helpers::Helpers;
-use simd::{Codes, Simd};
+use simd::{Codes, ROWS, Simd};
 use threads::Threads;
 
 pub(super) use buffer::CpuBuffer;
-pub use helpers::{Answer, Helper, Link};
-pub(super) use linear::{CpuWeight, MatmulStore, rounded_blocks};
+pub use helpers::{Answer, Helper, Link, refused};
+pub(super) use linear::{CpuWeight, MatmulStore, Product, rounded_blocks};
 pub(super) use maxsim::TokenRows;
 
 /// The largest buffer: what a 32-bit host can address in one piece, with room for others.
@@ -103,14 +103,23 @@ impl Cpu {
 pub struct CpuRun<'a> {
     cpu: Arc<Cpu>,
     watch: &'a dyn Watch,
-    /// Rounded activations, and products before they are put in their places; kept from one operation to the next.
+    memory: RunMemory,
+}
+
+/// Memory that is kept from one operation to the next.
+#[derive(Default)]
+struct RunMemory {
+    /// Activations in tiles, rounded.
     codes: Codes,
+    /// Activations in tiles, as they are.
+    tiles: Vec<[f32; ROWS]>,
+    /// Products before they are put in their places.
     products: Vec<f32>,
 }
 
 impl<'a> CpuRun<'a> {
     pub(super) fn new(cpu: &Arc<Cpu>, watch: &'a dyn Watch) -> Self {
-        Self { cpu: Arc::clone(cpu), watch, codes: Codes::default(), products: Vec::new() }
+        Self { cpu: Arc::clone(cpu), watch, memory: RunMemory::default() }
     }
 
     /// As [`CpuRun::check_cancelled`], after messages had their chance to cancel.

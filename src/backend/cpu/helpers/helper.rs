@@ -1,10 +1,11 @@
 //! The other side: a helper keeps its share of each weight, and computes when it is told to.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::message::Message;
-use crate::backend::cpu::{Cpu, CpuBuffer, CpuRun, CpuWeight, MatmulStore};
+use crate::backend::cpu::{Cpu, CpuBuffer, CpuRun, CpuWeight, MatmulStore, RunMemory};
 use crate::backend::ops::{Heads, Tile};
 use crate::error::{Error, Result};
 
@@ -12,57 +13,73 @@ use crate::error::{Error, Result};
 pub struct Helper {
     cpu: Arc<Cpu>,
     weights: HashMap<u32, CpuWeight>,
+    /// Kept from one message to the next.
+    memory: RunMemory,
+    /// The outputs, as many as ever were.
+    y: CpuBuffer,
     /// What went wrong since the last answer.
     fault: Option<Error>,
 }
 
-impl Default for Helper {
-    fn default() -> Self {
-        Self { cpu: Cpu::new(Some(1)).shared(), weights: HashMap::new(), fault: None }
-    }
+/// What becomes of a message that was obeyed.
+enum Done {
+    /// It wants no answer.
+    Quietly,
+    /// So many of the outputs are the answer.
+    Outputs(usize),
 }
 
 impl Helper {
-    /// Does what a message says. If it wants an answer, that is a zero and the result, or a one and why there is none.
-    pub fn receive(&mut self, message: &[u8]) -> Option<Vec<u8>> {
-        match self.obey(message) {
-            Ok(None) => None,
-            Ok(Some(answer)) => Some(match self.fault.take() {
-                None => answer,
-                Some(error) => refusal(&error),
-            }),
-            Err(error) => {
+    /// A helper without weights.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn new() -> Result<Self> {
+        let cpu = Cpu::new(Some(1)).shared();
+        let y = CpuBuffer::zeros("outputs", 0)?;
+        Ok(Self { cpu, weights: HashMap::new(), memory: RunMemory::default(), y, fault: None })
+    }
+
+    /// Does what a message says. If it wants an answer, `answer` is called once: with the bytes of float32 outputs, or with
+    /// why there are none.
+    pub fn receive(&mut self, message: &[u8], answer: impl FnOnce(Result<&[u8], &str>)) {
+        match (self.obey(message), self.fault.take()) {
+            (Ok(Done::Quietly), fault) => self.fault = fault,
+            (Ok(Done::Outputs(_)), Some(error)) => answer(Err(&error.to_string())),
+            (Ok(Done::Outputs(count)), None) => answer(Ok(&bytemuck::cast_slice(&self.y.words())[..count * 4])),
+            (Err(error), fault) => {
+                let error = fault.unwrap_or(error);
                 // What wants no answer fails the next thing that does.
-                let wants = matches!(Message::decode(message), Ok(Message::Product { .. } | Message::Attention { .. }));
-                if wants {
-                    return Some(refusal(&self.fault.take().unwrap_or(error)));
+                match Message::decode(message) {
+                    Ok(Message::Product { .. } | Message::Attention { .. }) => answer(Err(&error.to_string())),
+                    Ok(_) | Err(_) => self.fault = Some(error),
                 }
-                self.fault.get_or_insert(error);
-                None
             }
         }
     }
 
-    fn obey(&mut self, message: &[u8]) -> Result<Option<Vec<u8>>> {
+    fn obey(&mut self, message: &[u8]) -> Result<Done> {
         match Message::decode(message)? {
             Message::Weight { id, shape, format } => {
                 self.weights.insert(id, CpuWeight::zeros(&self.cpu, "a helper's share", shape, format)?);
             }
-            Message::Rows { id, matrix, row, values } => self.weight(id)?.write(matrix as usize, row, values),
+            Message::Rows { id, matrix, row, values } => weight(&self.weights, id)?.write(matrix as usize, row, values),
             Message::Groups { id, matrix, row, groups } => {
-                self.weight(id)?.write_groups(matrix as usize, row, &bytemuck::pod_collect_to_vec(groups));
+                let groups = &bytemuck::pod_collect_to_vec::<u8, [f32; 2]>(groups);
+                weight(&self.weights, id)?.write_groups(matrix as usize, row, groups);
             }
             Message::Free { id } => drop(self.weights.remove(&id)),
             Message::Product { id, rows, x } => {
-                let weight = self.weight(id)?;
+                let weight = weight(&self.weights, id)?;
                 let [pair, n, k] = weight.shape();
                 if x.len() as u64 != u64::from(rows) * k as u64 * 4 {
                     return Err(Error::Gpu { message: format!("{rows} rows of {k} have {} bytes", x.len()) });
                 }
                 let store = if pair == 2 { MatmulStore::Swiglu } else { MatmulStore::At(0) };
-                let (input, y) = (filled(x)?, CpuBuffer::zeros("products", u64::from(rows) * n as u64 * 4)?);
-                CpuRun::new(&self.cpu, &()).own_products(&input, weight, &y, rows, store)?;
-                return Ok(Some(answer(&y, rows as usize * n)));
+                let outputs = rows as usize * n;
+                grow(&mut self.y, outputs)?;
+                run(&self.cpu, &mut self.memory, |run| run.own_products(&floats(x), weight, &self.y, rows, store))?;
+                return Ok(Done::Outputs(outputs));
             }
             Message::Attention { tiles, rows, keys, heads, data } => {
                 let Heads { query, key, dim, .. } = heads;
@@ -75,19 +92,36 @@ impl Helper {
                 let (tiles, data) = data.split_at(sizes[0]);
                 let (q, data) = data.split_at(sizes[1]);
                 let (k, v) = data.split_at(sizes[2]);
-                let y = CpuBuffer::zeros("attention", sizes[1] as u64)?;
-                let buffers = [&filled(q)?, &filled(k)?, &filled(v)?, &y];
+                grow(&mut self.y, sizes[1] / 4)?;
+                let buffers = [&filled(q)?, &filled(k)?, &filled(v)?, &self.y];
                 let tiles: Vec<Tile> = bytemuck::pod_collect_to_vec(tiles);
-                CpuRun::new(&self.cpu, &()).own_attention(&tiles, buffers, heads, 0..key as usize)?;
-                return Ok(Some(answer(&y, sizes[1] / 4)));
+                let all = 0..key as usize;
+                run(&self.cpu, &mut self.memory, |run| run.own_attention(&tiles, buffers, heads, all))?;
+                return Ok(Done::Outputs(sizes[1] / 4));
             }
-            Message::Sync => return Ok(Some(vec![0; 4])),
+            Message::Sync => return Ok(Done::Outputs(0)),
         }
-        Ok(None)
+        Ok(Done::Quietly)
     }
+}
 
-    fn weight(&self, id: u32) -> Result<&CpuWeight> {
-        self.weights.get(&id).ok_or_else(|| Error::Gpu { message: format!("a helper has no weight {id}") })
+/// An operation with memory that is kept.
+fn run(cpu: &Arc<Cpu>, memory: &mut RunMemory, work: impl FnOnce(&mut CpuRun<'_>) -> Result<()>) -> Result<()> {
+    let mut run = CpuRun { memory: std::mem::take(memory), ..CpuRun::new(cpu, &()) };
+    let done = work(&mut run);
+    *memory = run.memory;
+    done
+}
+
+fn weight(weights: &HashMap<u32, CpuWeight>, id: u32) -> Result<&CpuWeight> {
+    weights.get(&id).ok_or_else(|| Error::Gpu { message: format!("a helper has no weight {id}") })
+}
+
+/// Floats where they lie, if that is a place for floats.
+fn floats(bytes: &[u8]) -> Cow<'_, [f32]> {
+    match bytemuck::try_cast_slice(bytes) {
+        Ok(floats) => Cow::Borrowed(floats),
+        Err(_) => Cow::Owned(bytemuck::pod_collect_to_vec(bytes)),
     }
 }
 
@@ -97,14 +131,10 @@ fn filled(bytes: &[u8]) -> Result<CpuBuffer> {
     Ok(buffer)
 }
 
-fn answer(y: &CpuBuffer, floats: usize) -> Vec<u8> {
-    let mut bytes = vec![0; 4];
-    bytes.extend_from_slice(&bytemuck::cast_slice(&y.words())[..floats * 4]);
-    bytes
-}
-
-fn refusal(error: &Error) -> Vec<u8> {
-    let mut bytes = vec![1, 0, 0, 0];
-    bytes.extend_from_slice(error.to_string().as_bytes());
-    bytes
+/// Makes room for so many outputs.
+fn grow(y: &mut CpuBuffer, floats: usize) -> Result<()> {
+    if y.size() < floats as u64 * 4 {
+        *y = CpuBuffer::zeros("outputs", floats as u64 * 4)?;
+    }
+    Ok(())
 }

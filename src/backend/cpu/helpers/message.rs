@@ -27,8 +27,9 @@ pub(in crate::backend::cpu) enum Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let (words, data): ([u32; HEADER], &[u8]) = match *self {
+    /// The header and the data.
+    pub(super) fn encode(&self) -> ([u32; HEADER], &'a [u8]) {
+        match *self {
             Self::Weight { id, shape: [matrices, n, k], format } => {
                 let group = format.group().unwrap_or(0);
                 ([0, id, matrices, n, k, code(format), group, 0], &[])
@@ -44,11 +45,7 @@ impl<'a> Message<'a> {
             }
             Self::Free { id } => ([5, id, 0, 0, 0, 0, 0, 0], &[]),
             Self::Sync => ([6, 0, 0, 0, 0, 0, 0, 0], &[]),
-        };
-        let mut bytes = Vec::with_capacity(size_of_val(&words) + data.len());
-        bytes.extend_from_slice(bytemuck::bytes_of(&words));
-        bytes.extend_from_slice(data);
-        bytes
+        }
     }
 
     /// # Errors
@@ -118,7 +115,9 @@ mod tests {
             Message::Free { id: 7 },
             Message::Sync,
         ] {
-            assert_eq!(Message::decode(&message.encode()).unwrap(), message);
+            let (header, data) = message.encode();
+            let bytes = [bytemuck::bytes_of(&header), data].concat();
+            assert_eq!(Message::decode(&bytes).unwrap(), message);
         }
         for wrong in [&[0u8; 31][..], &[9; 40]] {
             assert_eq!(Message::decode(wrong).unwrap_err().code(), "gpu");

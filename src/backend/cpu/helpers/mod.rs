@@ -12,18 +12,18 @@ use crate::error::{Error, Result};
 pub use helper::Helper;
 pub(super) use message::Message;
 
-/// A future that belongs to one thread in a browser.
+/// What a helper answers: floats, or why there are none. A future that belongs to one thread in a browser.
 #[cfg(target_arch = "wasm32")]
-pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>>> + 'a>>;
-/// A future.
+pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Vec<f32>>> + 'a>>;
+/// What a helper answers: floats, or why there are none. A future.
 #[cfg(not(target_arch = "wasm32"))]
-pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>>> + Send + 'a>>;
+pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Vec<f32>>> + Send + 'a>>;
 
 /// The way to a helper. What is sent arrives in order, and is answered in order.
 #[cfg(target_arch = "wasm32")]
 pub trait Link {
-    /// Sends a message.
-    fn send(&self, message: Vec<u8>);
+    /// Sends a message in two parts, for [`Helper::receive`] at the other end.
+    fn send(&self, header: &[u8], data: &[u8]);
     /// The next answer.
     fn receive(&self) -> Answer<'_>;
 }
@@ -31,10 +31,15 @@ pub trait Link {
 /// The way to a helper. What is sent arrives in order, and is answered in order.
 #[cfg(not(target_arch = "wasm32"))]
 pub trait Link: Send + Sync {
-    /// Sends a message.
-    fn send(&self, message: Vec<u8>);
+    /// Sends a message in two parts, for [`Helper::receive`] at the other end.
+    fn send(&self, header: &[u8], data: &[u8]);
     /// The next answer.
     fn receive(&self) -> Answer<'_>;
+}
+
+/// The error of a helper that refused, given what it said.
+pub fn refused(why: &[u8]) -> Error {
+    Error::Gpu { message: format!("a helper: {}", String::from_utf8_lossy(why)) }
 }
 
 /// All helpers of an engine.
@@ -60,22 +65,18 @@ impl Helpers {
 
     pub(super) fn send(&self, helper: usize, message: &Message<'_>) {
         if let Some(link) = self.links.get(helper) {
-            link.send(message.encode());
+            let (header, data) = message.encode();
+            link.send(bytemuck::bytes_of(&header), data);
         }
     }
 
-    /// The next answer of a helper as floats.
+    /// The next answer of a helper.
     ///
     /// # Errors
-    /// [`Error::Gpu`] with what the helper says, or that it is gone.
+    /// What the helper says, or that it is gone.
     pub(super) async fn receive(&self, helper: usize) -> Result<Vec<f32>> {
         let link = self.links.get(helper).ok_or_else(|| Error::Gpu { message: "there is no such helper".into() })?;
-        let answer = link.receive().await?;
-        match answer.split_at_checked(4) {
-            Some(([0, 0, 0, 0], floats)) => Ok(bytemuck::pod_collect_to_vec(floats)),
-            Some((_, why)) => Err(Error::Gpu { message: format!("a helper: {}", String::from_utf8_lossy(why)) }),
-            None => Err(Error::Gpu { message: "a helper gave an empty answer".into() }),
-        }
+        link.receive().await
     }
 
     /// Waits until every helper has done what it was told.

@@ -58,6 +58,17 @@ impl MatmulStore {
     }
 }
 
+/// The products of some rows with a weight, and where they go.
+#[derive(Clone, Copy)]
+pub struct Product<'a> {
+    /// The weight.
+    pub w: &'a CpuWeight,
+    /// Where they go,
+    pub y: &'a CpuBuffer,
+    /// and how.
+    pub store: MatmulStore,
+}
+
 /// Memory of a thread that multiplies.
 #[derive(Default)]
 struct Scratch {
@@ -203,7 +214,32 @@ pub(in crate::backend) fn rounded_blocks(format: MatrixFormat, k: u32) -> Option
 /// Rows of activations as a weight wants them.
 enum Input<'a> {
     Codes(&'a Codes),
-    Floats(&'a [f32]),
+    /// `[tiles, K, ROWS]`
+    Floats(&'a [[f32; ROWS]]),
+}
+
+/// Puts the rows of a tile side by side, so that a kernel reads them from front to back. Those that are missing are the last
+/// one again.
+fn pack(into: &mut Vec<[f32; ROWS]>, threads: &Threads, x: &[f32], k: usize) -> Result<()> {
+    let rows = x.len() / k;
+    let size = rows.div_ceil(ROWS) * k;
+    into.clear();
+    let room = into.try_reserve(size);
+    room.map_err(|e| Error::OutOfMemory { message: format!("{size} tiles of activations: {e}") })?;
+    into.resize(size, [0.0; ROWS]);
+    let row = |i: usize| &x[i.min(rows - 1) * k..][..k];
+    threads.each(
+        into,
+        k,
+        || (),
+        |(), tile, into| {
+            let [a, b, c, d] = std::array::from_fn(|i| row(tile * ROWS + i));
+            for ((((into, a), b), c), d) in into.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                *into = [*a, *b, *c, *d];
+            }
+        },
+    );
+    Ok(())
 }
 
 /// Rounds `rows` rows of `x` to 16 bits, in the blocks of a weight.
@@ -232,33 +268,36 @@ fn round(into: &mut Codes, simd: Simd, threads: &Threads, x: &[f32], layout: &La
 }
 
 impl CpuRun<'_> {
-    /// See [`crate::backend::Run::matmul`], [`crate::backend::Run::matmul_add`] and [`crate::backend::Run::swiglu`].
-    pub async fn matmul(
-        &mut self,
-        x: &CpuBuffer,
-        w: &CpuWeight,
-        y: &CpuBuffer,
-        rows: u32,
-        store: MatmulStore,
-    ) -> Result<()> {
-        let helpers = w.shares.iter().enumerate().filter(|(_, share)| !share.is_empty() && rows > 0);
-        for (helper, _) in helpers.clone() {
+    /// See [`crate::backend::Run::matmul`], [`crate::backend::Run::matmul_add`] and [`crate::backend::Run::swiglu`]; or
+    /// several such products of the same rows, all of which helpers are asked for before any is waited for.
+    pub async fn matmul(&mut self, x: &CpuBuffer, products: &[Product<'_>], rows: u32) -> Result<()> {
+        let asked = |w: &'_ CpuWeight| {
+            let some = w.shares.iter().cloned().enumerate().filter(|(_, share)| !share.is_empty() && rows > 0);
+            some.collect::<Vec<_>>()
+        };
+        let own = {
             let x = x.words();
-            let x = bytemuck::cast_slice(&x[..rows as usize * w.layout.k]);
-            self.cpu.helpers.send(helper, &Message::Product { id: w.id, rows, x });
-        }
-        let own = self.own_products(x, w, y, rows, store);
+            for Product { w, .. } in products {
+                let x = bytemuck::cast_slice(&x[..rows as usize * w.layout.k]);
+                for (helper, _) in asked(w) {
+                    self.cpu.helpers.send(helper, &Message::Product { id: w.id, rows, x });
+                }
+            }
+            products.iter().try_for_each(|&Product { w, y, store }| {
+                self.own_products(&floats(&x)[..rows as usize * w.layout.k], w, y, rows, store)
+            })
+        };
         // Every answer is taken, whatever happens, so that the next one belongs to the next question.
         let mut answers = Vec::new();
-        for (helper, share) in helpers {
-            answers.push((share, self.cpu.helpers.receive(helper).await));
+        for &Product { w, y, store } in products {
+            for (helper, share) in asked(w) {
+                answers.push((w, y, store, share, self.cpu.helpers.receive(helper).await));
+            }
         }
         own?;
-        let first = store.first_row();
-        for (share, products) in answers {
-            let products = products?;
-            let mut y = y.words_mut();
-            let y = floats_mut(&mut y)[first * w.n..].chunks_exact_mut(w.n);
+        for (w, y, store, share, products) in answers {
+            let (products, mut y) = (products?, y.words_mut());
+            let y = floats_mut(&mut y)[store.first_row() * w.n..].chunks_exact_mut(w.n);
             for (y, products) in y.zip(products.chunks_exact(share.len())) {
                 put(&mut y[share.clone()], products, store);
             }
@@ -266,10 +305,10 @@ impl CpuRun<'_> {
         Ok(())
     }
 
-    /// The same for the outputs that are here.
+    /// The same for the outputs that are here, of rows `x` `[rows, K]`.
     pub(super) fn own_products(
         &mut self,
-        x: &CpuBuffer,
+        x: &[f32],
         w: &CpuWeight,
         y: &CpuBuffer,
         rows: u32,
@@ -285,18 +324,17 @@ impl CpuRun<'_> {
         if rows == 0 || layout.n == 0 || layout.k == 0 {
             return Ok(());
         }
-        let x = x.words();
-        let x = &floats(&x)[..rows * layout.k];
         let input = if layout.format.group().is_some() {
-            round(&mut self.codes, cpu.simd, &cpu.threads, x, layout);
-            Input::Codes(&self.codes)
+            round(&mut self.memory.codes, cpu.simd, &cpu.threads, x, layout);
+            Input::Codes(&self.memory.codes)
         } else {
-            Input::Floats(x)
+            pack(&mut self.memory.tiles, &cpu.threads, x, layout.k)?;
+            Input::Floats(&self.memory.tiles)
         };
         let panels = w.panels.read().unwrap_or_else(PoisonError::into_inner);
         let size = rows.next_multiple_of(ROWS) * width;
-        resize(&mut self.products, layout.panels() * size)?;
-        cpu.threads.each(&mut self.products, size, Scratch::default, |scratch, panel, out| {
+        resize(&mut self.memory.products, layout.panels() * size)?;
+        cpu.threads.each(&mut self.memory.products, size, Scratch::default, |scratch, panel, out| {
             w.products(&panels, panel, &input, scratch, out);
             if store == MatmulStore::Swiglu {
                 let mut second = std::mem::take(&mut scratch.second);
@@ -307,7 +345,7 @@ impl CpuRun<'_> {
             }
         });
         let first = store.first_row();
-        let (mut y, products) = (y.words_mut(), &self.products);
+        let (mut y, products) = (y.words_mut(), &self.memory.products);
         let y = &mut floats_mut(&mut y)[first * w.n..][..rows * w.n];
         cpu.threads.each(
             y,

@@ -265,22 +265,40 @@ macro_rules! kernels {
             sums
         }
 
-        /// As [`products_of_codes`], of rows `x` `[rows, K]` with a panel `[K, WIDTH]` of floats.
+        /// As [`products_of_codes`], of tiles `x` `[tiles, K, ROWS]` with a panel `[K, WIDTH]` of floats.
         $(#[$features])?
-        pub(super) fn products_of_floats(panel: &[f32], x: &[f32], out: &mut [f32]) {
-            let k = panel.len() / WIDTH;
+        pub(super) fn products_of_floats(panel: &[f32], x: &[[f32; ROWS]], out: &mut [f32]) {
+            let panel: &[[[f32; LANES]; 2]] = bytemuck::cast_slice(panel);
             // A whole number of blocks of sums, so that the order of the additions is that of one pass.
             let step = (NEAR_BYTES / (4 * WIDTH)).next_multiple_of(BLOCK_OF_SUMS);
             out.fill(0.0);
-            for (start, panel) in (0..).step_by(step).zip(panel.chunks(step * WIDTH)) {
-                let end = k.min(start + step);
-                for (first, out) in (0..).step_by(ROWS).zip(out.as_chunks_mut::<{ ROWS * WIDTH }>().0) {
-                    let mut rows = super::rows_at(x, k, first);
-                    for row in &mut rows {
-                        *row = &row[start..end];
+            for (start, near) in (0..).step_by(step).zip(panel.chunks(step)) {
+                for (x, out) in x.chunks_exact(panel.len()).zip(out.as_chunks_mut::<{ ROWS * WIDTH }>().0) {
+                    let x = &x[start..start + near.len()];
+                    for (block, x) in near.chunks(BLOCK_OF_SUMS).zip(x.chunks(BLOCK_OF_SUMS)) {
+                        add_block(block, x, out);
                     }
-                    put(&tile_of_floats(panel, rows, get(out)), out);
                 }
+            }
+        }
+
+        /// Adds the products of a tile with a block of a panel. The sums of the blocks before stay in memory meanwhile, and
+        /// registers to those of this one.
+        $(#[$features])?
+        #[inline]
+        fn add_block(panel: &[[[f32; LANES]; 2]], x: &[[f32; ROWS]], out: &mut [f32; ROWS * WIDTH]) {
+            let mut sums = zeros();
+            for (w, x) in panel.iter().zip(x) {
+                let w = [load(&w[0]), load(&w[1])];
+                for row in 0..ROWS {
+                    let x = splat(x[row]);
+                    sums[row][0] = mul_add(x, w[0], sums[row][0]);
+                    sums[row][1] = mul_add(x, w[1], sums[row][1]);
+                }
+            }
+            for (out, sums) in out.as_chunks_mut::<WIDTH>().0.iter_mut().zip(sums) {
+                let halves: &mut [[f32; LANES]; 2] = bytemuck::must_cast_mut(out);
+                *halves = [store(add(load(&halves[0]), sums[0])), store(add(load(&halves[1]), sums[1]))];
             }
         }
 

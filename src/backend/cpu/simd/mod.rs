@@ -73,12 +73,6 @@ pub(super) struct CodeTile {
     pub(super) scales: Vec<[[f32; ROWS]; 2]>,
 }
 
-/// [`ROWS`] rows of `x` `[.., k]` from `first` on; the last row again where there are no more.
-fn rows_at(x: &[f32], k: usize, first: usize) -> [&[f32]; ROWS] {
-    let last = x.len() / k - 1;
-    std::array::from_fn(|i| &x[(first + i).min(last) * k..][..k])
-}
-
 /// Calls a kernel as it was expanded for these instructions.
 macro_rules! dispatch {
     ($simd:expr, $kernel:ident($($argument:expr),*)) => {
@@ -173,7 +167,7 @@ impl Simd {
         dispatch!(self, products_of_codes(panel, x, wide, out));
     }
 
-    pub(super) fn products_of_floats(self, panel: &[f32], x: &[f32], out: &mut [f32]) {
+    pub(super) fn products_of_floats(self, panel: &[f32], x: &[[f32; ROWS]], out: &mut [f32]) {
         dispatch!(self, products_of_floats(panel, x, out));
     }
 
