@@ -34,8 +34,8 @@ pub enum Operation {
     PackRows(RowFormat),
     /// Similarities of queries with rows of this format.
     Dense(RowFormat),
-    /// The highest scores of blocks of similarities with rows of this format. Only a GPU does it: elsewhere similarities are
-    /// read as they are.
+    /// The highest scores of blocks of similarities with rows of this format. Only a GPU that is no
+    /// software does it: elsewhere memory is the host's, and similarities are read as they are.
     DenseBounds(RowFormat),
     /// Late interaction scores of documents of this format.
     MaxSim(RowFormat),

@@ -71,7 +71,7 @@ const FAMILIES: &[Family] = &[
     family("dense", "tile", &["float32"], &["dense_tile_{}"], Adapters::Hardware, ROUNDED),
     family("dense", "rows", &["int8", "binary"], &["dense_{}"], Adapters::Any, EXACT),
     family("dense", "rows", &["float32"], &["dense_{}"], Adapters::Any, ROUNDED),
-    family("dense_bounds", "blocks", &["float32", "int8", "binary"], &["dense_bounds_{}"], Adapters::Any, BOUND),
+    family("dense_bounds", "blocks", &["float32", "int8", "binary"], &["dense_bounds_{}"], Adapters::Hardware, BOUND),
     family("maxsim", "tile", &["float32", "float16", "int8", "binary"], &["maxsim_tile_{}", "maxsim_sum"], Adapters::Hardware, SUM_OF_PRODUCTS),
     family("maxsim", "strip", &["float32", "float16", "int8", "binary"], &["maxsim_strip_{}", "maxsim_sum"], Adapters::Any, SUM_OF_PRODUCTS),
 ];
