@@ -57,6 +57,11 @@ impl<K: Ord> TopK<K> {
         }
     }
 
+    /// The score that a candidate has to reach to be among the best `k`, once there are so many.
+    pub fn lowest(&self) -> Option<f32> {
+        self.heap.peek().filter(|_| self.heap.len() >= self.k).map(|Reverse(worst)| worst.score)
+    }
+
     /// Scores and keys, the best first.
     pub fn into_sorted(self) -> Vec<(f32, K)> {
         self.heap.into_sorted_vec().into_iter().map(|Reverse(candidate)| (candidate.score, candidate.key)).collect()

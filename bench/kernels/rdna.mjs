@@ -123,10 +123,11 @@ function iteration(blocks, loop, shape, rare) {
 
 const better = (a, b) => !b || a.madds > b.madds || (a.madds === b.madds && a.vector > b.vector);
 
-/** Multiply-adds a vector instruction and bytes a multiply-add in the steady state, that of all loops with some. */
+/** Multiply-adds a vector instruction and bytes a multiply-add in the steady state, that of the loop with most of them. */
 export function steadyState(assembly, shape) {
   const blocks = blocksOf(assembly);
-  const outer = loopsOf(blocks).filter((loop) => hasMadds(blocks, loop))[0];
+  const madds = ({ from, to }) => blocks.slice(from, to + 1).reduce((sum, b) => sum + b.own.madds, 0);
+  const outer = loopsOf(blocks).filter((loop) => hasMadds(blocks, loop)).sort((a, b) => madds(b) - madds(a))[0];
   if (!outer) return null;
   const one = iteration(blocks, outer, shape, shape.rare ?? 1);
   const times = Math.max(1, Math.round(shape.madds / one.madds));

@@ -18,8 +18,8 @@ fn square(x: vec4<f32>) -> f32 {
 
 // Squares of a vec4 of x, for the chain of this step.
 fn with_squares(s: vec4<f32>, x: vec4<f32>, step: u32) -> vec4<f32> {
-    let chain = vec4<u32>(0u, 1u, 2u, 3u) == vec4<u32>(step);
-    return s + select(vec4<f32>(), vec4<f32>(square(x)), chain);
+    let chain = select(vec4<f32>(), vec4<f32>(1.0), vec4<u32>(0u, 1u, 2u, 3u) == vec4<u32>(step));
+    return fma(vec4<f32>(square(x)), chain, s);
 }
 
 // Two values of K of a quad of outputs. Past the end of K x is 0.

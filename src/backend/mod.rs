@@ -24,8 +24,8 @@ pub use buffer::{Buffer, Weight};
 pub use cpu::{Answer, Cpu, Helper, Link, refused};
 pub use gpu::{Gpu, shaders};
 pub use ops::{
-    Activation, AdapterInfo, HeadProducts, HeadRows, Heads, Limits, MaxSimJob, MaxSimRows, MaxSimShard, MaximaSum,
-    Operation, Segment, Tile,
+    Activation, AdapterInfo, BOUND_ROWS, HeadProducts, HeadRows, Heads, Limits, MaxSimJob, MaxSimRows, MaxSimShard,
+    MaximaSum, Operation, Segment, Tile,
 };
 pub use run::{Kernels, Run};
 

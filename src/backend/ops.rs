@@ -35,6 +35,9 @@ pub enum Operation {
     PackRows(RowFormat),
     /// Similarities of queries with rows of this format.
     Dense(RowFormat),
+    /// The highest scores of blocks of similarities with rows of this format. Only a GPU that is no
+    /// software does it: elsewhere memory is the host's, and similarities are read as they are.
+    DenseBounds(RowFormat),
     /// Late interaction scores of documents of this format.
     MaxSim(RowFormat),
 }
@@ -55,13 +58,14 @@ impl Operation {
             Self::Heads(format) => ("heads", format.name()),
             Self::PackRows(format) => ("pack_rows", format.name()),
             Self::Dense(format) => ("dense", format.name()),
+            Self::DenseBounds(format) => ("dense_bounds", format.name()),
             Self::MaxSim(format) => ("maxsim", format.name()),
         }
     }
 
     /// Whether an engine need not have a kernel for it.
     pub(in crate::backend) fn is_optional(self) -> bool {
-        matches!(self, Self::Heads(_))
+        matches!(self, Self::Heads(_) | Self::DenseBounds(_))
     }
 
     /// Those of an encoder with heads of this shape and weights of these formats.
@@ -263,6 +267,9 @@ impl HeadProducts {
     /// Dimensions of a head.
     pub const DIM: u32 = 128;
 }
+
+/// Rows of a block of [`crate::backend::Run::dense_bounds`].
+pub const BOUND_ROWS: u32 = 64;
 
 /// Documents of one shard and the query rows they are scored against.
 #[derive(Clone, Copy, Debug)]

@@ -46,6 +46,14 @@ impl Kernels {
         }
     }
 
+    /// Whether there is a kernel for an operation that an engine need not have.
+    pub fn have(&self, operation: Operation) -> bool {
+        match self {
+            Self::Gpu(kernels) => kernels.find(operation).is_some(),
+            Self::Cpu(_) => !operation.is_optional(),
+        }
+    }
+
     pub(super) fn gpu(&self) -> Result<&GpuKernels> {
         match self {
             Self::Gpu(kernels) => Ok(kernels),
@@ -309,6 +317,29 @@ impl Run<'_> {
         match self {
             Self::Gpu(run) => run.dense(format, [queries.gpu()?, data.gpu()?, similarities.gpu()?], count, rows, dim),
             Self::Cpu(run) => run.dense(format, [queries.cpu()?, data.cpu()?, similarities.cpu()?], count, rows, dim),
+        }
+    }
+
+    /// The highest score of each [`super::BOUND_ROWS`] columns of `similarities` `[Q, N]`, as [`Run::dense`] makes them: `bounds`
+    /// are `[Q, blocks]` float32. A score is the dot product of float32 rows; that of codes by the length of the row, or 0 for a
+    /// row of zeros; of bits, the distance below 0. `squares` `[rows]` are of rows of codes, and column 0 is row `first_row` there.
+    ///
+    /// # Errors
+    /// As [`Run`] says; [`crate::Error::Gpu`] on an engine without such a kernel.
+    pub fn dense_bounds(
+        &mut self,
+        format: RowFormat,
+        [similarities, bounds]: [&Buffer; 2],
+        squares: Option<&Buffer>,
+        shape: [u32; 2],
+        first_row: u32,
+    ) -> Result<()> {
+        match self {
+            Self::Gpu(run) => {
+                let squares = squares.map(Buffer::gpu).transpose()?;
+                run.dense_bounds(format, [similarities.gpu()?, bounds.gpu()?], squares, shape, first_row)
+            }
+            Self::Cpu(_) => Err(other_engine("kernel")),
         }
     }
 

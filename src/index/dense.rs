@@ -8,7 +8,7 @@ use super::store::SegmentStore;
 use super::sweep::{MAX_QUERIES, Sweep};
 use super::top::{Span, TopKByItem};
 use super::{Hit, Index, SearchOptions};
-use crate::backend::{Kernels, Operation};
+use crate::backend::{BOUND_ROWS, Kernels, Operation};
 use crate::error::{Error, Result};
 use crate::maxsim::TokenVectors;
 use crate::numbers::RowFormat;
@@ -56,7 +56,9 @@ impl Index {
     ) -> Result<Vec<Vec<Hit>>> {
         let total = spans.iter().flatten().map(|span| u64::from(span.rows)).sum::<u64>() * queries.len() as u64;
         let search = DenseSearch { store: &self.store, rows, queries, spans, k, watch, total };
-        let kernels = self.store.backend.kernels(&[Operation::Dense(search.layout().format)]).await?;
+        let format = search.layout().format;
+        let operations = [Operation::Dense(format), Operation::DenseBounds(format)];
+        let kernels = self.store.backend.kernels(&operations).await?;
         search.run(&kernels).await
     }
 
@@ -121,11 +123,27 @@ impl DenseSearch<'_> {
                         return Err(Error::Aborted);
                     }
                     let piece = start..all.end.min(start.saturating_add(together));
-                    let similarities = sweep.similarities(storage, piece.clone()).await?;
-                    fold.take(spans, piece.clone(), |query, row| {
-                        let bits = similarities[query * piece.len() + (row - start) as usize];
+                    sweep.make(storage, piece.clone())?;
+                    let score = |query: usize, row: u32, bits: u32| {
                         Similarity::of(layout.format, bits).score(self.queries, first + query, segment, row)
-                    });
+                    };
+                    let columns = piece.len() as u32;
+                    let picked = match self.picks(kernels, block.len(), columns) {
+                        true => self.picked(&mut sweep, &fold, (segment, spans, piece.clone()), first, &score).await?,
+                        false => None,
+                    };
+                    match picked {
+                        Some(picked) => fold.take(spans, piece.clone(), |query, row| {
+                            picked.get(query, row - start).map(|bits| score(query, row, bits))
+                        }),
+                        None => {
+                            let similarities = sweep.all(columns).await?;
+                            fold.take(spans, piece.clone(), |query, row| {
+                                let bits = similarities[query * piece.len() + (row - start) as usize];
+                                Some(score(query, row, bits))
+                            });
+                        }
+                    }
                     done += piece.len() as u64 * block.len() as u64;
                     self.watch.progress(Progress::Score { done: done.min(self.total), total: self.total });
                 }
@@ -133,6 +151,114 @@ impl DenseSearch<'_> {
             hits.extend(fold.hits());
         }
         Ok(hits)
+    }
+}
+
+/// Most similarities of a search that are picked: beyond, to tell the device what is wanted costs more than to read everything.
+const MOST_PICKED: usize = 4096;
+/// Hits beyond which everything is read.
+const MOST_HITS: usize = 256;
+/// How many blocks there have to be for each that has a hit.
+const BLOCKS_A_HIT: usize = 4;
+/// What the bound of a cosine may be too low by, relative to it.
+const BOUND_ERROR: f32 = 4e-6;
+
+/// The similarities that can be of hits, of a piece whose others stay on the device.
+struct Picked {
+    blocks: usize,
+    /// `[queries, blocks]`, where a block's similarities begin in `words`; [`Picked::NOWHERE`] for those that were not read.
+    at: Vec<u32>,
+    words: Vec<u32>,
+}
+
+impl Picked {
+    const NOWHERE: u32 = u32::MAX;
+
+    fn get(&self, query: usize, column: u32) -> Option<u32> {
+        let at = self.at[query * self.blocks + (column / BOUND_ROWS) as usize];
+        (at != Self::NOWHERE).then(|| self.words[(at + column % BOUND_ROWS) as usize])
+    }
+
+    async fn read(&mut self, sweep: &mut Sweep<'_>, chosen: &[(u32, u32)], columns: u32) -> Result<()> {
+        for (&(query, block), i) in chosen.iter().zip(0..) {
+            self.at[query as usize * self.blocks + block as usize] = self.words.len() as u32 + i * BOUND_ROWS;
+        }
+        if !chosen.is_empty() {
+            self.words.extend(sweep.blocks(chosen, columns).await?);
+        }
+        Ok(())
+    }
+}
+
+impl DenseSearch<'_> {
+    /// Whether similarities of `columns` rows are read block by block.
+    fn picks(&self, kernels: &Kernels, queries: usize, columns: u32) -> bool {
+        let blocks = columns.div_ceil(BOUND_ROWS) as usize;
+        let few = self.k <= MOST_HITS && self.k * queries <= MOST_PICKED && blocks >= self.k * BLOCKS_A_HIT;
+        few && kernels.have(Operation::DenseBounds(self.layout().format))
+    }
+
+    /// Of the similarities that `sweep` made, those of blocks whose bound an item has to reach to be a hit: first of as many
+    /// blocks as there are hits, those with the highest bounds, then of all that reach the worst of the hits there. `None`
+    /// if that is much of all.
+    async fn picked(
+        &self,
+        sweep: &mut Sweep<'_>,
+        fold: &TopKByItem,
+        (segment, spans, piece): (&RowSegment, &[Span], Range<u32>),
+        first: usize,
+        score: &impl Fn(usize, u32, u32) -> f32,
+    ) -> Result<Option<Picked>> {
+        let columns = piece.len() as u32;
+        let blocks = columns.div_ceil(BOUND_ROWS) as usize;
+        let mut bounds = sweep.bounds(segment, columns, piece.start).await?;
+        let queries = bounds.len() / blocks;
+        for (query, bounds) in bounds.chunks_exact_mut(blocks).enumerate() {
+            bounds.iter_mut().for_each(|bound| *bound = self.highest(first + query, *bound));
+        }
+        let mut picked = Picked { blocks, at: vec![Picked::NOWHERE; bounds.len()], words: Vec::new() };
+        let mut chosen = Vec::new();
+        for (query, bounds) in bounds.chunks_exact(blocks).enumerate() {
+            let worst = fold.lowest(query).unwrap_or(f32::NEG_INFINITY);
+            let mut order: Vec<u32> = (0..blocks as u32).filter(|&block| bounds[block as usize] >= worst).collect();
+            let best = self.k.min(order.len());
+            if best < order.len() {
+                order.select_nth_unstable_by(best, |&a, &b| bounds[b as usize].total_cmp(&bounds[a as usize]));
+            }
+            chosen.extend(order[..best].iter().map(|&block| (query as u32, block)));
+        }
+        picked.read(sweep, &chosen, columns).await?;
+
+        let mut trial = fold.clone();
+        trial.take(spans, piece.clone(), |query, row| {
+            picked.get(query, row - piece.start).map(|bits| score(query, row, bits))
+        });
+        let mut more = Vec::new();
+        for (query, bounds) in bounds.chunks_exact(blocks).enumerate() {
+            let worst = trial.lowest(query).unwrap_or(f32::NEG_INFINITY);
+            let unread = |block: &usize| picked.at[query * blocks + block] == Picked::NOWHERE;
+            let reached = (0..blocks).filter(|&block| bounds[block] >= worst).filter(unread);
+            more.extend(reached.map(|block| (query as u32, block as u32)));
+        }
+        if chosen.len() + more.len() > MOST_PICKED.min(queries * blocks / 2) {
+            return Ok(None);
+        }
+        picked.read(sweep, &more, columns).await?;
+        Ok(Some(picked))
+    }
+
+    /// What no score of a block is above that has this bound.
+    fn highest(&self, query: usize, bound: f32) -> f32 {
+        match self.layout().format {
+            // A device may take the smallest numbers for 0.
+            RowFormat::Float32 | RowFormat::Float16 => bound.clamp(-1.0, 1.0) + f32::MIN_POSITIVE,
+            RowFormat::Binary => bound,
+            RowFormat::Int8 => {
+                let length = (self.queries.squares[query] as f32).sqrt();
+                let cosine = if length > 0.0 { bound / length } else { 0.0 };
+                cosine + cosine.abs() * BOUND_ERROR
+            }
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! A piece of memory full of rows.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use super::device::DeviceRows;
 use super::rows::{HostRows, IndexLayout, RowBatch, RowLayout};
-use crate::backend::Backend;
+use crate::backend::{Backend, Buffer};
 use crate::error::{Error, Result};
 
 /// HostRows in one piece of memory, the numbers here and the signs there.
@@ -25,6 +26,8 @@ pub(super) struct RowSegment {
     pub(super) signs: Option<RowStorage>,
     /// See [`super::rows::RowBatch::squares`].
     pub(super) squares: Vec<u32>,
+    /// The same of so many committed rows on the device, once a search has wanted them.
+    squares_there: Mutex<Option<(u32, Buffer)>>,
 }
 
 /// Where the rows of a segment are.
@@ -42,12 +45,24 @@ impl RowSegment {
         };
         let rows = storage(rows, &layout.rows);
         let signs = layout.signs.as_ref().map(|layout| storage(signs, layout));
-        Self { name, capacity, used: 0, filled: 0, dead: 0, sealed: false, rows, signs, squares: Vec::new() }
+        Self {
+            name,
+            capacity,
+            used: 0,
+            filled: 0,
+            dead: 0,
+            sealed: false,
+            rows,
+            signs,
+            squares: Vec::new(),
+            squares_there: Mutex::default(),
+        }
     }
 
     /// Bytes in host memory and on the device.
     pub(super) fn bytes(&self, layout: &IndexLayout) -> (u64, u64) {
-        let mut bytes = (size_of_val(&self.squares[..]) as u64, 0);
+        let there = self.squares_there.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes = (size_of_val(&self.squares[..]) as u64, there.as_ref().map_or(0, |(_, buffer)| buffer.size()));
         for (storage, layout) in self.storages().zip(std::iter::once(&layout.rows).chain(&layout.signs)) {
             match storage {
                 RowStorage::Host(rows) => bytes.0 += rows.memory(),
@@ -58,6 +73,23 @@ impl RowSegment {
             }
         }
         bytes
+    }
+
+    /// Calls `work` with the squares of the committed rows on the device.
+    ///
+    /// # Errors
+    /// As [`Backend::buffer`], and those of `work`.
+    pub(super) fn with_squares(&self, backend: &Backend, work: impl FnOnce(&Buffer) -> Result<()>) -> Result<()> {
+        let mut there = self.squares_there.lock().unwrap_or_else(PoisonError::into_inner);
+        // Committed rows stay what they are.
+        let (_, buffer) = match there.take() {
+            Some(same) if same.0 == self.used => there.insert(same),
+            _ => {
+                let squares = &self.squares[..(self.used as usize).min(self.squares.len())];
+                there.insert((self.used, backend.buffer_of("squares of rows", squares)?))
+            }
+        };
+        work(buffer)
     }
 
     /// Where the numbers are, and where the signs.
@@ -87,6 +119,7 @@ impl RowSegment {
     /// # Errors
     /// [`Error::DeviceLost`] if there are rows on the device only, which stay where they are; faults of the other device.
     pub(super) async fn move_to(&mut self, backend: &Backend, layout: &IndexLayout) -> Result<()> {
+        *self.squares_there.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
         for (storage, layout) in std::iter::once(&mut self.rows)
             .chain(&mut self.signs)
             .zip(std::iter::once(&layout.rows).chain(&layout.signs))

@@ -37,39 +37,45 @@ impl Span {
 }
 
 /// The best items of each query, from the scores of rows, which come in order and piece by piece.
+#[derive(Clone)]
 pub(super) struct TopKByItem {
     tops: Vec<TopK<HitKey>>,
     /// For each query, the best row so far of the item that the last piece ended in.
-    cut: Vec<(f32, u32)>,
+    cut: Vec<Option<(f32, u32)>>,
 }
 
 impl TopKByItem {
     pub(super) fn new(queries: usize, k: usize) -> Self {
-        Self { tops: (0..queries).map(|_| TopK::new(k)).collect(), cut: vec![(0.0, 0); queries] }
+        Self { tops: (0..queries).map(|_| TopK::new(k)).collect(), cut: vec![None; queries] }
     }
 
-    /// Takes the rows `piece` of a segment whose items `spans` are, by rising rows. `score` is of a query and a row.
-    pub(super) fn take(&mut self, spans: &[Span], piece: Range<u32>, score: impl Fn(usize, u32) -> f32) {
+    /// Takes the rows `piece` of a segment whose items `spans` are, by rising rows. `score` is of a query and a row,
+    /// `None` where the row is known to be of no hit.
+    pub(super) fn take(&mut self, spans: &[Span], piece: Range<u32>, score: impl Fn(usize, u32) -> Option<f32>) {
         let from = spans.partition_point(|s| s.range().end <= piece.start);
         let to = spans.partition_point(|s| s.first < piece.end);
         for (query, (top, cut)) in self.tops.iter_mut().zip(&mut self.cut).enumerate() {
             for span in &spans[from..to] {
                 let begun = span.first < piece.start;
-                let mut best = begun.then_some(*cut);
+                let mut best = if begun { *cut } else { None };
                 for row in span.first.max(piece.start)..span.range().end.min(piece.end) {
-                    let score = score(query, row);
+                    let Some(score) = score(query, row) else { continue };
                     if best.is_none_or(|(highest, _)| score > highest) {
                         best = Some((score, row - span.first));
                     }
                 }
-                let Some((score, chunk)) = best else { continue };
                 if span.range().end > piece.end {
-                    *cut = (score, chunk);
-                } else {
+                    *cut = best;
+                } else if let Some((score, chunk)) = best {
                     top.push_hit(Hit { position: span.position, score, chunk });
                 }
             }
         }
+    }
+
+    /// The score that an item has to reach to be among the best of `query`, once there are so many.
+    pub(super) fn lowest(&self, query: usize) -> Option<f32> {
+        self.tops[query].lowest()
     }
 
     /// The best for each query, best first.

@@ -72,6 +72,23 @@ fn dense_at_the_edges_of_eight_queries_64_rows_and_16_bytes() {
 }
 
 #[test]
+fn bounds_at_the_edges_of_blocks_and_workgroups() {
+    for format in DENSE {
+        let gpu = &backends()[0];
+        let kernels = block_on(gpu.kernels_of("blocks", &[Operation::DenseBounds(format)])).unwrap();
+        let probe = Probe { backend: gpu, kernels: &kernels, tolerance: 2e-6 };
+        for queries in [1, 2, 9] {
+            for columns in [1, 63, 64, 65, 128, 129, 4095, 4096, 4097] {
+                block_on(probe::dense_bounds(&probe, format, [queries, columns])).unwrap();
+            }
+        }
+    }
+    // The processor and software adapters read similarities as they are.
+    let bounds = Operation::DenseBounds(RowFormat::Int8);
+    assert!(backends()[..2].iter().all(|backend| !kernels(backend, bounds).have(bounds)));
+}
+
+#[test]
 fn dense_of_65536_dimensions_and_of_the_largest_codes() {
     // A chain of 16,384 additions of float32 is not within the probes' tolerance.
     on_each(&[RowFormat::Int8, RowFormat::Binary], Operation::Dense, async |probe, format| {

@@ -129,6 +129,7 @@ impl GpuBuffer {
         let gpu = &self.gpu;
         gpu.check()?;
         let size = bytes.next_multiple_of(4).max(4);
+        gpu.bytes_read.fetch_add(size, Ordering::Relaxed);
         let staging = gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("readback"),
             size,

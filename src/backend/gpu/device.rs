@@ -39,8 +39,9 @@ pub struct Gpu {
     pub(super) parameters: Mutex<Vec<Arc<OwnedBuffer>>>,
     /// What dispatches bound lately, to bind it again.
     pub(super) bindings: Mutex<Bindings>,
-    /// Dispatches recorded so far.
+    /// Dispatches recorded so far, and bytes read back.
     pub(super) dispatches: AtomicU64,
+    pub(super) bytes_read: AtomicU64,
     /// Kernels that were compiled and checked on this device, each for one operation.
     kernels: async_lock::Mutex<Vec<KnownKernel>>,
 }
@@ -115,6 +116,7 @@ impl Gpu {
             parameters,
             bindings,
             dispatches: AtomicU64::new(0),
+            bytes_read: AtomicU64::new(0),
             kernels,
         }))
     }
@@ -202,6 +204,12 @@ impl Gpu {
     #[doc(hidden)]
     pub fn dispatches(&self) -> u64 {
         self.dispatches.load(Ordering::Relaxed)
+    }
+
+    /// Bytes read back so far, for tests and measurements.
+    #[doc(hidden)]
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Ordering::Relaxed)
     }
 
     /// Takes the device away, as a driver or a browser may, for tests.

@@ -20,6 +20,8 @@ const ROUNDED: f64 = 2e-5;
 /// MaxSim sums many such products.
 const SUM_OF_PRODUCTS: f64 = 1e-4;
 const EXACT: f64 = 0.0;
+/// Half of what a search allows a bound to be off.
+const BOUND: f64 = 2e-6;
 
 const fn family(
     operation: &'static str,
@@ -69,6 +71,7 @@ const FAMILIES: &[Family] = &[
     family("dense", "tile", &["float32"], &["dense_tile_{}"], Adapters::Hardware, ROUNDED),
     family("dense", "rows", &["int8", "binary"], &["dense_{}"], Adapters::Any, EXACT),
     family("dense", "rows", &["float32"], &["dense_{}"], Adapters::Any, ROUNDED),
+    family("dense_bounds", "blocks", &["float32", "int8", "binary"], &["dense_bounds_{}"], Adapters::Hardware, BOUND),
     family("maxsim", "tile", &["float32", "float16", "int8", "binary"], &["maxsim_tile_{}", "maxsim_sum"], Adapters::Hardware, SUM_OF_PRODUCTS),
     family("maxsim", "strip", &["float32", "float16", "int8", "binary"], &["maxsim_strip_{}", "maxsim_sum"], Adapters::Any, SUM_OF_PRODUCTS),
 ];

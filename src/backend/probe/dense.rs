@@ -1,5 +1,5 @@
 use super::{Probe, values};
-use crate::backend::{Backend, Kernels};
+use crate::backend::{BOUND_ROWS, Backend, Kernels};
 use crate::error::{Error, Result};
 use crate::numbers::{RowFormat, sign_bits};
 use crate::reference;
@@ -51,6 +51,47 @@ pub async fn dense(probe: &Probe<'_>, format: RowFormat, [queries, rows, dim]: [
         }
     }
     Ok(())
+}
+
+/// Bounds of the similarities of `queries` with `columns` rows, which begin at row 5 of those that have squares.
+///
+/// # Errors
+/// [`Error::WrongKernel`], or a fault of the device.
+pub async fn dense_bounds(probe: &Probe<'_>, format: RowFormat, [queries, columns]: [u32; 2]) -> Result<()> {
+    const FIRST: u32 = 5;
+    let random = values(33, (queries * columns) as usize);
+    // Sums of up to 2^24, beyond which float32 does not have all integers.
+    let words: Vec<u32> = random
+        .iter()
+        .map(|v| match format {
+            RowFormat::Float32 | RowFormat::Float16 => v.to_bits(),
+            RowFormat::Int8 => (v * 16_777_215.0) as i32 as u32,
+            RowFormat::Binary => (v.abs() * 1024.0) as u32,
+        })
+        .collect();
+    // Every seventh row is zeros.
+    let squares: Vec<u32> =
+        (0..FIRST + columns).map(|row| if row % 7 == 0 { 0 } else { 1 + row * 7919 % 16_000_000 }).collect();
+    let score = |(i, &bits): (usize, &u32)| match format {
+        RowFormat::Float32 | RowFormat::Float16 => f64::from(f32::from_bits(bits)),
+        RowFormat::Binary => -f64::from(bits),
+        RowFormat::Int8 => match squares[FIRST as usize + i % columns as usize] {
+            0 => 0.0,
+            square => f64::from(bits as i32) / f64::from(square).sqrt(),
+        },
+    };
+    let scores: Vec<f64> = words.iter().enumerate().map(score).collect();
+    let highest = |block: &[f64]| block.iter().copied().fold(f64::NEG_INFINITY, f64::max) as f32;
+    let rows = scores.chunks_exact(columns as usize);
+    let expected: Vec<f32> = rows.flat_map(|row| row.chunks(BOUND_ROWS as usize).map(highest)).collect();
+
+    let codes = format == RowFormat::Int8;
+    let (similarities, squares) = (probe.buffer(&words)?, probe.buffer(&squares)?);
+    let bounds = probe.room(expected.len() as u32)?;
+    let mut run = probe.backend.run(probe.kernels, &())?;
+    run.dense_bounds(format, [&similarities, &bounds], codes.then_some(&squares), [queries, columns], FIRST)?;
+    run.finish().await?;
+    probe.compare("dense_bounds", &super::floats(&bounds, expected.len() as u32).await?, &expected)
 }
 
 /// Eight queries against as many rows as fill a device, to be timed.

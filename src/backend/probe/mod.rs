@@ -10,7 +10,7 @@ mod heads;
 mod maxsim;
 mod pack_rows;
 
-pub use dense::dense;
+pub use dense::{dense, dense_bounds};
 pub use encoder::{attention, bias, head_norm_rope, matmul, pool, quantize, rms_norm, rows_alike, swiglu};
 pub use heads::{heads, heads_alike};
 pub use maxsim::maxsim;
@@ -68,6 +68,7 @@ pub(super) async fn check(backend: &Backend, kernels: &Kernels, operation: Opera
             dense(&probe, format, [1, 67, 130]).await?;
             dense(&probe, format, [10, 65, 37]).await
         }
+        Operation::DenseBounds(format) => dense_bounds(&probe, format, [3, 130]).await,
         Operation::MaxSim(format) => maxsim(&probe, format, 37).await,
     }
 }

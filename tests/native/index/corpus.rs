@@ -20,10 +20,10 @@ pub(crate) const KINDS: [(IndexKind, RowFormat, RowFormat); 7] = [
     (IndexKind::Late, RowFormat::Binary, RowFormat::Binary),
 ];
 
-/// One device for all tests.
+/// One device for all tests, which reads back blocks of similarities as GPUs do that are not software.
 pub(crate) fn gpu() -> Backend {
     static GPU: OnceLock<Backend> = OnceLock::new();
-    GPU.get_or_init(|| pollster::block_on(Backend::gpu()).unwrap()).clone()
+    GPU.get_or_init(|| pollster::block_on(Backend::gpu_with(&["blocks"])).unwrap()).clone()
 }
 
 /// Segments, pieces and blocks so small that a few rows meet every seam.

@@ -1,5 +1,6 @@
 //! Cosines.
 
+use pplx_embed::backend::Backend;
 use pplx_embed::index::{IndexKind, SearchOptions, SegmentSizes};
 use pplx_embed::numbers::RowFormat;
 
@@ -200,5 +201,69 @@ fn the_same_bits_wherever_rows_lie_however_they_are_cut_and_alone_or_together() 
                 assert_eq!(found(&index, &queries, wide), expected, "{home:?} {rows:?} {sizes:?}");
             }
         }
+    }
+}
+
+#[test]
+fn a_few_hits_of_many_rows_are_those_that_all_similarities_give() {
+    // Items of one row and of some, which end in other blocks than they begin in; equal rows far from each other.
+    let counts: Vec<usize> = (0..2000).map(|i| if i % 50 == 0 { 70 } else { i % 3 }).collect();
+    for form in [RowFormat::Int8, RowFormat::Float32] {
+        let dim = 24;
+        let mut corpus = Corpus::new("a", form, dim, &counts, 1);
+        if form == RowFormat::Int8 {
+            // Zeros and copies.
+            let codes = &mut corpus.vectors.codes;
+            codes[40 * dim..42 * dim].fill(0);
+            codes.copy_within(0..10 * dim, 3000 * dim);
+        }
+        let queries = Items::random(form, dim, &ones(3), 2);
+        for home in [Home::Resident, Home::Paged] {
+            let mut index = home.index(options(IndexKind::Dense, form, dim, SegmentSizes::default()));
+            corpus.add_to(&mut index);
+            let all = found(&index, &queries, SearchOptions { k: 1000, ..Default::default() });
+            for k in [1, 2, 5] {
+                let few = found(&index, &queries, SearchOptions { k, ..Default::default() });
+                for (few, all) in few.iter().zip(&all) {
+                    assert_eq!(few[..], all[..k], "{home:?} {form:?}, {k}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn candidates_of_very_many_rows_of_bits_are_those_of_the_processor() {
+    let dim = 64;
+    let corpus = Corpus::new("a", RowFormat::Int8, dim, &ones(70_000), 1);
+    let queries = Items::random(RowFormat::Int8, dim, &ones(2), 2);
+    let found = [Home::Cpu, Home::Resident].map(|home| {
+        let mut index = home.index(options(IndexKind::Dense, RowFormat::Binary, dim, SegmentSizes::default()));
+        corpus.add_to(&mut index);
+        found(&index, &queries, SearchOptions { rescore: 1, ..Default::default() })
+    });
+    assert_eq!(found[0], found[1]);
+}
+
+#[test]
+fn a_search_reads_back_blocks_where_hits_can_be() {
+    let (dim, rows) = (16, 20_000);
+    let corpus = Corpus::new("a", RowFormat::Int8, dim, &ones(rows), 1);
+    let queries = Items::random(RowFormat::Int8, dim, &ones(1), 2);
+    for format in [RowFormat::Int8, RowFormat::Float32] {
+        let mut index = Home::Resident.index(options(IndexKind::Dense, format, dim, SegmentSizes::default()));
+        corpus.add_to(&mut index);
+        let Backend::Gpu(gpu) = crate::corpus::gpu() else { panic!("a GPU was opened") };
+        let read = |k: usize| {
+            let before = gpu.bytes_read();
+            let hits = search(&index, &queries, SearchOptions { k, ..Default::default() });
+            (gpu.bytes_read() - before, hits)
+        };
+        read(1);
+        let ((few, best), (all, every)) = (read(10), read(300));
+        assert_eq!(best[0], every[0][..10]);
+        // A bound of each 64 rows, and 10 blocks or a few more.
+        assert!(few <= (rows / 64 + 1) as u64 * 4 + 30 * 64 * 4, "{format:?}: {few} bytes");
+        assert!(all >= rows as u64 * 4, "{format:?}: {all} bytes");
     }
 }

@@ -6,6 +6,7 @@
 mod attention;
 mod bias;
 mod dense;
+mod dense_bounds;
 mod head_norm_rope;
 mod linear;
 mod maxsim;
