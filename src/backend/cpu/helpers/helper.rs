@@ -78,7 +78,9 @@ impl Helper {
                 let store = if pair == 2 { MatmulStore::Swiglu } else { MatmulStore::At(0) };
                 let outputs = rows as usize * n;
                 grow(&mut self.y, outputs)?;
-                run(&self.cpu, &mut self.memory, |run| run.own_products(&floats(x), weight, &self.y, rows, store))?;
+                run(&self.cpu, &mut self.memory, |run| {
+                    run.own_products((&floats(x), true), weight, &self.y, rows, store)
+                })?;
                 return Ok(Done::Outputs(outputs));
             }
             Message::Attention { tiles, rows, keys, heads, data } => {

@@ -223,13 +223,14 @@ enum Input<'a> {
 fn pack(into: &mut Vec<[f32; ROWS]>, threads: &Threads, x: &[f32], k: usize) -> Result<()> {
     let rows = x.len() / k;
     let size = rows.div_ceil(ROWS) * k;
-    into.clear();
-    let room = into.try_reserve(size);
-    room.map_err(|e| Error::OutOfMemory { message: format!("{size} tiles of activations: {e}") })?;
-    into.resize(size, [0.0; ROWS]);
+    if into.len() < size {
+        let room = into.try_reserve(size - into.len());
+        room.map_err(|e| Error::OutOfMemory { message: format!("{size} tiles of activations: {e}") })?;
+        into.resize(size, [0.0; ROWS]);
+    }
     let row = |i: usize| &x[i.min(rows - 1) * k..][..k];
     threads.each(
-        into,
+        &mut into[..size],
         k,
         || (),
         |(), tile, into| {
@@ -283,8 +284,11 @@ impl CpuRun<'_> {
                     self.cpu.helpers.send(helper, &Message::Product { id: w.id, rows, x });
                 }
             }
+            let mut before = None;
             products.iter().try_for_each(|&Product { w, y, store }| {
-                self.own_products(&floats(&x)[..rows as usize * w.layout.k], w, y, rows, store)
+                let (k, form) = (w.layout.k, Some((w.layout.k, w.format())));
+                let fresh = std::mem::replace(&mut before, form) != form;
+                self.own_products((&floats(&x)[..rows as usize * k], fresh), w, y, rows, store)
             })
         };
         // Every answer is taken, whatever happens, so that the next one belongs to the next question.
@@ -305,10 +309,11 @@ impl CpuRun<'_> {
         Ok(())
     }
 
-    /// The same for the outputs that are here, of rows `x` `[rows, K]`.
+    /// The same for the outputs that are here, of rows `x` `[rows, K]`, which are not `fresh` if the last call had them
+    /// with a weight of this format.
     pub(super) fn own_products(
         &mut self,
-        x: &[f32],
+        (x, fresh): (&[f32], bool),
         w: &CpuWeight,
         y: &CpuBuffer,
         rows: u32,
@@ -321,15 +326,22 @@ impl CpuRun<'_> {
         }
         let (layout, cpu) = (&w.layout, &self.cpu);
         let (rows, width) = (rows as usize, layout.width);
-        if rows == 0 || layout.n == 0 || layout.k == 0 {
+        if rows == 0 || layout.k == 0 {
             return Ok(());
         }
-        let input = if layout.format.group().is_some() {
-            round(&mut self.memory.codes, cpu.simd, &cpu.threads, x, layout);
+        let rounded = layout.format.group().is_some();
+        match (fresh, rounded) {
+            (true, true) => round(&mut self.memory.codes, cpu.simd, &cpu.threads, x, layout),
+            (true, false) => pack(&mut self.memory.tiles, &cpu.threads, x, layout.k)?,
+            (false, _) => {}
+        }
+        if layout.n == 0 {
+            return Ok(());
+        }
+        let input = if rounded {
             Input::Codes(&self.memory.codes)
         } else {
-            pack(&mut self.memory.tiles, &cpu.threads, x, layout.k)?;
-            Input::Floats(&self.memory.tiles)
+            Input::Floats(&self.memory.tiles[..rows.div_ceil(ROWS) * layout.k])
         };
         let panels = w.panels.read().unwrap_or_else(PoisonError::into_inner);
         let size = rows.next_multiple_of(ROWS) * width;
