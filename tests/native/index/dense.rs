@@ -253,7 +253,7 @@ fn a_search_reads_back_blocks_where_hits_can_be() {
     for format in [RowFormat::Int8, RowFormat::Float32] {
         let mut index = Home::Resident.index(options(IndexKind::Dense, format, dim, SegmentSizes::default()));
         corpus.add_to(&mut index);
-        let Backend::Gpu(gpu) = crate::corpus::gpu() else { panic!("a GPU was opened") };
+        let Backend::Gpu(gpu) = super::corpus::gpu() else { panic!("a GPU was opened") };
         let read = |k: usize| {
             let before = gpu.bytes_read();
             let hits = search(&index, &queries, SearchOptions { k, ..Default::default() });
