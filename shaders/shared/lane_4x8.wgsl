@@ -1,9 +1,5 @@
-// The share of a lane of tile.wgsl: four tokens and eight outputs. 128 lanes make 64 x 64, for
-// batches that would leave most of a GPU without work if they were cut larger, and for GPUs with few registers.
-const LANES_T = 16u;     // lanes over tokens
-const LANES_N = 8u;     // lanes over outputs
-const TOKENS = 64u;
-const OUTPUTS = 64u;
+// The share of a lane of tile.wgsl: four tokens and eight outputs, in a tile of size_64x64.wgsl or size_32x128.wgsl.
+
 // Whether scales and biases are loaded again at each step: kept, they would cost GPUs of few registers what they do not have.
 const RELOAD = true;
 

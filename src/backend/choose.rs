@@ -6,8 +6,8 @@ use std::sync::Arc;
 use web_time::Instant;
 
 use super::gpu::{Gpu, GpuKernel, GpuKernels, KnownKernel, candidates};
+use super::kernels::Kernels;
 use super::ops::Operation;
-use super::run::Kernels;
 use super::{Backend, probe};
 use crate::error::{Error, Result};
 

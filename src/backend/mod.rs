@@ -9,6 +9,7 @@ mod buffer;
 mod choose;
 mod cpu;
 mod gpu;
+mod kernels;
 mod memory;
 mod ops;
 pub mod probe;
@@ -23,11 +24,12 @@ use std::sync::Arc;
 pub use buffer::{Buffer, Weight};
 pub use cpu::{Answer, Cpu, Helper, Link, refused};
 pub use gpu::{Gpu, shaders};
+pub use kernels::Kernels;
 pub use ops::{
     Activation, AdapterInfo, BOUND_ROWS, HeadProducts, HeadRows, Heads, Limits, MaxSimJob, MaxSimRows, MaxSimShard,
     MaximaSum, Operation, Segment, Tile,
 };
-pub use run::{Kernels, Run};
+pub use run::Run;
 
 use crate::error::{Error, Result};
 use crate::numbers::{MatrixFormat, RowFormat, parse_name};

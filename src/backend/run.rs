@@ -4,63 +4,10 @@ use std::ops::Range;
 
 use super::buffer::{Buffer, Weight, other_engine};
 use super::cpu::{CpuRun, MatmulStore, Product, TokenRows};
-use super::gpu::{GpuKernels, Recorder};
-use super::ops::{
-    Activation, HeadProducts, HeadRows, Heads, MaxSimRows, MaxSimShard, MaximaSum, Operation, Segment, Tile,
-};
+use super::gpu::Recorder;
+use super::ops::{Activation, HeadProducts, HeadRows, Heads, MaxSimRows, MaxSimShard, MaximaSum, Segment, Tile};
 use crate::error::{Error, Result};
-use crate::numbers::{Dtype, MatrixFormat, RowFormat};
-
-/// The kernels that a model, an index or a scorer uses: on a GPU, for each operation one that was compared with the
-/// reference on this device; the processor's loops are the same everywhere, and compared in tests. Clones share them.
-#[derive(Clone, Debug)]
-pub enum Kernels {
-    /// Compiled for a GPU.
-    Gpu(GpuKernels),
-    /// The processor's; their names.
-    Cpu(Vec<String>),
-}
-
-impl Kernels {
-    /// The name of each kernel, `<operation>.<family>.<format>`, and why it was chosen; sorted by name.
-    pub fn choices(&self) -> Vec<(String, String)> {
-        match self {
-            Self::Gpu(kernels) => kernels.choices(),
-            Self::Cpu(names) => names.iter().map(|name| (name.clone(), "the only family".into())).collect(),
-        }
-    }
-
-    /// Most tokens in a [`Tile`] of these kernels' attention.
-    pub fn tile_rows(&self, heads: Heads) -> u32 {
-        match self {
-            Self::Gpu(kernels) => kernels.tile_rows(heads),
-            Self::Cpu(_) => Tile::ROWS,
-        }
-    }
-
-    /// Whether the kernel of [`Run::swiglu`] normalizes rows itself.
-    pub fn normalizes(&self, format: MatrixFormat) -> bool {
-        match self {
-            Self::Gpu(kernels) => kernels.find(Operation::Swiglu(format)).is_some_and(|kernel| kernel.normalizes()),
-            Self::Cpu(_) => false,
-        }
-    }
-
-    /// Whether there is a kernel for an operation that an engine need not have.
-    pub fn have(&self, operation: Operation) -> bool {
-        match self {
-            Self::Gpu(kernels) => kernels.find(operation).is_some(),
-            Self::Cpu(_) => !operation.is_optional(),
-        }
-    }
-
-    pub(super) fn gpu(&self) -> Result<&GpuKernels> {
-        match self {
-            Self::Gpu(kernels) => Ok(kernels),
-            Self::Cpu(_) => Err(other_engine("kernel")),
-        }
-    }
-}
+use crate::numbers::{Dtype, RowFormat};
 
 /// Operations in order. A GPU's are recorded and handed over in submissions; the processor's are done when they are
 /// called. Buffers may be written again after [`Run::flush`], and read after it, too.
