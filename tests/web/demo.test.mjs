@@ -13,13 +13,13 @@ const MINUTE = 60;
 /** Queries, and what the best hit says; or, where the model may find other good ones, one of the hits. */
 const BEST = {
   "how do I cancel a download?": /AbortController/,
-  "which browsers were tested?": /Chromium 156/,
+  "which browsers were tested?": /Chromium \d+/,
   "what happens when the disk is full?": /storage-full/,
   "is my text sent to a server?": /stay in the browser/,
 };
 const AMONG = {
   "what does quantizing cost in accuracy": /quantizing costs in accuracy/,
-  "Welche Browser wurden getestet?": /Chromium 156/,
+  "Welche Browser wurden getestet?": /Chromium \d+/,
 };
 
 let browser;
@@ -66,7 +66,7 @@ test("the documentation is searched by meaning, and the best hit explained token
     const words = await page.locator("#aligned-query button:not(.filler)").allInnerTexts();
     assert.equal(words.join("").replace(/\s/g, ""), "whichbrowsersweretested?");
     const text = await page.innerText("#aligned-text");
-    assert.match(text, /^Which browsers were tested\? Chromium 156 only\./);
+    assert.match(text, /^Which browsers were tested\? Chromium \d+ only\./);
     // The text has the query's own words.
     await page.click('#aligned-query button:text-is("browsers")');
     assert.match(await page.innerText("#aligned-pair"), /^browsers → browsers [01]\.\d\d$/);
