@@ -23,8 +23,9 @@ done
 node --test --test-reporter=spec --test-concurrency=1 tests/bundlers/{esbuild,next,webpack}.test.mjs
 EVERY=1 node --test --test-reporter=spec --test-concurrency=1 tests/web/{arguments,recovery,storage-faults}.test.mjs \
   tests/node/arguments.test.mjs
-# Kernels with barriers compile and run slowly on SwiftShader; here whole models do.
-(use_swiftshader && cargo test --test native oracle::)
+# Kernels with barriers compile and run slowly on SwiftShader; here whole models do, and all edges of all formats.
+(use_swiftshader && EVERY=1 cargo test --test native -- oracle:: kernels::)
+EVERY=1 cargo test --test native -- kernels:: cache::damage::
 
 # One at a time: the 4b model alone fills half the memory of a small machine.
 cargo test --release --test native -- oracle:: --ignored

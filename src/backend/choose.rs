@@ -10,9 +10,13 @@ use super::kernels::Kernels;
 use super::ops::Operation;
 use super::{Backend, probe};
 use crate::error::{Error, Result};
+use crate::numbers::MatrixFormat;
 
 /// Runs that are timed, of which the shortest counts.
 const TIMED_RUNS: usize = 3;
+/// Seconds in which a GPU does the half a billion multiply-adds that are timed, and no one thread of a processor. It is
+/// not worth timing the processor then, which takes as long as ten such GPUs.
+const SURELY_FAST: f64 = 0.003;
 
 impl Backend {
     /// Kernels for `operations`, each compiled and compared with the reference on this device the first time it is asked
@@ -105,6 +109,27 @@ impl Backend {
         let (kernel, _) = right.swap_remove(fastest.ok_or_else(none)?);
         kernel.explain(why);
         Ok(kernel)
+    }
+
+    /// Why the processor is the better choice than this GPU with these kernels for weights of `format`: it multiplies
+    /// them in less time. `None` where the GPU is the faster one.
+    ///
+    /// # Errors
+    /// A fault of the device, [`Error::OutOfMemory`].
+    pub async fn slower_than_processor(&self, kernels: &Kernels, format: MatrixFormat) -> Result<Option<String>> {
+        let operation = Operation::Matmul(format);
+        let gpu = self.seconds(kernels, operation).await?;
+        if gpu < SURELY_FAST {
+            return Ok(None);
+        }
+        let processor = Self::cpu();
+        let kernels = processor.kernels(&[operation]).await?;
+        let seconds = processor.seconds(&kernels, operation).await?;
+        let faster = seconds < gpu;
+        Ok(faster.then(|| {
+            let (here, there) = (seconds * 1e3, gpu * 1e3);
+            format!("it is faster than the GPU: {here:.1} ms for a linear layer, where the GPU takes {there:.1}")
+        }))
     }
 
     /// The shortest of a few runs of an operation on a size that fills a device.

@@ -35,7 +35,7 @@ use late::Late;
 pub use split::{SplitOptions, TextChunk};
 pub use tokenizer::{Separator, Tokenizer, Tokens};
 pub use weights::WeightChoice;
-use weights::{WeightRequest, Weights};
+use weights::{Loaded, WeightRequest, Weights};
 
 use crate::backend::{Backend, Buffer, Device, Kernels};
 use crate::error::{Error, Result};
@@ -92,17 +92,19 @@ impl Model {
     /// # Errors
     /// Any [`Error`] but [`Error::InvalidArgument`].
     pub async fn load(source: &impl Source, options: LoadOptions, watch: &dyn Watch) -> Result<Self> {
-        let (device, threads) = (options.device, options.threads);
-        Self::load_on(source, async |_| Backend::open(device, threads, watch).await, options, watch).await
+        let threads = options.threads;
+        let open = async |_, device| Backend::open(device, threads, watch).await;
+        Self::load_on(source, open, options, watch).await
     }
 
-    /// The same on the backend that `open` opens, given H, with the reason why it is that one.
+    /// The same on the backend that `open` opens, given H and what is wanted, with the reason why it is that one. For
+    /// [`Device::Auto`] it is asked a second time, for the processor, where that turns out to be faster than the GPU.
     ///
     /// # Errors
     /// As [`Model::load`].
     pub async fn load_on(
         source: &impl Source,
-        open: impl AsyncFn(u32) -> Result<(Backend, String)>,
+        open: impl AsyncFn(u32, Device) -> Result<(Backend, String)>,
         options: LoadOptions,
         watch: &dyn Watch,
     ) -> Result<Self> {
@@ -119,7 +121,7 @@ impl Model {
 
     async fn load_files(
         source: &impl Source,
-        open: impl AsyncFn(u32) -> Result<(Backend, String)>,
+        open: impl AsyncFn(u32, Device) -> Result<(Backend, String)>,
         options: LoadOptions,
         watch: &dyn Watch,
     ) -> Result<Self> {
@@ -131,11 +133,22 @@ impl Model {
         for message in tokenizer.notices() {
             watch.progress(Progress::Notice { message: message.clone() });
         }
-        let (backend, why) = open(config.hidden).await?;
-        let memory = options.memory.or_else(|| backend.memory_for_weights());
-        let request = WeightRequest { choice: options.weights, memory };
-        let loaded = Weights::load(source, &config, &backend, request, watch).await;
-        let (weights, kernels) = backend.settled(loaded).await?;
+        let (mut backend, mut why) = open(config.hidden, options.device).await?;
+        let request = |backend: &Backend, any_device: bool| WeightRequest {
+            choice: options.weights,
+            memory: options.memory.or_else(|| backend.memory_for_weights()),
+            any_device,
+        };
+        let first = request(&backend, options.device == Device::Auto);
+        let mut loaded = backend.settled(Weights::load(source, &config, &backend, first, watch).await).await?;
+        if let Loaded::Declined(reason) = loaded {
+            (backend, _) = open(config.hidden, Device::Cpu).await?;
+            loaded = Weights::load(source, &config, &backend, request(&backend, false), watch).await?;
+            why = reason;
+        }
+        let Loaded::Here(weights, kernels) = loaded else {
+            return Err(Error::Gpu { message: "the processor declined a model that it was to load".into() });
+        };
         let late = match &config.late {
             Some(settings) => Some(Late::load(source, settings, &tokenizer, &backend, &kernels).await?),
             None => None,
@@ -149,7 +162,7 @@ impl Model {
         }
         backend.flush_writes().await?;
         let arena = Mutex::new(Some(backend.allocate(|| Arena::new(&backend, &config)).await?));
-        Ok(Self { backend, kernels, config, tokenizer, weights, late, head, arena, options, why })
+        Ok(Self { backend, kernels, config, tokenizer, weights: *weights, late, head, arena, options, why })
     }
 
     fn default_dtype(&self) -> Dtype {

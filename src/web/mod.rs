@@ -83,7 +83,7 @@ async fn load_model(options: &JsValue) -> Result<Model> {
     let source = Cached::open(&repository, transport, Retry::default(), store, &page).await?;
     let id = string(options, "name")?.unwrap_or(id);
     let options = LoadOptions { id, revision: source.revision(), device, threads, weights, memory: None };
-    let open = async |hidden| helpers::open(device, threads, start.clone(), hidden, &page).await;
+    let open = async |hidden, device| helpers::open(device, threads, start.clone(), hidden, &page).await;
     let model = Model::load_on(&source, open, options, &page).await?;
     source.loaded().await;
     if page.cancelled() { Err(Error::Aborted) } else { Ok(model) }

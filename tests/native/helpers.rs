@@ -78,7 +78,7 @@ fn vectors_have_the_same_bits_with_any_number_of_threads_and_helpers() {
     for weights in [WeightChoice::Auto, WeightChoice::Q8] {
         let vectors = |open: &dyn Fn() -> Backend| {
             let options = LoadOptions { weights, ..LoadOptions::default() };
-            let open = async |_| Ok((open(), String::new()));
+            let open = async |_, _| Ok((open(), String::new()));
             let model = block_on(Model::load_on(&folder, open, options, &())).unwrap();
             block_on(model.embed(&texts, EmbedOptions::default(), &())).unwrap().data
         };

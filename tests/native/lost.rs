@@ -23,7 +23,7 @@ fn lose(backend: &Backend) {
 fn load(name: &str, backend: &Backend) -> Model {
     let folder = Folder::new(format!("tests/fixtures/checkpoints/{name}"));
     let options = LoadOptions { device: Device::Gpu, ..LoadOptions::default() };
-    block_on(Model::load_on(&folder, async |_| Ok((backend.clone(), String::new())), options, &())).unwrap()
+    block_on(Model::load_on(&folder, async |_, _| Ok((backend.clone(), String::new())), options, &())).unwrap()
 }
 
 fn is_lost<T>(result: Result<T, Error>, what: &str) {
@@ -115,6 +115,6 @@ fn a_load_on_a_device_that_is_gone_says_so() {
     let backend = gpu();
     lose(&backend);
     let folder = Folder::new("tests/fixtures/checkpoints/f32-odd");
-    let load = Model::load_on(&folder, async |_| Ok((backend.clone(), String::new())), LoadOptions::default(), &());
+    let load = Model::load_on(&folder, async |_, _| Ok((backend.clone(), String::new())), LoadOptions::default(), &());
     is_lost(block_on(load), "load");
 }

@@ -59,11 +59,26 @@ fn short_texts_of_every_checkpoint_equal_transformers_on_the_gpu() {
     }
 }
 
+#[test]
+fn a_gpu_that_is_slower_than_the_processor_is_left_to_those_who_ask_for_it() {
+    let folder = Folder::new("tests/fixtures/checkpoints/f32-gqa2");
+    let open = async |_, device| match device {
+        // As if it were not known to be software.
+        Device::Auto | Device::Gpu => Ok((Backend::gpu().await?, "there is a GPU".into())),
+        Device::Cpu => Ok((Backend::cpu(), "asked for".into())),
+    };
+    for (device, name, words) in [(Device::Auto, "cpu", "faster than the GPU"), (Device::Gpu, "gpu", "there is a GPU")] {
+        let options = LoadOptions { device, ..LoadOptions::default() };
+        let info = block_on(Model::load_on(&folder, open, options, &())).unwrap().info();
+        assert!(info.device == name && info.why.contains(words), "{}: {}", info.device, info.why);
+    }
+}
+
 /// A model with the kernels of a family that this adapter would not get.
 fn load_with(family: &str, name: &str, weights: WeightChoice) -> Model {
     let folder = Folder::new(format!("tests/fixtures/checkpoints/{name}"));
-    let open = async |_| Ok((Backend::gpu_with(&[family, "lanes"]).await?, String::new()));
-    let options = LoadOptions { weights, ..Default::default() };
+    let open = async |_, _| Ok((Backend::gpu_with(&[family, "lanes"]).await?, String::new()));
+    let options = LoadOptions { device: Device::Gpu, weights, ..Default::default() };
     let model = block_on(Model::load_on(&folder, open, options, &())).unwrap();
     let kernels = model.info().kernels;
     // Heads in one have 128 dimensions.

@@ -64,6 +64,16 @@ pub(super) struct WeightRequest {
     pub(super) choice: WeightChoice,
     /// Bytes that weights may take on the device, where that is known.
     pub(super) memory: Option<u64>,
+    /// Whether to leave them to the processor if that turns out to be faster than the GPU.
+    pub(super) any_device: bool,
+}
+
+/// What became of a load.
+pub(super) enum Loaded {
+    /// The weights, and the kernels that read them.
+    Here(Box<Weights>, Kernels),
+    /// The processor is better, and why. Nothing was downloaded but headers.
+    Declined(String),
 }
 
 impl Weights {
@@ -79,7 +89,7 @@ impl Weights {
         backend: &Backend,
         request: WeightRequest,
         watch: &dyn Watch,
-    ) -> Result<(Self, Kernels)> {
+    ) -> Result<Loaded> {
         let plan = Plan::new(config);
         let mut shards = WeightFiles::open(source).await?;
         let stored = shards.locate(&plan, &config.scheme)?;
@@ -95,6 +105,11 @@ impl Weights {
         }
         watch.progress(Progress::Compile);
         let Room { form, formats, kernels, mut weights } = Room::make(backend, config, &plan, &stored, request).await?;
+        if let (true, Backend::Gpu(_), Some(&format)) = (request.any_device, backend, formats.get(1))
+            && let Some(why) = backend.slower_than_processor(&kernels, format).await?
+        {
+            return Ok(Loaded::Declined(why));
+        }
         let name = form.derived_name(&stored, &formats);
         let stored = match name {
             None => stored,
@@ -107,7 +122,7 @@ impl Weights {
         shards.read(source, &plan, stored, &formats, name, &mut fill).await?;
         fill.finish()?;
         backend.flush_writes().await?;
-        Ok((weights, kernels))
+        Ok(Loaded::Here(Box::new(weights), kernels))
     }
 
     /// The rows of the embedding table for `ids` as f32, `[ids, H]`.

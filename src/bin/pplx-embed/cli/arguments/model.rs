@@ -195,7 +195,7 @@ impl ModelOptions {
         let weights = WeightChoice::from_str(self.weights.as_deref().unwrap_or(usual))?;
         let (id, device, threads) = (self.origin.model.clone(), self.device, self.threads);
         let mut options = LoadOptions { id, device, threads, weights, ..LoadOptions::default() };
-        let open = async |_| self.drivers.open(device, threads, console).await;
+        let open = async |_, device| self.drivers.open(device, threads, console).await;
         pollster::block_on(async {
             match self.origin.open(console).await? {
                 ModelFiles::Folder(folder, commit) => {
