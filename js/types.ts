@@ -94,6 +94,13 @@ export interface LoadOptions {
    */
   weights?: "auto" | "f32" | "f16" | "q8" | "q4" | undefined;
   /**
+   * How exactly the processor takes activations where weights are 8- or 4-bit codes. `"exact"`, the default, rounds them
+   * to 16 bits, which vectors hardly show. `"fast"` rounds them to 8 bits, which changes vectors by about 1e-4 of cosine
+   * distance. It is refused with `weights: "f32"` and `"f16"`. Where there are no instructions for it, with WebGPU, and where
+   * weights turn out not to be codes, everything is as with `"exact"`; `info.precision` says what runs.
+   */
+  precision?: "exact" | "fast" | undefined;
+  /**
    * A branch, tag or commit of the model's repository. Default: `"main"`. Not allowed for a model of the package or in a
    * folder.
    */
@@ -212,6 +219,8 @@ export interface ModelInfo {
   weights: "f32" | "f16" | "bf16" | "q8" | "q4";
   /** Why weights are not held in the form of the checkpoint, if `weights: "auto"` chose another. */
   weightsNote?: string | undefined;
+  /** How exactly activations are taken where weights are codes: what runs, whatever was asked for. */
+  precision: "exact" | "fast";
   /**
    * The kernels in use, `<operation>.<family>.<format>`. Each shader was checked on this GPU when the model was loaded;
    * the family of the processor's is its kind of vector instructions.

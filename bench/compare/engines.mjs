@@ -93,6 +93,9 @@ const transformers = (threads, more = {}) => each(ALL, (form) => ({ file: "model
 const ours = (more = {}, forms = ALL) => each(forms, (form) => ({ model: form, device: "cpu", ...more }));
 const onnx = each(ALL, (form) => `onnx/model${SUFFIX[form]}.onnx`);
 const INT8 = { activations: "int8" };
+/** This package rounds activations to 8 bits only if it is asked to, and only where weights are codes. */
+const FAST = { precision: "fast" };
+const CODES = ["q8", "q4"];
 /** llama.cpp always rounds activations where weights are quantized. Slow here: the short cases, once. */
 const llama = (threads) => each(ALL, (form) => ({ file: `${form}.gguf`, threads }));
 const BRIEF = { only: ["16", "128"], rounds: 1 };
@@ -110,9 +113,11 @@ export function engines({ gpu, cores }) {
     inPage("ours-page", own, most, "ours.js", ours({ threads: most })),
     inPage("transformers.js-1", "transformers.js", 1, "transformersjs.js", transformers(1)),
     inPage("ours-page-1", own, 1, "ours.js", ours({ threads: 1 })),
+    inPage("ours-page-1-fast", own, 1, "ours.js", ours({ threads: 1, ...FAST }, CODES), INT8),
     inPage("ort-web-1-int8", "onnxruntime-web", 1, "ort.js", { q8: { file: "model_int8", threads: 1 } }, INT8),
     inPage("ort-web-threads", "onnxruntime-web", most, "ort.js", ort(most), shared),
     inPage("ours-page-isolated", own, most, "ours.js", ours({ threads: most }), shared),
+    inPage("ours-page-isolated-fast", own, most, "ours.js", ours({ threads: most, ...FAST }, CODES), { ...INT8, ...shared }),
     inPage("transformers.js-threads", "transformers.js", most, "transformersjs.js", transformers(most), shared),
     inPage("ort-web-threads-int8", "onnxruntime-web", most, "ort.js", { q8: { file: "model_int8", threads: most } }, { ...INT8, ...shared }),
     inPage("wllama-1", "wllama", 1, "wllama.js", llama(1), BRIEF),
@@ -120,6 +125,7 @@ export function engines({ gpu, cores }) {
     inNode("ours-node", own, most, "ours.js", ours({ threads: most })),
     inNode("transformers.js-node", "transformers.js", most, "transformersjs.js", transformers(most, { device: "cpu" }), SELDOM),
     command("ours-native", own, most, []),
+    command("ours-native-fast", own, most, ["--precision", "fast"], { ...INT8, weights: CODES }),
     command("ours-native-1", own, 1, ["--threads", "1"]),
     inPython("ort-native", "onnxruntime", "onnxruntime", most, onnx),
     inPython("ort-native-1", "onnxruntime", "onnxruntime", 1, onnx, SELDOM),

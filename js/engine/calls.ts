@@ -75,6 +75,7 @@ export interface LoadRequest {
   device: LoadOptions["device"];
   threads: number | undefined;
   weights: string | undefined;
+  precision: string | undefined;
   wasmUrl: string | undefined;
   /** The name of the cache; undefined for none. */
   cache: string | undefined;

@@ -10,7 +10,7 @@ import type { LoadOptions, ModelKind } from "../types.js";
 import { Model } from "./model.js";
 
 const OPTIONS = [
-  "device", "threads", "weights", "revision", "endpoint", "token", "fetch", "cache", "worker", "wasmUrl", "onProgress", "signal",
+  "device", "threads", "weights", "precision", "revision", "endpoint", "token", "fetch", "cache", "worker", "wasmUrl", "onProgress", "signal",
 ] as const;
 
 /**
@@ -62,6 +62,7 @@ export async function load<K extends ModelKind = "late">(id: string | URL, optio
     device: check.device(o.device),
     threads: check.primitive("threads", o.threads, "number"),
     weights: check.primitive("weights", o.weights, "string"),
+    precision: check.primitive("precision", o.precision, "string"),
     wasmUrl: check.address("wasmUrl", o.wasmUrl),
     // The files of the package are part of the page, which the browser's HTTP cache keeps; those of a folder are here.
     cache: files || path !== undefined ? undefined : cache,

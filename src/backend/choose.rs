@@ -8,7 +8,7 @@ use web_time::Instant;
 use super::gpu::{Gpu, GpuKernel, GpuKernels, KnownKernel, candidates};
 use super::kernels::Kernels;
 use super::ops::Operation;
-use super::{Backend, probe};
+use super::{Backend, Precision, probe};
 use crate::error::{Error, Result};
 use crate::numbers::MatrixFormat;
 
@@ -25,7 +25,16 @@ impl Backend {
     /// # Errors
     /// [`Error::Gpu`] if a shader does not compile, [`Error::WrongKernel`] if no family of an operation is right.
     pub async fn kernels(&self, operations: &[Operation]) -> Result<Kernels> {
-        self.kernels_in(None, operations).await
+        self.kernels_for(Precision::Exact, operations).await
+    }
+
+    /// The same, with linear layers of this precision where the device has such kernels; [`Kernels::precision`] says what it
+    /// has become. No GPU has other kernels than exact ones.
+    ///
+    /// # Errors
+    /// As [`Backend::kernels`].
+    pub async fn kernels_for(&self, precision: Precision, operations: &[Operation]) -> Result<Kernels> {
+        self.kernels_in(None, precision, operations).await
     }
 
     /// The kernels of one family for `operations`, whatever the adapter, for tests and measurements.
@@ -33,15 +42,20 @@ impl Backend {
     /// # Errors
     /// As [`Backend::kernels`].
     pub async fn kernels_of(&self, family: &str, operations: &[Operation]) -> Result<Kernels> {
-        self.kernels_in(Some(family), operations).await
+        self.kernels_in(Some(family), Precision::Exact, operations).await
     }
 
-    async fn kernels_in(&self, family: Option<&str>, operations: &[Operation]) -> Result<Kernels> {
+    async fn kernels_in(
+        &self,
+        family: Option<&str>,
+        precision: Precision,
+        operations: &[Operation],
+    ) -> Result<Kernels> {
         let gpu = match self {
             Self::Gpu(gpu) => gpu,
             Self::Cpu(cpu) => {
-                let needed = operations.iter().filter(|operation| !operation.is_optional());
-                return Ok(Kernels::Cpu(needed.map(|&operation| cpu.kernel_name(operation)).collect()));
+                let (names, precision) = cpu.kernels(operations, precision);
+                return Ok(Kernels::Cpu { names, precision });
             }
         };
         let mut known = gpu.known_kernels().await;

@@ -3,6 +3,7 @@
 use super::buffer::other_engine;
 use super::gpu::GpuKernels;
 use super::ops::{Heads, Operation, Tile};
+use super::precision::Precision;
 use crate::error::Result;
 use crate::numbers::MatrixFormat;
 
@@ -12,8 +13,13 @@ use crate::numbers::MatrixFormat;
 pub enum Kernels {
     /// Compiled for a GPU.
     Gpu(GpuKernels),
-    /// The processor's; their names.
-    Cpu(Vec<String>),
+    /// The processor's.
+    Cpu {
+        /// Their names.
+        names: Vec<String>,
+        /// How exactly they multiply.
+        precision: Precision,
+    },
 }
 
 impl Kernels {
@@ -21,7 +27,15 @@ impl Kernels {
     pub fn choices(&self) -> Vec<(String, String)> {
         match self {
             Self::Gpu(kernels) => kernels.choices(),
-            Self::Cpu(names) => names.iter().map(|name| (name.clone(), "the only family".into())).collect(),
+            Self::Cpu { names, .. } => names.iter().map(|name| (name.clone(), "the only family".into())).collect(),
+        }
+    }
+
+    /// How exactly linear layers take their activations. [`Precision::Fast`] if any of them rounds to 8 bits.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Self::Gpu(_) => Precision::Exact,
+            Self::Cpu { precision, .. } => *precision,
         }
     }
 
@@ -29,7 +43,7 @@ impl Kernels {
     pub fn tile_rows(&self, heads: Heads) -> u32 {
         match self {
             Self::Gpu(kernels) => kernels.tile_rows(heads),
-            Self::Cpu(_) => Tile::ROWS,
+            Self::Cpu { .. } => Tile::ROWS,
         }
     }
 
@@ -37,7 +51,7 @@ impl Kernels {
     pub fn normalizes(&self, format: MatrixFormat) -> bool {
         match self {
             Self::Gpu(kernels) => kernels.find(Operation::Swiglu(format)).is_some_and(|kernel| kernel.normalizes()),
-            Self::Cpu(_) => false,
+            Self::Cpu { .. } => false,
         }
     }
 
@@ -45,14 +59,14 @@ impl Kernels {
     pub fn have(&self, operation: Operation) -> bool {
         match self {
             Self::Gpu(kernels) => kernels.find(operation).is_some(),
-            Self::Cpu(_) => !operation.is_optional(),
+            Self::Cpu { .. } => !operation.is_optional(),
         }
     }
 
     pub(super) fn gpu(&self) -> Result<&GpuKernels> {
         match self {
             Self::Gpu(kernels) => Ok(kernels),
-            Self::Cpu(_) => Err(other_engine("kernel")),
+            Self::Cpu { .. } => Err(other_engine("kernel")),
         }
     }
 }

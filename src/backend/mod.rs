@@ -12,6 +12,7 @@ mod gpu;
 mod kernels;
 mod memory;
 mod ops;
+mod precision;
 pub mod probe;
 mod run;
 #[cfg(target_arch = "wasm32")]
@@ -29,6 +30,7 @@ pub use ops::{
     Activation, AdapterInfo, BOUND_ROWS, HeadProducts, HeadRows, Heads, Limits, MaxSimJob, MaxSimRows, MaxSimShard,
     MaximaSum, Operation, Segment, Tile,
 };
+pub use precision::Precision;
 pub use run::Run;
 
 use crate::error::{Error, Result};
@@ -289,16 +291,16 @@ impl Backend {
     ) -> Result<Weight> {
         Ok(match self {
             Self::Gpu(gpu) => Weight::Gpu(gpu::GpuWeight::zeros(gpu, kernels.gpu()?, label, shape, format, max_bytes)?),
-            Self::Cpu(cpu) => Weight::Cpu(cpu::CpuWeight::zeros(cpu, label, shape, format)?),
+            Self::Cpu(cpu) => Weight::Cpu(cpu::CpuWeight::zeros(cpu, label, shape, format, kernels.precision())?),
         })
     }
 
-    /// The blocks of a row of K activations that are rounded to 16 bits with one scale each, where they meet weights of this
-    /// format; `None` where they stay f32.
-    pub fn rounded_blocks(&self, format: MatrixFormat, k: u32) -> Option<Vec<Range<usize>>> {
+    /// The blocks of a row of K activations that these kernels round to integers with one scale each, where they meet weights
+    /// of this format, and the largest of those integers; `None` where activations stay f32.
+    pub fn rounded_blocks(&self, kernels: &Kernels, format: MatrixFormat, k: u32) -> Option<(Vec<Range<usize>>, f32)> {
         match self {
             Self::Gpu(_) => None,
-            Self::Cpu(_) => cpu::rounded_blocks(format, k),
+            Self::Cpu(cpu) => cpu.rounded_blocks(format, kernels.precision(), k),
         }
     }
 

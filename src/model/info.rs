@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::encoder::Step;
 use super::late::{Late, LateInfo};
 use super::{Model, ModelKind, Pooling, Separator};
-use crate::backend::AdapterInfo;
+use crate::backend::{AdapterInfo, Precision};
 use crate::numbers::{Dtype, MatrixFormat};
 
 /// What is known of a loaded model.
@@ -56,6 +56,8 @@ pub struct ModelInfo {
     /// Why they are not held as they are stored, where [`super::WeightChoice::Auto`] had to choose.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights_note: Option<String>,
+    /// How exactly linear layers take their activations: what runs, whatever was asked for.
+    pub precision: Precision,
     /// The kernels in use, `<operation>.<family>.<format>`, each compared with the reference on this device.
     pub kernels: Vec<String>,
     /// Bytes of the weights.
@@ -101,6 +103,7 @@ impl Model {
             adapter: self.backend.adapter().clone(),
             weights: self.weights.main_format(),
             weights_note: self.weights.note.clone(),
+            precision: self.kernels.precision(),
             kernels: self.kernels.choices().into_iter().map(|(name, _)| name).collect(),
             bytes: WeightBytes { host, device: device + projection },
         }

@@ -37,7 +37,7 @@ pub use tokenizer::{Separator, Tokenizer, Tokens};
 pub use weights::WeightChoice;
 use weights::{Loaded, WeightRequest, Weights};
 
-use crate::backend::{Backend, Buffer, Device, Kernels};
+use crate::backend::{Backend, Buffer, Device, Kernels, Precision};
 use crate::error::{Error, Result};
 use crate::hub::Source;
 use crate::numbers::Dtype;
@@ -65,6 +65,22 @@ pub struct LoadOptions {
     /// Bytes that weights may take on the device, for [`WeightChoice::Auto`]; by default an estimate from what is known of the
     /// machine. Whatever this says, a form that the device has no room for is not taken.
     pub memory: Option<u64>,
+    /// How exactly linear layers of weights that are codes take their activations. [`Precision::Fast`] needs weights that are
+    /// or can become codes: it is refused with [`WeightChoice::F32`] and [`WeightChoice::F16`]. Where the device has no such
+    /// kernels, and where weights turn out not to be codes, the exact ones run; [`ModelInfo::precision`] says what does.
+    pub precision: Precision,
+}
+
+impl LoadOptions {
+    fn check(&self) -> Result<()> {
+        match (self.precision, self.weights) {
+            (Precision::Fast, WeightChoice::F32 | WeightChoice::F16) => {
+                let message = "fast, which needs weights of 8 or 4 bits; allowed with it are weights auto, q8 and q4";
+                Err(Error::argument("precision", message))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A model on a device.
@@ -90,7 +106,7 @@ impl Model {
     /// Loads the model that `source` holds. A load that fails keeps nothing.
     ///
     /// # Errors
-    /// Any [`Error`] but [`Error::InvalidArgument`].
+    /// [`Error::InvalidArgument`] for options that do not go together; any other [`Error`].
     pub async fn load(source: &impl Source, options: LoadOptions, watch: &dyn Watch) -> Result<Self> {
         let threads = options.threads;
         let open = async |_, device| Backend::open(device, threads, watch).await;
@@ -108,6 +124,7 @@ impl Model {
         options: LoadOptions,
         watch: &dyn Watch,
     ) -> Result<Self> {
+        options.check()?;
         let mut forgotten = 0;
         loop {
             match Self::load_files(source, &open, options.clone(), watch).await {
@@ -137,6 +154,7 @@ impl Model {
         let request = |backend: &Backend, any_device: bool| WeightRequest {
             choice: options.weights,
             memory: options.memory.or_else(|| backend.memory_for_weights()),
+            precision: options.precision,
             any_device,
         };
         let first = request(&backend, options.device == Device::Auto);

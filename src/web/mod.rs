@@ -55,7 +55,7 @@ pub fn memory_bytes() -> f64 {
 }
 
 /// Loads a model. Options: `id`, and optionally `name` (what the model is called, if that is not its id), `endpoint`,
-/// `revision`, `token`, `weights`, `fetch`, `store` (a `CacheStore` of `js/storage/store.ts`), `device`, `threads`,
+/// `revision`, `token`, `weights`, `precision`, `fetch`, `store` (a `CacheStore` of `js/storage/store.ts`), `device`, `threads`,
 /// `startHelpers` (a function that is given `threads` and the compiled module, and gives an array of `HelperLink` of
 /// `js/engine/helpers.ts`), `signal`,
 /// `onProgress`.
@@ -71,6 +71,7 @@ async fn load_model(options: &JsValue) -> Result<Model> {
     let threads = whole(options, "threads")?;
     let start = object(options, "startHelpers", "a function")?;
     let weights = string(options, "weights")?.map(|name| name.parse()).transpose()?.unwrap_or_default();
+    let precision = string(options, "precision")?.map(|name| name.parse()).transpose()?.unwrap_or_default();
     let repository = Repository {
         endpoint: string(options, "endpoint")?,
         id: id.clone(),
@@ -82,7 +83,7 @@ async fn load_model(options: &JsValue) -> Result<Model> {
     let store = option(options, "store")?.map(|host| Browser::new(host.unchecked_into()));
     let source = Cached::open(&repository, transport, Retry::default(), store, &page).await?;
     let id = string(options, "name")?.unwrap_or(id);
-    let options = LoadOptions { id, revision: source.revision(), device, threads, weights, memory: None };
+    let options = LoadOptions { id, revision: source.revision(), device, threads, weights, precision, memory: None };
     let open = async |hidden, device| helpers::open(device, threads, start.clone(), hidden, &page).await;
     let model = Model::load_on(&source, open, options, &page).await?;
     source.loaded().await;

@@ -139,6 +139,7 @@ fn info_names_the_model_the_adapter_and_the_kernels() {
     assert_eq!((&info["device"], &info["adapter"]["software"]), (&serde_json::json!("cpu"), &serde_json::json!(false)));
     assert!(info["why"].as_str().unwrap().starts_with("the only GPU is software"), "{info}");
     assert!(info["threads"].as_u64().unwrap() > 0);
+    assert_eq!(info["precision"], "exact");
     let result = run(&["info", "--model", MODEL, "--device", "gpu", "--json"], b"");
     let info: Value = serde_json::from_slice(&result.stdout).unwrap();
     assert_eq!((&info["device"], &info["adapter"]["software"]), (&serde_json::json!("gpu"), &serde_json::json!(true)));
@@ -224,6 +225,12 @@ fn wrong_usage_is_exit_code_2() {
     refused(&run(&["embed", "--model", MODEL, "--input", "a.csv"], b""), 2, &["--input", "a.csv", ".jsonl"]);
     refused(&run(&["embed", "--model", MODEL, "--output", "a.csv"], b""), 2, &["--output", "a.csv", ".npy"]);
     refused(&run(&["embed", "--model", MODEL, "--weights", "q9"], b"a"), 2, &["weights", "q9"]);
+    let precision = run(&["embed", "--model", MODEL, "--precision", "quick"], b"");
+    assert_eq!(precision.status.code(), Some(2));
+    let text = String::from_utf8(precision.stderr).unwrap();
+    assert!(text.contains("--precision") && text.contains("quick") && text.contains("exact, fast"), "{text}");
+    let f16 = ["embed", "--model", MODEL, "--precision", "fast", "--weights", "f16"];
+    refused(&run(&f16, b"a"), 2, &["precision", "fast", "auto, q8 and q4"]);
 }
 
 #[test]

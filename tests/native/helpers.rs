@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use pollster::block_on;
 use pplx_embed::Error;
 use pplx_embed::backend::probe::{self, Probe};
-use pplx_embed::backend::{Answer, Backend, Heads, Helper, Link, Operation, refused};
+use pplx_embed::backend::{Answer, Backend, Heads, Helper, Link, Operation, Precision, refused};
 use pplx_embed::hub::Folder;
 use pplx_embed::model::{EmbedOptions, LoadOptions, Model, WeightChoice};
 use pplx_embed::numbers::MatrixFormat;
@@ -51,14 +51,19 @@ fn every_operation_agrees_with_its_twin_with_one_two_and_four_helpers() {
         let backend = with_helpers(helpers);
         assert_eq!(backend.threads() as usize, helpers + 1);
         let heads = Heads { query: 6, key: 3, dim: 12, causal: false, window: None };
-        let kernels = block_on(backend.kernels(&Operation::of_encoder(heads, &FORMATS))).unwrap();
-        let probe = Probe { backend: &backend, kernels: &kernels, tolerance: 2e-5 };
-        for format in FORMATS {
-            for [rows, n, k] in [[1, 8, 32], [5, 70, 24], [9, 33, 64], [3, 1, 32]] {
-                block_on(probe::matmul(&probe, format, [rows, n, k], u64::MAX)).unwrap();
-                block_on(probe::swiglu(&probe, format, [rows, n, k], u64::MAX)).unwrap();
+        let operations = Operation::of_encoder(heads, &FORMATS);
+        for precision in [Precision::Fast, Precision::Exact] {
+            let kernels = block_on(backend.kernels_for(precision, &operations)).unwrap();
+            let probe = Probe { backend: &backend, kernels: &kernels, tolerance: 2e-5 };
+            for format in FORMATS {
+                for [rows, n, k] in [[1, 8, 32], [5, 70, 24], [9, 33, 64], [3, 1, 32]] {
+                    block_on(probe::matmul(&probe, format, [rows, n, k], u64::MAX)).unwrap();
+                    block_on(probe::swiglu(&probe, format, [rows, n, k], u64::MAX)).unwrap();
+                }
             }
         }
+        let kernels = block_on(backend.kernels(&operations)).unwrap();
+        let probe = Probe { backend: &backend, kernels: &kernels, tolerance: 2e-5 };
         for causal in [false, true] {
             // Long enough to be sent to helpers, and too short.
             for lengths in [&[700, 300][..], &[5, 1]] {
@@ -75,9 +80,11 @@ fn vectors_have_the_same_bits_with_any_number_of_threads_and_helpers() {
     let folder = Folder::new(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo"));
     let long = "Where is the library, and when does it open on a Sunday? ".repeat(60);
     let texts = ["one", "A somewhat longer text, of a sentence.", &long];
-    for weights in [WeightChoice::Auto, WeightChoice::Q8] {
+    let exact = [WeightChoice::Auto, WeightChoice::Q8].map(|weights| (weights, Precision::Exact));
+    let fast = [WeightChoice::Q8, WeightChoice::Q4].map(|weights| (weights, Precision::Fast));
+    for (weights, precision) in exact.into_iter().chain(fast) {
         let vectors = |open: &dyn Fn() -> Backend| {
-            let options = LoadOptions { weights, ..LoadOptions::default() };
+            let options = LoadOptions { weights, precision, ..LoadOptions::default() };
             let open = async |_, _| Ok((open(), String::new()));
             let model = block_on(Model::load_on(&folder, open, options, &())).unwrap();
             block_on(model.embed(&texts, EmbedOptions::default(), &())).unwrap().data

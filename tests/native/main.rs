@@ -29,6 +29,7 @@ mod lost;
 mod maxsim;
 mod not_finite;
 mod oracle;
+mod precision;
 mod quantize;
 mod quantize_command;
 mod repositories;

@@ -99,7 +99,7 @@ function table({ lib, model, late, context, index, lateIndex, blob, worker }) {
 
   of("load", "id", (value) => load(value, { worker }));
   options("load", (o) => load("mini", o), {
-    device: [], threads: [], weights: [], revision: [], endpoint: [], token: [], cache: ["true", ...OBJECTS],
+    device: [], threads: [], weights: [], precision: [], revision: [], endpoint: [], token: [], cache: ["true", ...OBJECTS],
     worker: ["true"], wasmUrl: [], ...common,
   });
   of("load", "fetch", (value) => load("mini", { fetch: value }), FUNCTIONS);

@@ -36,7 +36,7 @@ for (const worker of [true, false]) {
       const { adapter, kernels, bytes, ...info } = got.info;
       assert.deepEqual(info, {
         id: "f32-odd", revision: "main", kind: "embed", dimensions: 52, maxTokens: 2048, layers: 1, pooling: "mean",
-        defaultDtype: "int8", defaultNormalize: false, defaultDimensions: 52, prompts: { document: "", query: "" }, device: "webgpu", why: "asked for", threads: 0, weights: "f32",
+        defaultDtype: "int8", defaultNormalize: false, defaultDimensions: 52, prompts: { document: "", query: "" }, device: "webgpu", why: "asked for", threads: 0, weights: "f32", precision: "exact",
       });
       assert.deepEqual(adapter, { name: "google swiftshader", backend: "webgpu", software: true });
       assert.ok(kernels.includes("attention.range.64"), String(kernels));

@@ -15,16 +15,18 @@ mod vectors;
 
 use std::sync::Arc;
 
+use crate::backend::Precision;
 use crate::backend::ops::{AdapterInfo, Limits, Operation};
 use crate::error::{Error, Result};
+use crate::numbers::MatrixFormat;
 use crate::progress::Watch;
 use helpers::Helpers;
-use simd::{Codes, ROWS, Simd};
+use simd::{Codes, Int8, ROWS, Simd};
 use threads::Threads;
 
 pub(super) use buffer::CpuBuffer;
 pub use helpers::{Answer, Helper, Link, refused};
-pub(super) use linear::{CpuWeight, MatmulStore, Product, rounded_blocks};
+pub(super) use linear::{CpuWeight, MatmulStore, Product};
 pub(super) use maxsim::TokenRows;
 
 /// The largest buffer: what a 32-bit host can address in one piece, with room for others.
@@ -92,10 +94,31 @@ impl Cpu {
         super::memory::for_weights(true)
     }
 
-    /// `<operation>.<instructions>.<format>`.
-    pub(super) fn kernel_name(&self, operation: Operation) -> String {
-        let (name, format) = operation.name();
-        format!("{name}.{}{}{format}", self.simd.name(), if format.is_empty() { "" } else { "." })
+    /// What multiplies weights of this format with activations of 8 bits, if that is asked for and the processor can do it.
+    fn int8(&self, format: MatrixFormat, precision: Precision) -> Option<Int8> {
+        match (format, precision) {
+            (MatrixFormat::Q8 { .. } | MatrixFormat::Q4 { .. }, Precision::Fast) => Int8::of(self.simd),
+            _ => None,
+        }
+    }
+
+    /// `<operation>.<instructions>.<format>` for each operation, and how exactly they multiply: [`Precision::Fast`] if that
+    /// is asked for and any of them can do it.
+    pub(super) fn kernels(&self, operations: &[Operation], asked: Precision) -> (Vec<String>, Precision) {
+        let mut precision = Precision::Exact;
+        let named = operations.iter().filter(|operation| !operation.is_optional()).map(|&operation| {
+            let int8 = match operation {
+                Operation::Matmul(format) | Operation::Swiglu(format) => self.int8(format, asked),
+                _ => None,
+            };
+            if int8.is_some() {
+                precision = Precision::Fast;
+            }
+            let (name, format) = operation.name();
+            let family = int8.map_or(self.simd.name(), Int8::name);
+            format!("{name}.{family}{}{format}", if format.is_empty() { "" } else { "." })
+        });
+        (named.collect(), precision)
     }
 }
 

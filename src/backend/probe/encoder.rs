@@ -18,8 +18,8 @@ impl Probe<'_> {
 
     /// Activations as a weight of this format meets them.
     fn rounded(&self, x: &[f32], format: MatrixFormat, k: u32) -> Vec<f32> {
-        match self.backend.rounded_blocks(format, k) {
-            Some(blocks) => reference::round_activations(x, k as usize, &blocks),
+        match self.backend.rounded_blocks(self.kernels, format, k) {
+            Some((blocks, levels)) => reference::round_activations(x, k as usize, &blocks, levels),
             None => x.to_vec(),
         }
     }

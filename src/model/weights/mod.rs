@@ -15,7 +15,7 @@ use shard::WeightFiles;
 use table::Table;
 
 use super::Config;
-use crate::backend::{Backend, Buffer, Kernels, Weight};
+use crate::backend::{Backend, Buffer, Kernels, Precision, Weight};
 use crate::download_rate::Meter;
 use crate::error::{Error, Result};
 use crate::hub::Source;
@@ -64,6 +64,7 @@ pub(super) struct WeightRequest {
     pub(super) choice: WeightChoice,
     /// Bytes that weights may take on the device, where that is known.
     pub(super) memory: Option<u64>,
+    pub(super) precision: Precision,
     /// Whether to leave them to the processor if that turns out to be faster than the GPU.
     pub(super) any_device: bool,
 }

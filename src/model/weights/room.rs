@@ -55,7 +55,7 @@ impl Room {
                     read.extend(projected.then_some(MatrixFormat::F32));
                     let mut operations = Operation::of_encoder(config.heads(0), &read);
                     operations.extend((projected || config.attention_bias).then_some(Operation::Bias));
-                    let kernels = backend.kernels(&operations).await?;
+                    let kernels = backend.kernels_for(request.precision, &operations).await?;
                     match backend.allocate(|| buffers(backend, &kernels, config, plan, &formats)).await {
                         Ok(mut weights) => {
                             weights.note = refused.map(|why| format!("{}: {why}", form.name()));

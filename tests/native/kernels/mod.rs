@@ -2,6 +2,7 @@
 //! adapter that `VK_ICD_FILENAMES` chooses.
 
 mod attention;
+mod fast;
 
 use std::sync::OnceLock;
 

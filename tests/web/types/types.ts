@@ -15,7 +15,7 @@ type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 
 const is = <A, B>(_: Same<A, B>) => {};
 
 const options: LoadOptions = {
-  device: "auto", weights: "f16", revision: "main", endpoint: new URL("https://example.org/"), token: "t", cache: false,
+  device: "auto", weights: "f16", precision: "exact", revision: "main", endpoint: new URL("https://example.org/"), token: "t", cache: false,
   worker: true, wasmUrl, signal: AbortSignal.timeout(1000),
   onProgress: (p: Progress) => {
     if (p.stage === "download") is<typeof p.loaded, number>(true);

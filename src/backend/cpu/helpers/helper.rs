@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::message::Message;
+use crate::backend::Precision;
 use crate::backend::cpu::{Cpu, CpuBuffer, CpuRun, CpuWeight, MatmulStore, RunMemory};
 use crate::backend::ops::{Heads, Tile};
 use crate::error::{Error, Result};
@@ -60,8 +61,12 @@ impl Helper {
 
     fn obey(&mut self, message: &[u8]) -> Result<Done> {
         match Message::decode(message)? {
-            Message::Weight { id, shape, format } => {
-                self.weights.insert(id, CpuWeight::zeros(&self.cpu, "a helper's share", shape, format)?);
+            Message::Weight { id, shape, format, precision } => {
+                if precision == Precision::Fast && self.cpu.int8(format, precision).is_none() {
+                    let message = "a helper has no kernels of 8-bit activations, which others have".into();
+                    return Err(Error::Gpu { message });
+                }
+                self.weights.insert(id, CpuWeight::zeros(&self.cpu, "a helper's share", shape, format, precision)?);
             }
             Message::Rows { id, matrix, row, values } => weight(&self.weights, id)?.write(matrix as usize, row, values),
             Message::Groups { id, matrix, row, groups } => {

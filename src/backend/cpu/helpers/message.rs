@@ -1,5 +1,6 @@
 //! What a helper is told, as bytes: eight words, then the data.
 
+use crate::backend::Precision;
 use crate::backend::ops::Heads;
 use crate::error::{Error, Result};
 use crate::numbers::MatrixFormat;
@@ -11,7 +12,7 @@ const HEADER: usize = 8;
 #[derive(Debug, PartialEq)]
 pub(in crate::backend::cpu) enum Message<'a> {
     /// Take room for its share of a weight: matrices, outputs, inputs.
-    Weight { id: u32, shape: [u32; 3], format: MatrixFormat },
+    Weight { id: u32, shape: [u32; 3], format: MatrixFormat, precision: Precision },
     /// Keep rows of it.
     Rows { id: u32, matrix: u32, row: u32, values: &'a [u8] },
     /// Keep scales and biases of it.
@@ -30,9 +31,10 @@ impl<'a> Message<'a> {
     /// The header and the data.
     pub(super) fn encode(&self) -> ([u32; HEADER], &'a [u8]) {
         match *self {
-            Self::Weight { id, shape: [matrices, n, k], format } => {
+            Self::Weight { id, shape: [matrices, n, k], format, precision } => {
                 let group = format.group().unwrap_or(0);
-                ([0, id, matrices, n, k, code(format), group, 0], &[])
+                let fast = u32::from(precision == Precision::Fast);
+                ([0, id, matrices, n, k, code(format), group, fast], &[])
             }
             Self::Rows { id, matrix, row, values } => ([1, id, matrix, row, 0, 0, 0, 0], values),
             Self::Groups { id, matrix, row, groups } => ([2, id, matrix, row, 0, 0, 0, 0], groups),
@@ -55,8 +57,10 @@ impl<'a> Message<'a> {
         let (header, data) = bytes.split_at_checked(4 * HEADER).ok_or_else(unknown)?;
         let words: [u32; HEADER] = bytemuck::pod_read_unaligned(header);
         Ok(match words {
-            [0, id, matrices, n, k, name, group, ..] => {
-                Self::Weight { id, shape: [matrices, n, k], format: format(name, group).ok_or_else(unknown)? }
+            [0, id, matrices, n, k, name, group, fast] => {
+                let format = format(name, group).ok_or_else(unknown)?;
+                let precision = if fast == 1 { Precision::Fast } else { Precision::Exact };
+                Self::Weight { id, shape: [matrices, n, k], format, precision }
             }
             [1, id, matrix, row, ..] => Self::Rows { id, matrix, row, values: data },
             [2, id, matrix, row, ..] => Self::Groups { id, matrix, row, groups: data },
@@ -96,7 +100,7 @@ fn format(code: u32, group: u32) -> Option<MatrixFormat> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Heads, Message};
+    use super::{Heads, Message, Precision};
     use crate::numbers::MatrixFormat;
 
     const HEADS: Heads = Heads { query: 4, key: 2, dim: 8, causal: true, window: None };
@@ -105,8 +109,8 @@ mod tests {
     fn what_is_encoded_is_decoded() {
         let format = MatrixFormat::Q4 { group: 64 };
         for message in [
-            Message::Weight { id: 7, shape: [2, 3, 4], format },
-            Message::Weight { id: 7, shape: [2, 3, 4], format: MatrixFormat::Bf16 },
+            Message::Weight { id: 7, shape: [2, 3, 4], format, precision: Precision::Fast },
+            Message::Weight { id: 7, shape: [2, 3, 4], format: MatrixFormat::Bf16, precision: Precision::Exact },
             Message::Rows { id: 7, matrix: 1, row: 5, values: &[1, 2, 3] },
             Message::Groups { id: 7, matrix: 1, row: 5, groups: &[1, 2, 3] },
             Message::Product { id: 7, rows: 9, x: &[4; 12] },

@@ -1,8 +1,9 @@
 //! Linear layers: `matmul` and `swiglu`.
 //!
-//! Weights that are codes meet activations rounded to 16 bits, with a scale for each token and block of inputs, in exact
-//! sums of integers (see docs/cpu.md); plain weights meet them in f32.
+//! Weights that are codes meet activations rounded to 16 bits (or 8, if [`Precision::Fast`] is asked for), with a scale for
+//! each token and block of inputs, in exact sums of integers (see docs/cpu.md); plain weights meet them in f32.
 
+mod input;
 mod panels;
 
 use std::ops::Range;
@@ -10,11 +11,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::buffer::{CpuBuffer, floats, floats_mut, resize};
 use super::helpers::{Message, shares};
-use super::simd::{CodePanel, Codes, ROWS, Simd};
-use super::threads::Threads;
+use super::simd::{BytePanel, CodePanel, LEVELS, ROWS};
 use super::{Cpu, CpuRun};
+use crate::backend::Precision;
 use crate::error::{Error, Result};
 use crate::numbers::{Float, MatrixFormat};
+use input::{Input, pack, round};
 use panels::{Layout, room};
 
 /// One weight matrix `[N, K]` or two alike, in panels. Helpers have some of its outputs.
@@ -84,20 +86,23 @@ impl CpuWeight {
         label: &str,
         [matrices, n, k]: [u32; 3],
         format: MatrixFormat,
+        precision: Precision,
     ) -> Result<Self> {
         let whole = format.group() != Some(0) && k.is_multiple_of(32 / format.bits());
         if !whole {
             let what = format!("{label} with K = {k} as {}", format.name());
             return Err(Error::unsupported(what, "rows are whole words, in groups of one or more"));
         }
-        let (id, width) = (cpu.helpers.weight(), cpu.simd.width());
+        let (id, width, int8) = (cpu.helpers.weight(), cpu.simd.width(), cpu.int8(format, precision));
+        // What is computed here, helpers compute in the same way or not at all.
+        let precision = if int8.is_some() { Precision::Fast } else { Precision::Exact };
         let mut shares = shares(n as usize, width, cpu.helpers.count() + 1);
         let own = shares.remove(0).end;
         for (helper, share) in shares.iter().enumerate().filter(|(_, share)| !share.is_empty()) {
             let shape = [matrices, share.len() as u32, k];
-            cpu.helpers.send(helper, &Message::Weight { id, shape, format });
+            cpu.helpers.send(helper, &Message::Weight { id, shape, format, precision });
         }
-        let layout = Layout::new(width, own, k as usize, format);
+        let layout = Layout::new(width, [own, k as usize], format, int8);
         let panels = u64::from(matrices) * layout.panels() as u64;
         let values = room(label, panels * layout.words() as u64)?;
         let groups = room(label, panels * layout.group_floats() as u64)?;
@@ -182,17 +187,21 @@ impl CpuWeight {
         let layout = &self.layout;
         let values = &panels.values[panel * layout.words()..][..layout.words()];
         let simd = self.cpu.simd;
-        match input {
-            Input::Codes(x) => {
-                let groups = &panels.groups[panel * layout.group_floats()..][..layout.group_floats()];
-                let four_bits = matches!(layout.format, MatrixFormat::Q4 { .. });
+        let groups = &panels.groups[panel * layout.group_floats()..][..layout.group_floats()];
+        let four_bits = matches!(layout.format, MatrixFormat::Q4 { .. });
+        match (input, layout.int8) {
+            (Input::Codes(x), Some(int8)) => {
+                let values = &bytemuck::cast_slice(values)[..layout.codes() / if four_bits { 2 } else { 1 }];
+                int8.products(&BytePanel { values, four_bits, groups }, x, out);
+            }
+            (Input::Codes(x), None) => {
                 let codes = layout.codes();
                 let panel = CodePanel { values: bytemuck::cast_slice(values), four_bits, codes, groups };
                 // Codes of four bits come by the 32.
                 scratch.codes.resize(codes.next_multiple_of(32), 0);
                 simd.products_of_codes(&panel, x, &mut scratch.codes, out);
             }
-            Input::Floats(x) => match layout.format.float() {
+            (Input::Floats(x), _) => match layout.format.float() {
                 Some(float @ (Float::F16 | Float::Bf16)) => {
                     scratch.floats.clear();
                     float.widen(bytemuck::cast_slice(values), &mut scratch.floats);
@@ -204,68 +213,19 @@ impl CpuWeight {
     }
 }
 
-/// See [`crate::backend::Backend::rounded_blocks`].
-pub(in crate::backend) fn rounded_blocks(format: MatrixFormat, k: u32) -> Option<Vec<Range<usize>>> {
-    format.group()?;
-    let blocks = panels::blocks(k as usize, format);
-    Some(blocks.iter().map(|block| block.start..block.start + block.count).collect())
-}
-
-/// Rows of activations as a weight wants them.
-enum Input<'a> {
-    Codes(&'a Codes),
-    /// `[tiles, K, ROWS]`
-    Floats(&'a [[f32; ROWS]]),
-}
-
-/// Puts the rows of a tile side by side, so that a kernel reads them from front to back. Those that are missing are the last
-/// one again.
-fn pack(into: &mut Vec<[f32; ROWS]>, threads: &Threads, x: &[f32], k: usize) -> Result<()> {
-    let rows = x.len() / k;
-    let size = rows.div_ceil(ROWS) * k;
-    if into.len() < size {
-        let room = into.try_reserve(size - into.len());
-        room.map_err(|e| Error::OutOfMemory { message: format!("{size} tiles of activations: {e}") })?;
-        into.resize(size, [0.0; ROWS]);
+impl Cpu {
+    /// See [`crate::backend::Backend::rounded_blocks`].
+    pub(in crate::backend) fn rounded_blocks(
+        &self,
+        format: MatrixFormat,
+        precision: Precision,
+        k: u32,
+    ) -> Option<(Vec<Range<usize>>, f32)> {
+        format.group()?;
+        let blocks = panels::blocks(k as usize, format);
+        let levels = if self.int8(format, precision).is_some() { LEVELS } else { 32767.0 };
+        Some((blocks.iter().map(|block| block.start..block.start + block.count).collect(), levels))
     }
-    let row = |i: usize| &x[i.min(rows - 1) * k..][..k];
-    threads.each(
-        &mut into[..size],
-        k,
-        || (),
-        |(), tile, into| {
-            let [a, b, c, d] = std::array::from_fn(|i| row(tile * ROWS + i));
-            for ((((into, a), b), c), d) in into.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-                *into = [*a, *b, *c, *d];
-            }
-        },
-    );
-    Ok(())
-}
-
-/// Rounds `rows` rows of `x` to 16 bits, in the blocks of a weight.
-fn round(into: &mut Codes, simd: Simd, threads: &Threads, x: &[f32], layout: &Layout) {
-    let tiles = (x.len() / layout.k).div_ceil(ROWS);
-    let pairs = layout.blocks.len() * layout.block / 2;
-    into.tiles.resize_with(tiles, Default::default);
-    threads.each(
-        &mut into.tiles,
-        1,
-        || (),
-        |(), tile, into| {
-            let into = &mut into[0];
-            into.pairs.clear();
-            into.pairs.resize(pairs, [0; ROWS]);
-            into.scales.clear();
-            into.scales.resize(layout.blocks.len(), [[0.0; ROWS]; 2]);
-            for (row, x) in x.chunks_exact(layout.k).skip(tile * ROWS).take(ROWS).enumerate() {
-                let pairs = into.pairs.chunks_exact_mut(layout.block / 2);
-                for ((block, pairs), scales) in layout.blocks.iter().zip(pairs).zip(&mut into.scales) {
-                    simd.round_block(&x[block.start..][..block.count], row, pairs, scales);
-                }
-            }
-        },
-    );
 }
 
 impl CpuRun<'_> {
@@ -286,7 +246,7 @@ impl CpuRun<'_> {
             }
             let mut before = None;
             products.iter().try_for_each(|&Product { w, y, store }| {
-                let (k, form) = (w.layout.k, Some((w.layout.k, w.format())));
+                let (k, form) = (w.layout.k, Some((w.layout.k, w.format(), w.layout.int8)));
                 let fresh = std::mem::replace(&mut before, form) != form;
                 self.own_products((&floats(&x)[..rows as usize * k], fresh), w, y, rows, store)
             })

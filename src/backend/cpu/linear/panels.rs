@@ -1,6 +1,7 @@
 //! How weights lie in memory: panels of as many outputs as a tile has, all their inputs side by side, so that a kernel
 //! reads them from front to back.
 
+use crate::backend::cpu::simd::Int8;
 use crate::error::{Error, Result};
 use crate::numbers::MatrixFormat;
 
@@ -23,9 +24,11 @@ pub(super) struct Layout {
     pub(super) n: usize,
     pub(super) k: usize,
     pub(super) format: MatrixFormat,
+    /// What multiplies it, if activations are to be rounded to 8 bits: four inputs of an output are side by side then.
+    pub(super) int8: Option<Int8>,
     /// The blocks of a row; one for plain numbers.
     pub(super) blocks: Vec<Block>,
-    /// Codes that each block has room for, even.
+    /// Codes that each block has room for: a multiple of as many as lie side by side.
     pub(super) block: usize,
 }
 
@@ -46,10 +49,18 @@ pub(super) fn blocks(k: usize, format: MatrixFormat) -> Vec<Block> {
 }
 
 impl Layout {
-    pub(super) fn new(width: usize, n: usize, k: usize, format: MatrixFormat) -> Self {
+    /// `int8` is for weights that are codes.
+    pub(super) fn new(width: usize, [n, k]: [usize; 2], format: MatrixFormat, int8: Option<Int8>) -> Self {
         let blocks = blocks(k, format);
-        let block = blocks.iter().map(|b| b.count).max().unwrap_or(0).next_multiple_of(2);
-        Self { width, n, k, format, blocks, block }
+        let longest = blocks.iter().map(|b| b.count).max().unwrap_or(0);
+        let mut layout = Self { width, n, k, format, int8, blocks, block: 0 };
+        layout.block = longest.next_multiple_of(layout.side());
+        layout
+    }
+
+    /// Inputs of an output that lie side by side, where weights are codes.
+    pub(super) fn side(&self) -> usize {
+        if self.int8.is_some() { 4 } else { 2 }
     }
 
     /// Panels of a matrix.
@@ -89,11 +100,12 @@ impl Layout {
                 }
                 MatrixFormat::Q8 { .. } => {
                     let panel: &mut [u8] = bytemuck::cast_slice_mut(panel);
+                    let side = self.side();
                     for (index, block) in self.blocks.iter().enumerate() {
-                        let (pairs, codes) = (index * self.block / 2, &row[block.start..][..block.count]);
-                        let into = panel[pairs * 2 * width..].chunks_exact_mut(2 * width);
-                        for (codes, into) in codes.chunks(2).zip(into) {
-                            into[lane * 2..][..codes.len()].copy_from_slice(codes);
+                        let (first, codes) = (index * self.block, &row[block.start..][..block.count]);
+                        let into = panel[first * width..].chunks_exact_mut(side * width);
+                        for (codes, into) in codes.chunks(side).zip(into) {
+                            into[lane * side..][..codes.len()].copy_from_slice(codes);
                         }
                     }
                 }
@@ -103,9 +115,8 @@ impl Layout {
                         for i in 0..block.count {
                             let (from, at) = (block.start + i, index * self.block + i);
                             let code = row[from / 2] >> (4 * (from % 2)) & 15;
-                            let place = (at / 2 * width + lane) * 2 + at % 2;
-                            let byte = &mut panel[place / 32 * 16 + place % 16];
-                            let shift = if place % 32 < 16 { 0 } else { 4 };
+                            let (byte, shift) = self.place_of_four_bits(lane, at);
+                            let byte = &mut panel[byte];
                             *byte = *byte & !(15 << shift) | code << shift;
                         }
                     }
@@ -114,9 +125,24 @@ impl Layout {
         }
     }
 
-    /// Writes the scale and bias of each group of the output `lane` of a panel. The bias becomes that of codes around zero.
+    /// The byte of a panel, and the bit in it, where the code of four bits of an output and an input begins.
+    fn place_of_four_bits(&self, lane: usize, input: usize) -> (usize, usize) {
+        if self.int8.is_some() {
+            // The second half of the outputs is in the high halves of the bytes of the first.
+            let half = self.width / 2;
+            ((input / 4 * half + lane % half) * 4 + input % 4, lane / half * 4)
+        } else {
+            // By the 32: 16 codes, then 16 more in the high halves.
+            let place = (input / 2 * self.width + lane) * 2 + input % 2;
+            (place / 32 * 16 + place % 16, place % 32 / 16 * 4)
+        }
+    }
+
+    /// Writes the scale and bias of each group of the output `lane` of a panel. Where codes of a byte are taken around zero,
+    /// the bias becomes that of those.
     pub(super) fn write_groups(&self, panel: &mut [f32], lane: usize, groups: &[[f32; 2]]) {
-        let shift = if matches!(self.format, MatrixFormat::Q8 { .. }) { 128.0 } else { 0.0 };
+        let around_zero = matches!(self.format, MatrixFormat::Q8 { .. }) && self.int8.is_none();
+        let shift = if around_zero { 128.0 } else { 0.0 };
         for (block, into) in self.blocks.iter().zip(panel.chunks_exact_mut(2 * self.width)) {
             let [scale, bias] = groups[block.group];
             into[lane] = scale;

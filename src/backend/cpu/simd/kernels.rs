@@ -6,7 +6,9 @@
 
 macro_rules! kernels {
     ($(#[$features:meta])?) => {
-        use super::{BLOCK_OF_SUMS, CodePanel, Codes, NEAR_BYTES, ROWS};
+        use super::{BLOCK_OF_SUMS, CodePanel, Codes, LEVELS, NEAR_BYTES, ROWS};
+
+        rounding!($(#[$features])?);
 
         /// Outputs of a panel.
         pub(super) const WIDTH: usize = 2 * LANES;
@@ -98,50 +100,6 @@ macro_rules! kernels {
             }
         }
 
-        /// Rounds one row of activations to 16 bits, block by block, into row `row` of a tile of [`Codes`].
-        $(#[$features])?
-        pub(super) fn round_block(x: &[f32], row: usize, pairs: &mut [[i32; ROWS]], scales: &mut [[f32; ROWS]; 2]) {
-            let (mut most, mut faults) = (splat(0.0), splat(0.0));
-            let (whole, rest) = x.as_chunks::<LANES>();
-            for x in whole {
-                let x = load(x);
-                most = max(most, abs(x));
-                // Not a number where the input is none or infinite.
-                faults = add(faults, sub(x, x));
-            }
-            let (mut most, mut fault) = (highest(most), sum(faults));
-            for x in rest {
-                most = most.max(x.abs());
-                fault += x - x;
-            }
-            let inverse = if most > 0.0 { 32767.0 / most } else { 0.0 };
-            let inverse = if inverse.is_finite() { inverse } else { 0.0 };
-            let factor = splat(inverse);
-            let mut total = 0i32;
-            let (whole, rest) = x.as_chunks::<{ 2 * LANES }>();
-            let (into, into_rest) = pairs.split_at_mut(whole.len() * LANES);
-            let mut totals = splat_int(0);
-            for (x, into) in whole.iter().zip(into.as_chunks_mut::<LANES>().0) {
-                let halves: &[[f32; LANES]; 2] = bytemuck::must_cast_ref(x);
-                let (low, high) = (to_int(mul(load(&halves[0]), factor)), to_int(mul(load(&halves[1]), factor)));
-                totals = add_int(totals, add_int(low, high));
-                let codes: [i32; LANES] = bytemuck::must_cast(narrow(low, high));
-                for (into, pair) in into.iter_mut().zip(codes) {
-                    into[row] = pair;
-                }
-            }
-            total += store_int(totals).iter().sum::<i32>();
-            for (x, into) in rest.chunks(2).zip(into_rest) {
-                let code = |i: usize| x.get(i).map_or(0, |x| (x * inverse).round_ties_even() as i16);
-                let pair = [code(0), code(1)];
-                total += i32::from(pair[0]) + i32::from(pair[1]);
-                into[row] = bytemuck::must_cast(pair);
-            }
-            let scale = if inverse > 0.0 { most / 32767.0 } else { 0.0 } + fault;
-            scales[0][row] = scale;
-            scales[1][row] = scale * total as f32;
-        }
-
         /// The codes of a panel as 16-bit integers around zero.
         $(#[$features])?
         fn widen_panel(panel: &CodePanel<'_>, into: &mut [i16]) {
@@ -209,7 +167,7 @@ macro_rules! kernels {
                 let pairs = blocks.start * length..blocks.end * length;
                 let (wide, groups) = (&wide[pairs.clone()], &groups[blocks.clone()]);
                 for (tile, out) in x.tiles.iter().zip(out.as_chunks_mut::<{ ROWS * WIDTH }>().0) {
-                    let (pairs, scales) = (&tile.pairs[pairs.clone()], &tile.scales[blocks.clone()]);
+                    let (pairs, scales) = (&tile.codes[pairs.clone()], &tile.scales[blocks.clone()]);
                     put(&tile_of_codes(wide, groups, pairs, scales, get(out)), out);
                 }
             }

@@ -4,14 +4,21 @@
 //! place, [`dispatch`], with a [`Simd`] that only [`Simd::detect`] makes.
 
 #[macro_use]
+mod rounding;
+#[macro_use]
 mod kernels;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_int8;
+mod int8;
 mod portable;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
+
+pub(super) use int8::{BytePanel, Int8, LEVELS};
 
 /// Rows of activations that a tile has.
 pub(super) const ROWS: usize = 4;
@@ -58,7 +65,7 @@ pub(super) struct CodePanel<'a> {
     pub(super) groups: &'a [f32],
 }
 
-/// Activations rounded to 16 bits with a scale for each row and block of K: a tile for each [`ROWS`] rows.
+/// Activations rounded to 16 or 8 bits with a scale for each row and block of K: a tile for each [`ROWS`] rows.
 #[derive(Default)]
 pub(super) struct Codes {
     pub(super) tiles: Vec<CodeTile>,
@@ -67,8 +74,8 @@ pub(super) struct Codes {
 /// [`ROWS`] rows of them; those that are missing are zero.
 #[derive(Default)]
 pub(super) struct CodeTile {
-    /// `[K / 2, ROWS]` pairs of codes.
-    pub(super) pairs: Vec<[i32; ROWS]>,
+    /// `[K / 2, ROWS]` pairs of 16-bit codes, or `[K / 4, ROWS]` fours of 8-bit ones.
+    pub(super) codes: Vec<[i32; ROWS]>,
     /// `[blocks, 2, ROWS]`: scales, and the sums of the codes times their scale.
     pub(super) scales: Vec<[[f32; ROWS]; 2]>,
 }
@@ -161,6 +168,16 @@ impl Simd {
 
     pub(super) fn round_block(self, x: &[f32], row: usize, pairs: &mut [[i32; ROWS]], scales: &mut [[f32; ROWS]; 2]) {
         dispatch!(self, round_block(x, row, pairs, scales));
+    }
+
+    pub(super) fn round_block_to_bytes(
+        self,
+        x: &[f32],
+        row: usize,
+        fours: &mut [[i32; ROWS]],
+        scales: &mut [[f32; ROWS]; 2],
+    ) {
+        dispatch!(self, round_block_to_bytes(x, row, fours, scales));
     }
 
     pub(super) fn products_of_codes(self, panel: &CodePanel<'_>, x: &Codes, wide: &mut [i16], out: &mut [f32]) {

@@ -33,6 +33,7 @@ pub(crate) fn run(command: &Info) -> Result<()> {
          layers      {}\n\
          runs on     {} ({}{software}{threads}): {}\n\
          weights     {}, {} bytes on the device, {} in host memory\n\
+         precision   {}\n\
          kernels     {}; each checked on this adapter",
         info.id,
         kind,
@@ -47,6 +48,7 @@ pub(crate) fn run(command: &Info) -> Result<()> {
         info.weights.name(),
         info.bytes.device,
         info.bytes.host,
+        info.precision.name(),
         info.kernels.join(", "),
     ))
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
-use pplx_embed::backend::Device;
+use pplx_embed::backend::{Device, Precision};
 use pplx_embed::hub::cache::{Cached, Directory};
 use pplx_embed::hub::{self, Folder, Http, LocalCopy, Repository, Retry};
 use pplx_embed::model::{LoadOptions, Model, WeightChoice};
@@ -71,6 +71,10 @@ pub(crate) struct ModelOptions {
     /// and f32 to verify.
     #[arg(long)]
     weights: Option<String>,
+    /// How weights of 8 and 4 bits meet activations on the processor: exact (of 16 bits), or fast (of 8 bits, which changes
+    /// vectors slightly). Where there are no instructions for it, fast runs as exact; `info` says what runs.
+    #[arg(long, value_parser = Precision::from_str, default_value = "exact")]
+    precision: Precision,
     #[command(flatten)]
     drivers: DriverOptions,
 }
@@ -194,7 +198,8 @@ impl ModelOptions {
     pub(crate) fn load_as(&self, usual: &str, console: &Console) -> Result<Model> {
         let weights = WeightChoice::from_str(self.weights.as_deref().unwrap_or(usual))?;
         let (id, device, threads) = (self.origin.model.clone(), self.device, self.threads);
-        let mut options = LoadOptions { id, device, threads, weights, ..LoadOptions::default() };
+        let mut options =
+            LoadOptions { id, device, threads, weights, precision: self.precision, ..LoadOptions::default() };
         let open = async |_, device| self.drivers.open(device, threads, console).await;
         pollster::block_on(async {
             match self.origin.open(console).await? {

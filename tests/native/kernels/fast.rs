@@ -1,0 +1,116 @@
+//! Linear layers with activations of 8 bits, where the processor has instructions for them.
+
+use pollster::block_on;
+use pplx_embed::backend::probe::{self, Probe};
+use pplx_embed::backend::{Backend, Operation, Precision};
+use pplx_embed::numbers::MatrixFormat;
+
+use super::{FORMATS, Q4_IN_8, Q8_IN_8, backends, heads};
+
+fn operations() -> Vec<Operation> {
+    Operation::of_encoder(heads(64, false), &FORMATS)
+}
+
+/// Runs `test` on each engine that has the kernels. Whether there is one at all depends on the machine.
+fn on_each(test: impl AsyncFn(&Probe<'_>)) {
+    for backend in backends() {
+        let kernels = block_on(backend.kernels_for(Precision::Fast, &operations())).unwrap();
+        if kernels.precision() == Precision::Fast {
+            block_on(test(&Probe { backend, kernels: &kernels, tolerance: 2e-5 }));
+        }
+    }
+}
+
+fn names(backend: &Backend, precision: Precision) -> Vec<String> {
+    let kernels = block_on(backend.kernels_for(precision, &operations())).unwrap();
+    kernels.choices().into_iter().map(|(name, _)| name).collect()
+}
+
+#[test]
+fn only_a_processor_with_byte_products_has_other_kernels_and_only_for_codes() {
+    for backend in backends() {
+        let (exact, fast) = (names(backend, Precision::Exact), names(backend, Precision::Fast));
+        let kernels = block_on(backend.kernels_for(Precision::Fast, &operations())).unwrap();
+        let other: Vec<&str> = fast.iter().filter(|name| !exact.contains(name)).map(String::as_str).collect();
+        if exact.iter().any(|name| name == "matmul.avx512.q8") {
+            assert_eq!(kernels.precision(), Precision::Fast);
+            let four = ["matmul", "swiglu"].map(|o| ["q8", "q4"].map(|f| format!("{o}.avx512_int8.{f}")));
+            let mut four = four.concat();
+            four.sort();
+            let mut other = other.clone();
+            other.sort_unstable();
+            assert_eq!(other, four);
+        } else {
+            assert_eq!((kernels.precision(), other.len()), (Precision::Exact, 0), "{fast:?}");
+        }
+        // Without codes there is nothing to round.
+        let plain = Operation::of_encoder(heads(64, false), &[MatrixFormat::F32, MatrixFormat::Bf16]);
+        assert_eq!(block_on(backend.kernels_for(Precision::Fast, &plain)).unwrap().precision(), Precision::Exact);
+    }
+}
+
+#[test]
+fn matmul_and_swiglu_at_the_edges_of_the_tiles() {
+    on_each(async |probe| {
+        for format in [Q8_IN_8, Q4_IN_8] {
+            // Four rows a tile, two tiles together; 32 outputs a panel, 16 in either half of the bytes of four bits.
+            for rows in [1, 3, 4, 5, 7, 8, 9, 12, 13, 17] {
+                for n in [1, 15, 16, 17, 31, 32, 33, 65] {
+                    probe::matmul(probe, format, [rows, n, 24], u64::MAX).await.unwrap();
+                    probe::swiglu(probe, format, [rows, n, 24], u64::MAX).await.unwrap();
+                }
+            }
+            for k in [8, 16, 1024, 3072] {
+                probe::matmul(probe, format, [9, 37, k], u64::MAX).await.unwrap();
+            }
+        }
+        for k in [4, 20] {
+            probe::matmul(probe, Q8_IN_8, [5, 13, k], u64::MAX).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn every_size_of_group_with_a_shorter_last_one() {
+    on_each(async |probe| {
+        for group in [4, 12, 32, 37, 64, 128, 1024, u32::MAX] {
+            for format in [MatrixFormat::Q8 { group }, MatrixFormat::Q4 { group }] {
+                for k in [8, 24, 40, 64, 72, 136, 264, 1024] {
+                    probe::matmul(probe, format, [5, 9, k], u64::MAX).await.unwrap();
+                    // A product of two long sums is too ill-conditioned for the probes' tolerance.
+                    if k <= 40 {
+                        probe::swiglu(probe, format, [13, 35, k], u64::MAX).await.unwrap();
+                    }
+                }
+            }
+        }
+        probe::matmul(probe, MatrixFormat::Q8 { group: 37 }, [5, 9, 36], u64::MAX).await.unwrap();
+    });
+}
+
+#[test]
+fn a_row_has_the_same_bits_among_any_others() {
+    on_each(async |probe| {
+        for group in [8, 64, u32::MAX] {
+            for format in [MatrixFormat::Q8 { group }, MatrixFormat::Q4 { group }] {
+                for matrices in [1, 2] {
+                    probe::rows_alike(probe, format, matrices).await.unwrap();
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn products_are_those_of_eight_bits_and_not_of_sixteen() {
+    on_each(async |probe| {
+        // The twin rounds to what it is told the kernels round to: told of others, it must disagree.
+        let exact = block_on(probe.backend.kernels_for(Precision::Exact, &operations())).unwrap();
+        let levels = |kernels| probe.backend.rounded_blocks(kernels, Q8_IN_8, 24).map(|(_, levels)| levels);
+        assert_eq!((levels(probe.kernels), levels(&exact)), (Some(127.0), Some(32767.0)));
+        for format in [Q8_IN_8, Q4_IN_8] {
+            let wrong = Probe { tolerance: 1e-9, ..*probe };
+            assert!(probe::matmul(&wrong, format, [5, 33, 1024], u64::MAX).await.is_err());
+        }
+    });
+}
