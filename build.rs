@@ -41,6 +41,12 @@ fn constant_of(file: &str) -> String {
     file.to_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_")
 }
 
+/// The lines of a shader without comments and indentation; empty ones stay, so that a line keeps its number.
+fn without_comments(text: &str) -> String {
+    let lines = text.lines().map(|line| line.split_once("//").map_or(line, |(code, _)| code).trim());
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
 struct ShaderModule {
     name: String,
     /// Each file and the byte of `source` where it starts.
@@ -50,10 +56,13 @@ struct ShaderModule {
 
 impl ShaderModule {
     fn read(folder: &Path, name: &str, files: &str) -> Result<Self, Box<dyn Error>> {
+        // A page downloads them: without comments they are half as large. Natively they are read by people too.
+        let bare = env::var("CARGO_CFG_TARGET_ARCH")? == "wasm32";
         let mut module = Self { name: name.into(), files: Vec::new(), source: String::new() };
         for file in files.split_whitespace() {
             module.files.push((file.into(), module.source.len()));
-            module.source += &fs::read_to_string(folder.join(file)).map_err(|e| format!("shaders/{file}: {e}"))?;
+            let text = fs::read_to_string(folder.join(file)).map_err(|e| format!("shaders/{file}: {e}"))?;
+            module.source += &if bare { without_comments(&text) } else { text };
             module.source.push('\n');
         }
         Ok(module)

@@ -67,7 +67,8 @@ fn a_gpu_that_is_slower_than_the_processor_is_left_to_those_who_ask_for_it() {
         Device::Auto | Device::Gpu => Ok((Backend::gpu().await?, "there is a GPU".into())),
         Device::Cpu => Ok((Backend::cpu(), "asked for".into())),
     };
-    for (device, name, words) in [(Device::Auto, "cpu", "faster than the GPU"), (Device::Gpu, "gpu", "there is a GPU")] {
+    for (device, name, words) in [(Device::Auto, "cpu", "faster than the GPU"), (Device::Gpu, "gpu", "there is a GPU")]
+    {
         let options = LoadOptions { device, ..LoadOptions::default() };
         let info = block_on(Model::load_on(&folder, open, options, &())).unwrap().info();
         assert!(info.device == name && info.why.contains(words), "{}: {}", info.device, info.why);

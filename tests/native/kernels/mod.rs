@@ -175,7 +175,8 @@ fn heads_at_the_edges_of_every_tile() {
         for format in strip_formats() {
             // A workgroup has a head of 16, 32 or 128 tokens.
             for rows in [1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 129] {
-                for heads in [[1, 1], [2, 1], [3, 3]].into_iter().filter(|heads| every() || rows == 17 || heads[0] == 2) {
+                for heads in [[1, 1], [2, 1], [3, 3]].into_iter().filter(|heads| every() || rows == 17 || heads[0] == 2)
+                {
                     probe::heads(probe, format, [rows, 24], heads).await.unwrap();
                 }
             }
