@@ -117,6 +117,22 @@ impl Weight {
         }
     }
 
+    /// Gives `take` the shape (matrices, N and K), and the bytes of the values and groups as the processor holds them.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] on the other engine.
+    pub(crate) fn with_held<T>(&self, take: impl FnOnce([usize; 3], &[u8], &[u8]) -> T) -> Result<T> {
+        Ok(self.cpu()?.with_held(take))
+    }
+
+    /// Takes bytes that [`Weight::with_held`] gave of a weight of the same shape and format.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] for other sizes, and on the other engine.
+    pub(crate) fn hold(&self, values: &[u8], groups: &[u8]) -> Result<()> {
+        self.cpu()?.hold(values, groups)
+    }
+
     pub(super) fn gpu(&self) -> Result<&GpuWeight> {
         match self {
             Self::Gpu(weight) => Ok(weight),

@@ -9,11 +9,13 @@ mod context;
 mod dense;
 mod embeddings;
 mod encoder;
+mod helpers;
 mod info;
 mod int8_codes;
 pub mod late;
 mod merges;
 mod packer;
+mod shape;
 mod special;
 mod split;
 mod tokenizer;
@@ -30,8 +32,11 @@ pub use context::{ContextOptions, LongDocuments};
 use dense::Dense;
 pub use embeddings::{Data, EmbedOptions, Embeddings, Usage};
 use encoder::{Encoder, OutputForm, Sequence, Step};
+pub use helpers::TextHelper;
+use helpers::TextHelpers;
 pub use info::{ModelInfo, WeightBytes};
 use late::Late;
+use shape::Shape;
 pub use split::{SplitOptions, TextChunk};
 pub use tokenizer::{Separator, Tokenizer, Tokens};
 pub use weights::WeightChoice;
@@ -73,6 +78,7 @@ pub struct Model {
     backend: Backend,
     kernels: Kernels,
     config: Config,
+    shape: Shape,
     tokenizer: Tokenizer,
     weights: Weights,
     late: Option<Late>,
@@ -81,6 +87,8 @@ pub struct Model {
     /// Locked by the call that is running; others wait their turn. Made by the first call, and by the next one after a call
     /// that failed, which may have left buffers that the device does not know.
     arena: Mutex<Option<Arena>>,
+    /// Threads that take some of the texts.
+    helpers: TextHelpers,
     options: LoadOptions,
     /// Why it runs on this device.
     why: String,
@@ -96,13 +104,13 @@ impl Model {
         Self::load_on(source, async |_| Backend::open(device, threads, watch).await, options, watch).await
     }
 
-    /// The same on the backend that `open` opens, given H, with the reason why it is that one.
+    /// The same on the backend that `open` opens, given [`Config::layer_weights`], with the reason why it is that one.
     ///
     /// # Errors
     /// As [`Model::load`].
     pub async fn load_on(
         source: &impl Source,
-        open: impl AsyncFn(u32) -> Result<(Backend, String)>,
+        open: impl AsyncFn(u64) -> Result<(Backend, String)>,
         options: LoadOptions,
         watch: &dyn Watch,
     ) -> Result<Self> {
@@ -119,7 +127,7 @@ impl Model {
 
     async fn load_files(
         source: &impl Source,
-        open: impl AsyncFn(u32) -> Result<(Backend, String)>,
+        open: impl AsyncFn(u64) -> Result<(Backend, String)>,
         options: LoadOptions,
         watch: &dyn Watch,
     ) -> Result<Self> {
@@ -131,7 +139,7 @@ impl Model {
         for message in tokenizer.notices() {
             watch.progress(Progress::Notice { message: message.clone() });
         }
-        let (backend, why) = open(config.hidden).await?;
+        let (backend, why) = open(config.layer_weights()).await?;
         let memory = options.memory.or_else(|| backend.memory_for_weights());
         let request = WeightRequest { choice: options.weights, memory };
         let loaded = Weights::load(source, &config, &backend, request, watch).await;
@@ -148,8 +156,10 @@ impl Model {
             });
         }
         backend.flush_writes().await?;
-        let arena = Mutex::new(Some(backend.allocate(|| Arena::new(&backend, &config)).await?));
-        Ok(Self { backend, kernels, config, tokenizer, weights, late, head, arena, options, why })
+        let shape = config.shape();
+        let arena = Mutex::new(Some(backend.allocate(|| Arena::new(&backend, &shape)).await?));
+        let helpers = TextHelpers::default();
+        Ok(Self { backend, kernels, config, shape, tokenizer, weights, late, head, arena, helpers, options, why })
     }
 
     fn default_dtype(&self) -> Dtype {
@@ -250,6 +260,12 @@ impl Model {
         let max_vectors = if self.late.is_some() { usize::MAX } else { MAX_VECTORS };
 
         self.with_arena(async |arena| {
+            if self.helpers.share(total) {
+                let take = async |range: Range<usize>, vectors: &[u8], count: u32| {
+                    take(range, &self.backend.buffer_of("vectors", vectors)?, count).await
+                };
+                return self.run_shared(arena, sequences, output, max_vectors, take, watch).await;
+            }
             let encoder = self.encoder();
             let mut done = 0;
             for range in packer::pack(&sizes, max_vectors) {
@@ -259,7 +275,7 @@ impl Model {
                     let tokens = done + size * layers as usize / self.config.layers as usize;
                     watch.progress(Progress::Embed { texts: sequences[range.start].item, tokens, total });
                 };
-                let count = encoder.embed(arena, batch, output, watch, passed).await?;
+                let count = encoder.embed(arena, batch, output, watch, &passed).await?;
                 take(range.clone(), &arena.vectors, count).await?;
                 done += size;
                 let texts = sequences.get(range.end).or(sequences.last()).map_or(0, |s| s.item);
@@ -276,7 +292,7 @@ impl Model {
         let mut slot = self.arena.lock().await;
         let made = match slot.take() {
             Some(arena) => Ok(arena),
-            None => self.backend.allocate(|| Arena::new(&self.backend, &self.config)).await,
+            None => self.backend.allocate(|| Arena::new(&self.backend, &self.shape)).await,
         };
         let result = match made {
             Ok(mut arena) => {
@@ -293,8 +309,8 @@ impl Model {
 
     fn encoder(&self) -> Encoder<'_> {
         let projection = self.late.as_ref().and_then(Late::projection);
-        let Self { backend, kernels, config, weights, head, .. } = self;
-        Encoder { backend, kernels, config, weights, projection, head }
+        let Self { backend, kernels, shape, weights, head, .. } = self;
+        Encoder { backend, kernels, shape, weights, projection, head }
     }
 
     /// The residual stream of a text after each layer, `[L + 2][T, H]`: the embeddings first, the final norm last.
@@ -326,7 +342,7 @@ impl Model {
         };
         let limits = self.backend.limits();
         let tokens = limits.buffer_bytes / (u64::from(self.config.key_heads * self.config.head_dim) * 4);
-        let sums = limits.buffer_bytes / (u64::from(self.config.widest()) * 8);
+        let sums = limits.buffer_bytes / (u64::from(self.shape.widest) * 8);
         let vectors = sums.min(limits.vectors);
         for Sequence { item, ids, spans, .. } in sequences {
             if ids.len() as u64 > tokens {

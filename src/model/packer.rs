@@ -9,20 +9,25 @@ const TOKENS: usize = 4096;
 /// tokens and `vectors` vectors, or one large text. Nothing is padded, so there is nothing to gain from sorting by
 /// length.
 pub(super) fn pack(sizes: &[(usize, usize)], max_vectors: usize) -> Vec<Range<usize>> {
-    let mut batches = Vec::new();
-    let (mut first, mut tokens, mut vectors) = (0, 0, 0);
-    for (i, &(more_tokens, more_vectors)) in sizes.iter().enumerate() {
-        if i > first && (tokens + more_tokens > TOKENS || vectors + more_vectors > max_vectors) {
-            batches.push(first..i);
-            (first, tokens, vectors) = (i, 0, 0);
-        }
-        tokens += more_tokens;
-        vectors += more_vectors;
-    }
-    if first < sizes.len() {
-        batches.push(first..sizes.len());
-    }
-    batches
+    let mut first = 0;
+    let batch = || {
+        let range = next(sizes, first, TOKENS, max_vectors)?;
+        first = range.end;
+        Some(range)
+    };
+    std::iter::from_fn(batch).collect()
+}
+
+/// The batch that begins with the text `first`: at most `tokens` tokens and `vectors` vectors, or one large text. `None` if
+/// there is no such text.
+pub(super) fn next(sizes: &[(usize, usize)], first: usize, tokens: usize, vectors: usize) -> Option<Range<usize>> {
+    let mut sum = *sizes.get(first)?;
+    let fits = |size: &&(usize, usize)| {
+        sum = (sum.0 + size.0, sum.1 + size.1);
+        sum.0 <= tokens && sum.1 <= vectors
+    };
+    let more = sizes[first + 1..].iter().take_while(fits).count();
+    Some(first..first + 1 + more)
 }
 
 #[cfg(test)]

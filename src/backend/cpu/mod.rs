@@ -125,7 +125,9 @@ impl<'a> CpuRun<'a> {
     /// As [`CpuRun::check_cancelled`], after messages had their chance to cancel.
     pub(super) async fn pause(&self) -> Result<()> {
         #[cfg(target_arch = "wasm32")]
-        crate::backend::turn::let_messages_in().await;
+        if self.watch.listens() {
+            crate::backend::turn::let_messages_in().await;
+        }
         self.check_cancelled()
     }
 

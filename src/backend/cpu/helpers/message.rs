@@ -31,8 +31,8 @@ impl<'a> Message<'a> {
     pub(super) fn encode(&self) -> ([u32; HEADER], &'a [u8]) {
         match *self {
             Self::Weight { id, shape: [matrices, n, k], format } => {
-                let group = format.group().unwrap_or(0);
-                ([0, id, matrices, n, k, code(format), group, 0], &[])
+                let [name, group] = format.to_words();
+                ([0, id, matrices, n, k, name, group, 0], &[])
             }
             Self::Rows { id, matrix, row, values } => ([1, id, matrix, row, 0, 0, 0, 0], values),
             Self::Groups { id, matrix, row, groups } => ([2, id, matrix, row, 0, 0, 0, 0], groups),
@@ -56,7 +56,8 @@ impl<'a> Message<'a> {
         let words: [u32; HEADER] = bytemuck::pod_read_unaligned(header);
         Ok(match words {
             [0, id, matrices, n, k, name, group, ..] => {
-                Self::Weight { id, shape: [matrices, n, k], format: format(name, group).ok_or_else(unknown)? }
+                let format = MatrixFormat::of_words([name, group]).ok_or_else(unknown)?;
+                Self::Weight { id, shape: [matrices, n, k], format }
             }
             [1, id, matrix, row, ..] => Self::Rows { id, matrix, row, values: data },
             [2, id, matrix, row, ..] => Self::Groups { id, matrix, row, groups: data },
@@ -71,27 +72,6 @@ impl<'a> Message<'a> {
             _ => return Err(unknown()),
         })
     }
-}
-
-fn code(format: MatrixFormat) -> u32 {
-    match format {
-        MatrixFormat::F32 => 0,
-        MatrixFormat::F16 => 1,
-        MatrixFormat::Bf16 => 2,
-        MatrixFormat::Q8 { .. } => 3,
-        MatrixFormat::Q4 { .. } => 4,
-    }
-}
-
-fn format(code: u32, group: u32) -> Option<MatrixFormat> {
-    Some(match code {
-        0 => MatrixFormat::F32,
-        1 => MatrixFormat::F16,
-        2 => MatrixFormat::Bf16,
-        3 => MatrixFormat::Q8 { group },
-        4 => MatrixFormat::Q4 { group },
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

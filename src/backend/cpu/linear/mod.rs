@@ -177,6 +177,27 @@ impl CpuWeight {
         }
     }
 
+    /// See [`crate::backend::Weight::with_held`].
+    pub fn with_held<T>(&self, take: impl FnOnce([usize; 3], &[u8], &[u8]) -> T) -> T {
+        let held = self.panels.read().unwrap_or_else(PoisonError::into_inner);
+        take(self.shape(), bytemuck::cast_slice(&held.values), bytemuck::cast_slice(&held.groups))
+    }
+
+    /// See [`crate::backend::Weight::hold`].
+    pub fn hold(&self, values: &[u8], groups: &[u8]) -> Result<()> {
+        let mut held = self.panels.write().unwrap_or_else(PoisonError::into_inner);
+        let Panels { values: own, groups: own_groups } = &mut *held;
+        let (own, own_groups): (&mut [u8], &mut [u8]) =
+            (bytemuck::cast_slice_mut(own), bytemuck::cast_slice_mut(own_groups));
+        if [own.len(), own_groups.len()] != [values.len(), groups.len()] {
+            let message = format!("a weight of {} bytes was given {}", own.len(), values.len());
+            return Err(Error::Gpu { message });
+        }
+        own.copy_from_slice(values);
+        own_groups.copy_from_slice(groups);
+        Ok(())
+    }
+
     /// The products of all rows with a panel.
     fn products(&self, panels: &Panels, panel: usize, input: &Input<'_>, scratch: &mut Scratch, out: &mut [f32]) {
         let layout = &self.layout;
