@@ -81,7 +81,7 @@ export interface LoadOptions {
   device?: "auto" | "webgpu" | "cpu" | undefined;
   /**
    * How many threads the processor uses, 1 to 256. Those beyond the first are workers without shared memory, so they need
-   * no cross-origin isolation. Workers of a small model (copies of the weights fit 256 MB) each embed some of the texts; the
+   * no cross-origin isolation. Workers of a small model (fewer than 512 hidden dimensions) each embed some of the texts; the
    * default is one thread a core, at most 8. Those of a large one each hold a share of the weights; the default is half of
    * the cores. Vectors have the same bits with any number.
    */

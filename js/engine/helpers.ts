@@ -10,7 +10,7 @@ const DEFAULT_MAX = 8;
 /** Most bytes that the copies of a model's weights may take in all threads together, as float32. */
 const COPIES_BYTES = 256 << 20;
 /** Milliseconds that a load waits for helpers of texts, which have been starting meanwhile. */
-const GRACE = 300;
+const GRACE = 1000;
 
 /** Outputs of float32, or, if there are none, why as UTF-8. */
 export type HelperAnswer = Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
@@ -111,7 +111,7 @@ export class Helpers {
   #started: Promise<unknown> = Promise.resolve();
 
   /**
-   * Starts the helpers of a model that runs on `threads` threads and whose weights take `bytes` as float32. They have copies
+   * Starts the helpers of a model that runs on `threads` threads and a copy of whose weights takes `bytes`. They have copies
    * of it where these fit {@link COPIES_BYTES}; the default is then one a core. Else it is half of what the machine says it
    * runs at once: where that is two, a helper with a share of the weights lost against none with 8 bits
    * (docs/benchmarks.md). Where workers cannot be made there are none, which `notice` is told.
@@ -137,9 +137,11 @@ export class Helpers {
     return { texts, links: this.#all };
   }
 
-  /** Waits for helpers that are still starting, but not so long that anybody would notice. */
+  /** Waits for helpers that are still starting, so that the notices of those that cannot are heard, but not for long. */
   async grace(): Promise<void> {
-    await Promise.race([this.#started, new Promise((resolve) => setTimeout(resolve, GRACE))]);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await Promise.race([this.#started, new Promise((resolve) => (timer = setTimeout(resolve, GRACE)))]);
+    clearTimeout(timer);
   }
 
   async #settled(notice: (message: string) => void): Promise<void> {

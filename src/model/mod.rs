@@ -2,6 +2,7 @@
 
 mod added_tokens;
 mod arena;
+mod batches;
 mod byte_pairs;
 mod config;
 mod contents;
@@ -25,6 +26,7 @@ use std::ops::Range;
 
 use arena::Arena;
 use async_lock::Mutex;
+use batches::Batches;
 pub use byte_pairs::tokenizer_json;
 pub use config::{Config, DenseLayer, HeadStep, Lengths, ModelKind, Pooling, Prompt, Prompts};
 pub use contents::explained;
@@ -48,9 +50,6 @@ use crate::hub::Source;
 use crate::numbers::Dtype;
 use crate::progress::{Progress, Watch};
 
-/// Vectors that a batch gives, unless a single document gives more.
-const MAX_VECTORS: usize = 512;
-
 /// Damaged copies of files that one load has removed from the cache, at most.
 const MAX_FORGOTTEN: u32 = 16;
 
@@ -70,6 +69,15 @@ pub struct LoadOptions {
     /// Bytes that weights may take on the device, for [`WeightChoice::Auto`]; by default an estimate from what is known of the
     /// machine. Whatever this says, a form that the device has no room for is not taken.
     pub memory: Option<u64>,
+}
+
+/// How large a model is, before it is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelSize {
+    /// H.
+    pub hidden: u32,
+    /// Weights in the matrices of all layers.
+    pub weights: u64,
 }
 
 /// A model on a device.
@@ -104,13 +112,13 @@ impl Model {
         Self::load_on(source, async |_| Backend::open(device, threads, watch).await, options, watch).await
     }
 
-    /// The same on the backend that `open` opens, given [`Config::layer_weights`], with the reason why it is that one.
+    /// The same on the backend that `open` opens, given the model's size, with the reason why it is that one.
     ///
     /// # Errors
     /// As [`Model::load`].
     pub async fn load_on(
         source: &impl Source,
-        open: impl AsyncFn(u64) -> Result<(Backend, String)>,
+        open: impl AsyncFn(ModelSize) -> Result<(Backend, String)>,
         options: LoadOptions,
         watch: &dyn Watch,
     ) -> Result<Self> {
@@ -127,7 +135,7 @@ impl Model {
 
     async fn load_files(
         source: &impl Source,
-        open: impl AsyncFn(u64) -> Result<(Backend, String)>,
+        open: impl AsyncFn(ModelSize) -> Result<(Backend, String)>,
         options: LoadOptions,
         watch: &dyn Watch,
     ) -> Result<Self> {
@@ -139,7 +147,7 @@ impl Model {
         for message in tokenizer.notices() {
             watch.progress(Progress::Notice { message: message.clone() });
         }
-        let (backend, why) = open(config.layer_weights()).await?;
+        let (backend, why) = open(ModelSize { hidden: config.hidden, weights: config.layer_weights() }).await?;
         let memory = options.memory.or_else(|| backend.memory_for_weights());
         let request = WeightRequest { choice: options.weights, memory };
         let loaded = Weights::load(source, &config, &backend, request, watch).await;
@@ -254,33 +262,12 @@ impl Model {
         watch: &dyn Watch,
     ) -> Result<()> {
         self.check_sizes(sequences, items)?;
-        let total: usize = sequences.iter().map(|s| s.ids.len()).sum();
-        let sizes: Vec<_> = sequences.iter().map(|s| (s.ids.len(), s.spans.len())).collect();
-        // A late model's vectors are short, and as many as tokens.
-        let max_vectors = if self.late.is_some() { usize::MAX } else { MAX_VECTORS };
-
         self.with_arena(async |arena| {
-            if self.helpers.share(total) {
-                let take = async |range: Range<usize>, vectors: &[u8], count: u32| {
-                    take(range, &self.backend.buffer_of("vectors", vectors)?, count).await
-                };
-                return self.run_shared(arena, sequences, output, max_vectors, take, watch).await;
-            }
-            let encoder = self.encoder();
-            let mut done = 0;
-            for range in packer::pack(&sizes, max_vectors) {
-                let batch = &sequences[range.clone()];
-                let size: usize = batch.iter().map(|s| s.ids.len()).sum();
-                let passed = |layers: u32| {
-                    let tokens = done + size * layers as usize / self.config.layers as usize;
-                    watch.progress(Progress::Embed { texts: sequences[range.start].item, tokens, total });
-                };
-                let count = encoder.embed(arena, batch, output, watch, &passed).await?;
-                take(range.clone(), &arena.vectors, count).await?;
-                done += size;
-                let texts = sequences.get(range.end).or(sequences.last()).map_or(0, |s| s.item);
-                let texts = if range.end == sequences.len() { texts + 1 } else { texts };
-                watch.progress(Progress::Embed { texts, tokens: done, total });
+            let mut known = self.helpers.known.lock().await;
+            let mut batches = Batches::new(self, &mut known, sequences, output, watch);
+            while let Some((range, count)) = batches.next(arena).await? {
+                take(range, batches.vectors().unwrap_or(&arena.vectors), count).await?;
+                batches.report(0);
             }
             Ok(())
         })

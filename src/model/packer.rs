@@ -1,25 +1,10 @@
-//! Cuts a list of texts into batches for the GPU.
+//! Cuts a list of texts into batches.
 
 use std::ops::Range;
 
-/// Tokens a batch holds, unless a single text has more.
-const TOKENS: usize = 4096;
-
-/// Ranges of consecutive texts, given by how many tokens they have and vectors they give: each of at most [`TOKENS`]
-/// tokens and `vectors` vectors, or one large text. Nothing is padded, so there is nothing to gain from sorting by
-/// length.
-pub(super) fn pack(sizes: &[(usize, usize)], max_vectors: usize) -> Vec<Range<usize>> {
-    let mut first = 0;
-    let batch = || {
-        let range = next(sizes, first, TOKENS, max_vectors)?;
-        first = range.end;
-        Some(range)
-    };
-    std::iter::from_fn(batch).collect()
-}
-
-/// The batch that begins with the text `first`: at most `tokens` tokens and `vectors` vectors, or one large text. `None` if
-/// there is no such text.
+/// The batch that begins with the text `first`, given how many tokens texts have and vectors they give: consecutive texts
+/// of at most `tokens` tokens and `vectors` vectors, or one large text. `None` if there is no such text. Nothing is padded,
+/// so there is nothing to gain from sorting by length.
 pub(super) fn next(sizes: &[(usize, usize)], first: usize, tokens: usize, vectors: usize) -> Option<Range<usize>> {
     let mut sum = *sizes.get(first)?;
     let fits = |size: &&(usize, usize)| {
@@ -32,7 +17,17 @@ pub(super) fn next(sizes: &[(usize, usize)], first: usize, tokens: usize, vector
 
 #[cfg(test)]
 mod tests {
-    use super::pack;
+    use std::ops::Range;
+
+    use super::next;
+
+    fn pack(sizes: &[(usize, usize)], vectors: usize) -> Vec<Range<usize>> {
+        let mut batches: Vec<Range<usize>> = Vec::new();
+        while let Some(range) = next(sizes, batches.last().map_or(0, |last| last.end), 4096, vectors) {
+            batches.push(range);
+        }
+        batches
+    }
 
     #[test]
     fn batches_cover_the_texts_in_order_within_the_budget() {

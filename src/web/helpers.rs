@@ -1,8 +1,9 @@
 //! Helpers in workers: the way to them, and what runs in one.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
-use js_sys::{Float32Array, Function, Promise, Uint8Array};
+use js_sys::{ArrayBuffer, Float32Array, Function, Promise, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
@@ -11,7 +12,7 @@ use super::convert::thrown;
 use super::page::Page;
 use crate::backend::{Answer, Backend, Device, Helper, Link, refused};
 use crate::error::{Error, Result};
-use crate::model::{Model, TextHelper};
+use crate::model::{Model, ModelSize, TextHelper};
 
 #[wasm_bindgen]
 extern "C" {
@@ -28,26 +29,48 @@ extern "C" {
     fn receive(this: &JsLink) -> std::result::Result<JsValue, JsValue>;
 }
 
-struct WorkerLink(JsLink);
+struct WorkerLink {
+    link: JsLink,
+    /// The memory of the last answer, which the next message travels in: fresh memory costs more than copying into it.
+    spare: Cell<Option<ArrayBuffer>>,
+}
+
+impl WorkerLink {
+    fn boxed(link: JsLink) -> Box<dyn Link> {
+        Box::new(Self { link, spare: Cell::new(None) })
+    }
+}
+
+/// `length` bytes in `spare` if they fit there, else in memory of their own.
+fn bytes_in(spare: Option<ArrayBuffer>, length: u32) -> Uint8Array {
+    match spare.filter(|spare| spare.byte_length() >= length) {
+        Some(spare) => Uint8Array::new_with_byte_offset_and_length(&spare, 0, length),
+        None => Uint8Array::new_with_length(length),
+    }
+}
 
 impl Link for WorkerLink {
     fn send(&self, header: &[u8], data: &[u8]) {
-        let message = Uint8Array::new_with_length((header.len() + data.len()) as u32);
+        let message = bytes_in(self.spare.take(), (header.len() + data.len()) as u32);
         let (start, end) = (header.len() as u32, message.length());
         message.subarray(0, start).copy_from(header);
         message.subarray(start, end).copy_from(data);
-        self.0.send(message);
+        self.link.send(message);
     }
 
     fn receive(&self) -> Answer<'_> {
         Box::pin(async {
-            let mut answer = self.0.receive().map_err(gone)?;
+            let mut answer = self.link.receive().map_err(gone)?;
             if let Some(promise) = answer.dyn_ref::<Promise>() {
                 answer = JsFuture::from(promise.clone()).await.map_err(gone)?;
             }
             // Outputs, or the bytes of why there are none.
             match answer.dyn_into::<Float32Array>() {
-                Ok(outputs) => Ok(outputs.to_vec()),
+                Ok(outputs) => {
+                    let copy = outputs.to_vec();
+                    self.spare.set(Some(outputs.buffer()));
+                    Ok(copy)
+                }
                 Err(other) => Err(refused(&other.dyn_into::<Uint8Array>().map_err(gone)?.to_vec())),
             }
         })
@@ -79,8 +102,12 @@ pub(super) struct Opened {
     pub(super) texts: Vec<JsLink>,
 }
 
+/// H from which on a layer is worth sharing: a single text is quicker then, too. With 256, sending activations cost more than
+/// it saved. A guess between that and the 1,024 of the smallest published model.
+const HIDDEN_WORTH_SHARING: u32 = 512;
+
 /// As [`Backend::open`]; the processor has the helpers that `start` starts, which is given `threads`, the compiled module, and
-/// the bytes of `weights` weights as float32.
+/// the bytes of a copy of the weights as float32: infinity for a model that is not to be copied.
 ///
 /// # Errors
 /// As [`Backend::open`], and what `start` throws.
@@ -88,21 +115,22 @@ pub(super) async fn open(
     device: Device,
     threads: Option<u32>,
     start: Option<Function>,
-    weights: u64,
+    size: ModelSize,
     page: &Page,
 ) -> Result<Opened> {
     let (backend, why) = Backend::open(device, threads, page).await?;
     let mut opened = Opened { backend, why, texts: Vec::new() };
     let (Backend::Cpu(_), Some(start)) = (&opened.backend, start) else { return Ok(opened) };
     let threads = threads.map_or(JsValue::UNDEFINED, JsValue::from);
-    let bytes = JsValue::from(weights as f64 * 4.0);
+    let copied = size.hidden < HIDDEN_WORTH_SHARING;
+    let bytes = JsValue::from(if copied { size.weights as f64 * 4.0 } else { f64::INFINITY });
     let started = start.call3(&JsValue::UNDEFINED, &threads, &wasm_bindgen::module(), &bytes).map_err(gone)?;
     let started: JsStarted = JsFuture::from(Promise::resolve(&started)).await.map_err(gone)?.unchecked_into();
     let links = started.links();
     if started.texts() {
         opened.texts = links;
     } else if !links.is_empty() {
-        let links = links.into_iter().map(|link| Box::new(WorkerLink(link)) as Box<dyn Link>);
+        let links = links.into_iter().map(WorkerLink::boxed);
         opened.backend = Backend::cpu_with_helpers(links.collect());
     }
     Ok(opened)
@@ -118,7 +146,7 @@ pub(super) fn join(model: &Rc<Model>, links: Vec<JsLink>) {
             let Some(model) = model.upgrade() else { return };
             match started {
                 // What goes wrong is said by the count of threads.
-                Ok(_) => drop(model.join(Box::new(WorkerLink(link))).await),
+                Ok(_) => drop(model.join(WorkerLink::boxed(link)).await),
                 Err(_) => model.lacks_helper(),
             }
         });
@@ -160,7 +188,11 @@ impl WebHelper {
         let mut answer = JsValue::UNDEFINED;
         let take = |said: Result<&[u8], &str>| {
             answer = match said {
-                Ok(outputs) => Float32Array::from(bytemuck::pod_collect_to_vec::<u8, f32>(outputs).as_slice()).into(),
+                Ok(outputs) => {
+                    let bytes = bytes_in(Some(message.buffer()), outputs.len() as u32);
+                    bytes.copy_from(outputs);
+                    Float32Array::new_with_byte_offset_and_length(&bytes.buffer(), 0, outputs.len() as u32 / 4).into()
+                }
                 Err(why) => Uint8Array::from(why.as_bytes()).into(),
             };
         };

@@ -83,8 +83,8 @@ async fn load_model(options: &JsValue) -> Result<Rc<Model>> {
     let id = string(options, "name")?.unwrap_or(id);
     let options = LoadOptions { id, revision: source.revision(), device, threads, weights, memory: None };
     let texts = Cell::new(Vec::new());
-    let open = async |weights| {
-        let opened = helpers::open(device, threads, start.clone(), weights, &page).await?;
+    let open = async |size| {
+        let opened = helpers::open(device, threads, start.clone(), size, &page).await?;
         texts.set(opened.texts);
         Ok((opened.backend, opened.why))
     };

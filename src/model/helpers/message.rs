@@ -69,7 +69,7 @@ pub(super) fn model(shape: &Shape, steps: &[LinearStep]) -> Vec<u8> {
 }
 
 /// The beginning of [`Message::Encode`]; the embeddings of its tokens follow.
-pub(super) fn encode(output: OutputForm, sequences: &[Sequence]) -> Vec<u8> {
+pub(in crate::model) fn encode(output: OutputForm, sequences: &[Sequence]) -> Vec<u8> {
     let mut words = Vec::new();
     for Sequence { ids, attended, spans, .. } in sequences {
         words.extend([ids.len() as u32, *attended, spans.len() as u32]);
@@ -137,6 +137,8 @@ fn sequences(mut words: &[u32]) -> Option<Vec<Sequence>> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::{LinearStep, Message, encode, sequences, weight};
     use crate::model::encoder::{OutputForm, Sequence};
     use crate::numbers::{Dtype, MatrixFormat};
@@ -152,14 +154,20 @@ mod tests {
 
         let output = OutputForm { dtype: Dtype::Ubinary, dimensions: 7, normalize: true };
         let text = |item, ids, attended, spans| Sequence { item, ids, attended, spans };
-        let texts = [text(4, vec![9, 9], 2, vec![0..2]), text(5, vec![], 0, vec![0..0]), text(6, vec![7], 1, vec![])];
+        let spans = |span: Option<Range<u32>>| span.into_iter().collect::<Vec<_>>();
+        let texts = [
+            text(4, vec![9, 9], 2, spans(Some(0..2))),
+            text(5, vec![], 0, spans(Some(0..0))),
+            text(6, vec![7], 1, spans(None)),
+        ];
         let bytes = [encode(output, &texts), vec![3; 4]].concat();
         let Message::Encode { output, sequences, rows: &[3, 3, 3, 3] } = Message::decode(&bytes).unwrap() else {
             panic!("another message");
         };
         assert_eq!((output.dtype, output.dimensions, output.normalize), (Dtype::Ubinary, 7, true));
         let got: Vec<_> = sequences.into_iter().map(|s| (s.ids, s.attended, s.spans)).collect();
-        assert_eq!(got, [(vec![0, 1], 2, vec![0..2]), (vec![], 0, vec![0..0]), (vec![2], 1, vec![])]);
+        let want = [(vec![0, 1], 2, spans(Some(0..2))), (vec![], 0, spans(Some(0..0))), (vec![2], 1, spans(None))];
+        assert_eq!(got, want);
 
         for step in
             [LinearStep::Nothing, LinearStep::Normalize, LinearStep::Dense { bias: true, tanh: false, outputs: 9 }]

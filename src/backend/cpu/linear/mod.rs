@@ -3,12 +3,13 @@
 //! Weights that are codes meet activations rounded to 16 bits, with a scale for each token and block of inputs, in exact
 //! sums of integers (see docs/cpu.md); plain weights meet them in f32.
 
+mod exchange;
 mod panels;
 
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::buffer::{CpuBuffer, floats, floats_mut, resize};
+use super::buffer::{CpuBuffer, resize};
 use super::helpers::{Message, shares};
 use super::simd::{CodePanel, Codes, ROWS, Simd};
 use super::threads::Threads;
@@ -120,6 +121,11 @@ impl CpuWeight {
                 send(helper, (from - share.start) as u32, from - rows.start..to - rows.start);
             }
         }
+    }
+
+    /// Whether it takes rows in the same form as another.
+    fn takes_as(&self, other: &Self) -> bool {
+        (self.layout.k, self.format()) == (other.layout.k, other.format())
     }
 
     /// How the weights are held.
@@ -290,56 +296,21 @@ fn round(into: &mut Codes, simd: Simd, threads: &Threads, x: &[f32], layout: &La
 }
 
 impl CpuRun<'_> {
-    /// See [`crate::backend::Run::matmul`], [`crate::backend::Run::matmul_add`] and [`crate::backend::Run::swiglu`]; or
-    /// several such products of the same rows, all of which helpers are asked for before any is waited for.
-    pub async fn matmul(&mut self, x: &CpuBuffer, products: &[Product<'_>], rows: u32) -> Result<()> {
-        let asked = |w: &'_ CpuWeight| {
-            let some = w.shares.iter().cloned().enumerate().filter(|(_, share)| !share.is_empty() && rows > 0);
-            some.collect::<Vec<_>>()
-        };
-        let own = {
-            let x = x.words();
-            for Product { w, .. } in products {
-                let x = bytemuck::cast_slice(&x[..rows as usize * w.layout.k]);
-                for (helper, _) in asked(w) {
-                    self.cpu.helpers.send(helper, &Message::Product { id: w.id, rows, x });
-                }
+    /// Takes rows `x` `[rows, K]` in the form that a weight wants them in, for [`CpuRun::own_products`].
+    fn prepare(&mut self, x: &[f32], w: &CpuWeight) -> Result<()> {
+        match (w.layout.k, w.layout.format.group()) {
+            (0, _) => Ok(()),
+            (_, Some(_)) => {
+                round(&mut self.memory.codes, self.cpu.simd, &self.cpu.threads, x, &w.layout);
+                Ok(())
             }
-            let mut before = None;
-            products.iter().try_for_each(|&Product { w, y, store }| {
-                let (k, form) = (w.layout.k, Some((w.layout.k, w.format())));
-                let fresh = std::mem::replace(&mut before, form) != form;
-                self.own_products((&floats(&x)[..rows as usize * k], fresh), w, y, rows, store)
-            })
-        };
-        // Every answer is taken, whatever happens, so that the next one belongs to the next question.
-        let mut answers = Vec::new();
-        for &Product { w, y, store } in products {
-            for (helper, share) in asked(w) {
-                answers.push((w, y, store, share, self.cpu.helpers.receive(helper).await));
-            }
+            (k, None) => pack(&mut self.memory.tiles, &self.cpu.threads, x, k),
         }
-        own?;
-        for (w, y, store, share, products) in answers {
-            let (products, mut y) = (products?, y.words_mut());
-            let y = floats_mut(&mut y)[store.first_row() * w.n..].chunks_exact_mut(w.n);
-            for (y, products) in y.zip(products.chunks_exact(share.len())) {
-                put(&mut y[share.clone()], products, store);
-            }
-        }
-        Ok(())
     }
 
-    /// The same for the outputs that are here, of rows `x` `[rows, K]`, which are not `fresh` if the last call had them
-    /// with a weight of this format.
-    pub(super) fn own_products(
-        &mut self,
-        (x, fresh): (&[f32], bool),
-        w: &CpuWeight,
-        y: &CpuBuffer,
-        rows: u32,
-        store: MatmulStore,
-    ) -> Result<()> {
+    /// The products of the rows that [`CpuRun::prepare`] or [`CpuRun::take`] took with the outputs that are here. `y` is
+    /// `[rows, N]`.
+    pub(super) fn own_products(&mut self, w: &CpuWeight, y: &mut [f32], rows: u32, store: MatmulStore) -> Result<()> {
         let matrices = if store == MatmulStore::Swiglu { 2 } else { 1 };
         if w.matrices != matrices {
             let message = format!("{matrices} matrices are read, the weight has {}", w.matrices);
@@ -347,18 +318,10 @@ impl CpuRun<'_> {
         }
         let (layout, cpu) = (&w.layout, &self.cpu);
         let (rows, width) = (rows as usize, layout.width);
-        if rows == 0 || layout.k == 0 {
+        if rows == 0 || layout.k == 0 || layout.n == 0 {
             return Ok(());
         }
         let rounded = layout.format.group().is_some();
-        match (fresh, rounded) {
-            (true, true) => round(&mut self.memory.codes, cpu.simd, &cpu.threads, x, layout),
-            (true, false) => pack(&mut self.memory.tiles, &cpu.threads, x, layout.k)?,
-            (false, _) => {}
-        }
-        if layout.n == 0 {
-            return Ok(());
-        }
         let input = if rounded {
             Input::Codes(&self.memory.codes)
         } else {
@@ -377,11 +340,9 @@ impl CpuRun<'_> {
                 scratch.second = second;
             }
         });
-        let first = store.first_row();
-        let (mut y, products) = (y.words_mut(), &self.memory.products);
-        let y = &mut floats_mut(&mut y)[first * w.n..][..rows * w.n];
+        let products = &self.memory.products;
         cpu.threads.each(
-            y,
+            &mut y[..rows * w.n],
             w.n * ROWS,
             || (),
             |(), tile, y| {
