@@ -80,9 +80,10 @@ export interface LoadOptions {
    */
   device?: "auto" | "webgpu" | "cpu" | undefined;
   /**
-   * How many threads the processor uses, 1 to 256. Default: half of what the machine runs at once, at most 8. Those
-   * beyond the first are workers that each hold a share of the weights, so they need no cross-origin isolation. Vectors
-   * have the same bits with any number.
+   * How many threads the processor uses, 1 to 256. Those beyond the first are workers without shared memory, so they need
+   * no cross-origin isolation. Workers of a small model (fewer than 512 hidden dimensions) each embed some of the texts; the
+   * default is one thread a core, at most 8. Those of a large one each hold a share of the weights; the default is half of
+   * the cores. Vectors have the same bits with any number.
    */
   threads?: number | undefined;
   /**
@@ -211,7 +212,7 @@ export interface ModelInfo {
   device: "webgpu" | "cpu";
   /** Why it runs there. */
   why: string;
-  /** Threads of the processor that work; 0 with WebGPU. */
+  /** Threads of the processor that work, with those that are being started; 0 with WebGPU. */
   threads: number;
   /** The GPU: what the browser calls it, and whether it is a software renderer, which is correct but slow. */
   adapter: { name: string; backend: string; software: boolean };

@@ -63,8 +63,17 @@ pub trait Watch {
         false
     }
 
+    /// Whether anybody can cancel: a thread of a page that computes then lets messages in from time to time.
+    fn listens(&self) -> bool {
+        true
+    }
+
     /// Called now and then while a long call runs.
     fn progress(&self, _progress: Progress) {}
 }
 
-impl Watch for () {}
+impl Watch for () {
+    fn listens(&self) -> bool {
+        false
+    }
+}

@@ -1,15 +1,16 @@
 // What a helper's worker runs.
 
-import type { FromHelper, HelperAnswer } from "./helpers.js";
+import type { FromHelper, HelperAnswer, HelperStart } from "./helpers.js";
 
-/** Obeys messages: first the compiled module, then bytes. Answers by `post`, which is handed the buffers. */
+/** Obeys messages: first a {@link HelperStart}, then bytes. Answers by `post`, which is handed the buffers. */
 export function help(post: (message: FromHelper, transfer: ArrayBuffer[]) => void): (message: unknown) => void {
   let helper: { receive(message: Uint8Array): unknown } | undefined;
   return async (message) => {
-    if (message instanceof WebAssembly.Module) {
+    if (!ArrayBuffer.isView(message)) {
+      const { module, texts } = message as HelperStart;
       const wasm = await import("../wasm/pplx_embed.js");
-      await wasm.default({ module_or_path: message });
-      helper = new wasm.WebHelper();
+      await wasm.default({ module_or_path: module });
+      helper = new wasm.WebHelper(texts);
       post("ready", []);
       return;
     }

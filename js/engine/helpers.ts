@@ -1,11 +1,16 @@
-// Helpers: workers that each have a share of every weight, so that the processor's engine uses several cores without
-// shared memory, which only cross-origin isolated pages have.
+// Helpers: workers by which the processor's engine uses several cores without shared memory, which only cross-origin
+// isolated pages have. Those of a small model have a copy of it and embed some of the texts; those of a large one have a
+// share of every weight.
 
 import type { EngineWorker, ThreadHost } from "../hosts/host.js";
 import { afterSilence, SILENCE } from "../hosts/silence.js";
 
 /** Most threads that are used unless more are asked for. */
 const DEFAULT_MAX = 8;
+/** Most bytes that the copies of a model's weights may take in all threads together, as float32. */
+const COPIES_BYTES = 256 << 20;
+/** Milliseconds that a load waits for helpers of texts, which have been starting meanwhile. */
+const GRACE = 1000;
 
 /** Outputs of float32, or, if there are none, why as UTF-8. */
 export type HelperAnswer = Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
@@ -14,8 +19,23 @@ export type HelperAnswer = Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
 export interface HelperLink {
   /** Sends a message; its buffer is handed over. */
   send(message: Uint8Array<ArrayBuffer>): void;
+  /** Resolves when its worker has started; rejects if it cannot. */
+  ready(): Promise<void>;
   /** The next answer. Rejects if the worker has ended. */
   receive(): Promise<HelperAnswer>;
+}
+
+/** What the wasm module is given. */
+export interface StartedHelpers {
+  /** Whether each embeds texts with a copy of the weights. They may not be ready yet. */
+  texts: boolean;
+  links: HelperLink[];
+}
+
+/** To a helper, first: the compiled module, and what it is to do. Then come bytes. */
+export interface HelperStart {
+  module: WebAssembly.Module;
+  texts: boolean;
 }
 
 /** From a helper: it is ready, or an answer. */
@@ -27,19 +47,18 @@ class Helper implements HelperLink {
   readonly #answers: HelperAnswer[] = [];
   #waiting: { resolve(answer: HelperAnswer): void; reject(error: Error): void } | undefined;
   #failed: Error | undefined;
-  /** Resolves when it has started; rejects if it cannot. */
-  readonly ready: Promise<void>;
+  readonly #ready: Promise<void>;
+  #settle!: { resolve(): void; reject(error: Error): void };
   readonly #heard: () => void;
 
-  constructor(host: ThreadHost, module: WebAssembly.Module) {
-    let settle: { resolve(): void; reject(error: Error): void };
-    this.ready = new Promise((resolve, reject) => (settle = { resolve, reject }));
+  constructor(host: ThreadHost, start: HelperStart) {
+    this.#ready = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
     this.#worker = host.startHelper({
       received: (message) => {
         if (message === "ready") {
           this.#heard();
           this.#worker.waits(false);
-          return settle.resolve();
+          return this.#settle.resolve();
         }
         const answer = message as HelperAnswer;
         if (!this.#waiting) return void this.#answers.push(answer);
@@ -50,19 +69,23 @@ class Helper implements HelperLink {
       failed: (why) => {
         this.#heard();
         this.#failed = new Error(`a worker thread failed: ${why || `${this.#worker.script} could not be loaded`}`);
-        settle.reject(this.#failed);
+        this.#settle.reject(this.#failed);
         this.#waiting?.reject(this.#failed);
       },
     });
     this.#heard = afterSilence(() => {
-      settle.reject(new Error(`${this.#worker.script} said nothing for ${SILENCE} seconds`));
+      this.#settle.reject(new Error(`${this.#worker.script} said nothing for ${SILENCE} seconds`));
     });
     this.#worker.waits(true); // the load does
-    this.#worker.post(module);
+    this.#worker.post(start);
   }
 
   send(message: Uint8Array<ArrayBuffer>): void {
     this.#worker.post(message, [message.buffer]);
+  }
+
+  ready(): Promise<void> {
+    return this.#ready;
   }
 
   async receive(): Promise<HelperAnswer> {
@@ -77,6 +100,7 @@ class Helper implements HelperLink {
     this.#failed ??= new Error("the model was disposed of");
     this.#heard();
     this.#worker.end();
+    this.#settle.reject(this.#failed);
     this.#waiting?.reject(this.#failed);
   }
 }
@@ -84,32 +108,60 @@ class Helper implements HelperLink {
 /** The helpers of one model. */
 export class Helpers {
   #all: Helper[] = [];
+  #started: Promise<unknown> = Promise.resolve();
 
   /**
-   * Starts the helpers of a model that runs on `threads` threads. The default is half of what the machine says it
-   * runs at once: where that is two, a helper lost against none with weights of 8 bits (docs/benchmarks.md). Where workers
-   * cannot be made there are none, which `notice` is told.
+   * Starts the helpers of a model that runs on `threads` threads and a copy of whose weights takes `bytes`. They have copies
+   * of it where these fit {@link COPIES_BYTES}; the default is then one a core. Else it is half of what the machine says it
+   * runs at once: where that is two, a helper with a share of the weights lost against none with 8 bits
+   * (docs/benchmarks.md). Where workers cannot be made there are none, which `notice` is told.
    */
   async start(
     host: ThreadHost,
     module: WebAssembly.Module,
     threads: number | undefined,
+    bytes: number,
     notice: (message: string) => void,
-  ): Promise<HelperLink[]> {
-    const count = (threads ?? Math.min(host.cores() >> 1, DEFAULT_MAX)) - 1;
+  ): Promise<StartedHelpers> {
+    const copies = Math.floor(COPIES_BYTES / bytes);
+    const texts = copies >= 2 && (threads ?? 2) <= copies;
+    const usual = texts ? Math.min(host.cores(), copies) : host.cores() >> 1;
+    const count = (threads ?? Math.min(usual, DEFAULT_MAX)) - 1;
     try {
-      while (this.#all.length < count) this.#all.push(new Helper(host, module));
-      await Promise.all(this.#all.map((helper) => helper.ready));
+      while (this.#all.length < count) this.#all.push(new Helper(host, { module, texts }));
+      this.#started = this.#settled(notice);
+      if (!texts) await this.#started;
     } catch (error) {
-      this.end();
-      notice(`runs on one thread: ${error instanceof Error ? error.message : String(error)}`);
+      this.#fail(error, notice);
     }
-    return this.#all;
+    return { texts, links: this.#all };
+  }
+
+  /** Waits for helpers that are still starting, so that the notices of those that cannot are heard, but not for long. */
+  async grace(): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await Promise.race([this.#started, new Promise((resolve) => (timer = setTimeout(resolve, GRACE)))]);
+    clearTimeout(timer);
+  }
+
+  async #settled(notice: (message: string) => void): Promise<void> {
+    try {
+      await Promise.all(this.#all.map((helper) => helper.ready()));
+    } catch (error) {
+      // Nobody has ended them.
+      if (this.#all.length > 0) this.#fail(error, notice);
+    }
+  }
+
+  #fail(error: unknown, notice: (message: string) => void): void {
+    notice(`runs on one thread: ${error instanceof Error ? error.message : String(error)}`);
+    this.end();
   }
 
   /** Ends them, which frees their memory. */
   end(): void {
-    for (const helper of this.#all) helper.end();
+    const all = this.#all;
     this.#all = [];
+    for (const helper of all) helper.end();
   }
 }

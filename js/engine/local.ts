@@ -98,8 +98,8 @@ export class LocalEngine implements Engine {
     const read: Fetch = (url, init) => this.#host.read(url, init, this.#fetch);
     const files = served(request.endpoint, read, bundled, folder);
     const notice = (message: string) => hooks.onProgress?.({ stage: "notice", message });
-    const startHelpers = (threads: number | undefined, compiled: WebAssembly.Module) =>
-      this.#helpers.start(this.#host, compiled, threads, notice);
+    const startHelpers = (threads: number | undefined, compiled: WebAssembly.Module, bytes: number) =>
+      this.#helpers.start(this.#host, compiled, threads, bytes, notice);
     const options = { ...request, ...outside(hooks), fetch: files?.fetch ?? read, store, startHelpers };
     let model: WebModel;
     let given = asked.device;
@@ -112,6 +112,7 @@ export class LocalEngine implements Engine {
       this.#helpers.end();
       throw files ? files.why(error) : error;
     }
+    await this.#helpers.grace();
     if (this.#closed) {
       model.free();
       this.#helpers.end();

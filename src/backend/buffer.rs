@@ -1,5 +1,6 @@
 //! Memory of a backend.
 
+use super::Precision;
 use super::cpu::{CpuBuffer, CpuWeight};
 use super::gpu::{GpuBuffer, GpuWeight};
 use crate::error::{Error, Result};
@@ -91,6 +92,14 @@ impl Weight {
         }
     }
 
+    /// How exactly linear layers take their activations with it.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Self::Gpu(_) => Precision::Exact,
+            Self::Cpu(weight) => weight.precision(),
+        }
+    }
+
     /// Bytes it takes.
     pub fn bytes(&self) -> u64 {
         match self {
@@ -115,6 +124,22 @@ impl Weight {
             Self::Gpu(weight) => weight.write_groups(matrix, row, groups),
             Self::Cpu(weight) => weight.write_groups(matrix, row, groups),
         }
+    }
+
+    /// Gives `take` the shape (matrices, N and K), and the bytes of the values and groups as the processor holds them.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] on the other engine.
+    pub(crate) fn with_held<T>(&self, take: impl FnOnce([usize; 3], &[u8], &[u8]) -> T) -> Result<T> {
+        Ok(self.cpu()?.with_held(take))
+    }
+
+    /// Takes bytes that [`Weight::with_held`] gave of a weight of the same shape and format.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] for other sizes, and on the other engine.
+    pub(crate) fn hold(&self, values: &[u8], groups: &[u8]) -> Result<()> {
+        self.cpu()?.hold(values, groups)
     }
 
     pub(super) fn gpu(&self) -> Result<&GpuWeight> {

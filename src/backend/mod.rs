@@ -32,6 +32,8 @@ pub use ops::{
 };
 pub use precision::Precision;
 pub use run::Run;
+#[cfg(target_arch = "wasm32")]
+pub(crate) use turn::{next as turn, pause};
 
 use crate::error::{Error, Result};
 use crate::numbers::{MatrixFormat, RowFormat, parse_name};
@@ -352,4 +354,14 @@ impl Backend {
             Self::Cpu(cpu) => Run::Cpu(cpu::CpuRun::new(cpu, watch)),
         })
     }
+}
+
+/// Lets this thread do what else waits to be done, such as receiving messages. Natively threads have nothing to wait for.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) async fn turn() {}
+
+/// A moment, after which a caller that waits looks whether it is to go on. Natively what is waited for comes by itself.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn pause() -> std::future::Pending<()> {
+    std::future::pending()
 }

@@ -1,6 +1,6 @@
 //! The buffers of a forward pass. They grow to the largest batch seen and are reused by every call.
 
-use super::Config;
+use super::shape::Shape;
 use crate::backend::{Backend, Buffer, Segment, Tile};
 use crate::error::Result;
 
@@ -87,19 +87,19 @@ impl Arena {
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`] if there is no room.
-    pub(super) fn new(backend: &Backend, config: &Config) -> Result<Self> {
+    pub(super) fn new(backend: &Backend, shape: &Shape) -> Result<Self> {
         let block = backend.limits().token_block;
         let rows = |name: &str, columns: u32| backend.buffer(name, u64::from(block) * u64::from(columns) * 4);
         let empty = |name: &str| backend.buffer(name, 0);
         Ok(Self {
             block,
             blocks: Vec::new(),
-            h: rows("h", config.hidden)?,
-            q: rows("q", config.query_heads * config.head_dim)?,
-            a: rows("a", config.query_heads * config.head_dim)?,
-            softmax: backend.buffer("softmax", u64::from(block) * config.heads(0).state_bytes())?,
-            m: rows("m", config.intermediate)?,
-            p: rows("p", if config.late.is_some() { config.dimensions() } else { 0 })?,
+            h: rows("h", shape.hidden)?,
+            q: rows("q", shape.query_heads * shape.head_dim)?,
+            a: rows("a", shape.query_heads * shape.head_dim)?,
+            softmax: backend.buffer("softmax", u64::from(block) * shape.heads(0).state_bytes())?,
+            m: rows("m", shape.intermediate)?,
+            p: rows("p", if shape.late { shape.dimensions } else { 0 })?,
             k: empty("k")?,
             v: empty("v")?,
             positions: empty("positions")?,
@@ -127,7 +127,7 @@ impl Arena {
     pub(super) fn reserve(
         &mut self,
         backend: &Backend,
-        config: &Config,
+        shape: &Shape,
         tokens: u32,
         outputs: u32,
         longest: u32,
@@ -135,7 +135,7 @@ impl Arena {
         while (self.blocks.len() as u64 * u64::from(self.block)) < u64::from(tokens) {
             let of = |bytes: usize| u64::from(self.block) * bytes as u64;
             self.blocks.push(BlockBuffers {
-                x: backend.buffer("x", of(config.hidden as usize * 4))?,
+                x: backend.buffer("x", of(shape.hidden as usize * 4))?,
                 tiles: backend.buffer("tiles", of(size_of::<Tile>()))?,
                 segments: backend.buffer("segments", of(size_of::<Segment>()))?,
             });
@@ -144,27 +144,27 @@ impl Arena {
         let placed = tokens > self.tokens || longest > self.longest;
         if tokens > self.tokens {
             // To the next power of two, so that growing batches seldom reallocate, within what one buffer holds.
-            let row = u64::from(config.key_heads * config.head_dim) * 4;
+            let row = u64::from(shape.key_heads * shape.head_dim) * 4;
             let room = u64::from(tokens.next_power_of_two()).min(most / row).max(u64::from(tokens));
             self.k = backend.buffer("k", room * row)?;
             self.v = backend.buffer("v", room * row)?;
             self.tokens = room as u32;
         }
         if outputs > self.outputs {
-            let width = u64::from(config.widest());
+            let width = u64::from(shape.widest);
             let room = u64::from(outputs.next_power_of_two()).min(most / (width * 8)).max(outputs.into());
             self.sums = backend.buffer("sums", room * width * 8)?;
             self.counts = backend.buffer("counts", room * 4)?;
-            self.vectors = backend.buffer("vectors", room * (u64::from(config.dimensions()) * 4 + 4))?;
-            self.head = match config.dense_layers().next() {
-                Some(_) => Some(HeadBuffers::new(backend, room, width)?),
-                None => None,
+            self.vectors = backend.buffer("vectors", room * (u64::from(shape.dimensions) * 4 + 4))?;
+            self.head = match shape.dense {
+                true => Some(HeadBuffers::new(backend, room, width)?),
+                false => None,
             };
             self.outputs = room as u32;
         }
         if placed {
             let room = longest.next_power_of_two().max(512).max(self.longest);
-            let table = config.rope.table(room as usize, config.head_dim as usize);
+            let table = shape.rope.table(room as usize, shape.head_dim as usize);
             let sizes = [size_of_val(&table[..]) as u64, u64::from(self.tokens) * 4];
             [self.rope, self.positions] = backend.buffers("places", sizes)?;
             self.rope.write(0, &table);

@@ -87,6 +87,16 @@ impl Dense {
         }
     }
 
+    /// Its matrix, bias and activation.
+    pub(super) fn parts(&self) -> (&Weight, Option<&Buffer>, Activation) {
+        (&self.weight, self.bias.as_ref(), self.activation)
+    }
+
+    /// The layer of these parts.
+    pub(super) fn of_parts(weight: Weight, bias: Option<Buffer>, activation: Activation, outputs: u32) -> Self {
+        Self { weight, bias, activation, outputs }
+    }
+
     /// Bytes on the device.
     pub(super) fn bytes(&self) -> u64 {
         self.weight.bytes() + self.bias.as_ref().map_or(0, Buffer::size)

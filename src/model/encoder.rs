@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::Config;
 use super::arena::{Arena, BlockBuffers};
 use super::dense::Dense;
+use super::shape::Shape;
 use super::weights::{Layer, Weights};
 use crate::backend::{Activation, Backend, Buffer, HeadProducts, HeadRows, Kernels, Run, Segment, Tile};
 use crate::error::Result;
@@ -41,7 +41,7 @@ pub(super) struct Sequence {
 pub(super) struct Encoder<'a> {
     pub(super) backend: &'a Backend,
     pub(super) kernels: &'a Kernels,
-    pub(super) config: &'a Config,
+    pub(super) shape: &'a Shape,
     pub(super) weights: &'a Weights,
     /// From H to D dimensions, for each token before the mean is taken.
     pub(super) projection: Option<&'a Dense>,
@@ -84,14 +84,14 @@ impl Encoder<'_> {
         sequences: &[Sequence],
         output: OutputForm,
         watch: &dyn Watch,
-        passed: impl Fn(u32),
+        passed: &dyn Fn(u32),
     ) -> Result<u32> {
         let count = sequences.iter().map(|s| s.spans.len() as u32).sum::<u32>();
         if count == 0 {
             return Ok(0);
         }
         let blocks = self.lay_out(arena, sequences).await?;
-        let pooled_width = self.projection.map_or(self.config.hidden, |projection| projection.outputs);
+        let pooled_width = self.projection.map_or(self.shape.hidden, |projection| projection.outputs);
         let mut run = self.backend.run(self.kernels, watch)?;
         for (i, layer) in self.weights.layers.iter().enumerate() {
             self.layer(&mut run, arena, &blocks, i, layer).await?;
@@ -163,7 +163,7 @@ impl Encoder<'_> {
                 run.finish().await?;
                 buffer = &arena.h;
             }
-            let bytes = buffer.read(0, u64::from(block.rows) * u64::from(self.config.hidden) * 4).await?;
+            let bytes = buffer.read(0, u64::from(block.rows) * u64::from(self.shape.hidden) * 4).await?;
             states.extend(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes));
         }
         Ok(states)
@@ -176,7 +176,7 @@ impl Encoder<'_> {
         let longest = lengths.iter().copied().max().unwrap_or(0);
         let counts: Vec<u32> = sequences.iter().flat_map(|s| &s.spans).map(|span| span.end - span.start).collect();
         if !arena.has_room(tokens, counts.len() as u32, longest) {
-            let room = || arena.reserve(self.backend, self.config, tokens, counts.len() as u32, longest);
+            let room = || arena.reserve(self.backend, self.shape, tokens, counts.len() as u32, longest);
             self.backend.allocate(room).await?;
         }
 
@@ -206,20 +206,20 @@ impl Encoder<'_> {
     fn token_block(&self, first: u32, rows: u32, sequences: &[Sequence]) -> TokenBlock {
         let (mut tiles, mut segments) = (Vec::new(), Vec::new());
         let (mut key, mut vector) = (0, 0);
-        let most = self.kernels.tile_rows(self.config.heads(0));
+        let most = self.kernels.tile_rows(self.shape.heads(0));
         for sequence in sequences {
             let length = sequence.ids.len() as u32;
             let (from, to) = (first.max(key), (first + rows).min(key + length));
             if from < to {
                 let (row, count, start) = (from - first, to - from, from - key);
-                tiles.extend(Tile::cover(most, row, key, start, count, sequence.attended, self.config.causal));
+                tiles.extend(Tile::cover(most, row, key, start, count, sequence.attended, self.shape.causal));
                 let here = start..start + count;
                 let before = sequence.spans.partition_point(|span| span.end <= here.start);
                 for (vector, span) in (vector..).zip(&sequence.spans).skip(before) {
                     let (from, to) = (span.start.max(here.start), span.end.min(here.end));
                     if from < to {
                         let (row, start) = (row + from - here.start, from - span.start);
-                        let [weight, slope] = self.config.pooling.weights(span);
+                        let [weight, slope] = self.shape.pooling.weights(span);
                         segments.push(Segment { row, count: to - from, start, vector, weight, slope });
                     } else if span.start >= here.end {
                         break;
@@ -233,7 +233,7 @@ impl Encoder<'_> {
     }
 
     fn norm(&self, run: &mut Run<'_>, arena: &Arena, buffers: &BlockBuffers, weight: &Buffer, rows: u32) -> Result<()> {
-        run.rms_norm(&buffers.x, weight, &arena.h, rows, self.config.hidden, self.config.norm_eps)
+        run.rms_norm(&buffers.x, weight, &arena.h, rows, self.shape.hidden, self.shape.norm_eps)
     }
 
     async fn layer(
@@ -244,7 +244,7 @@ impl Encoder<'_> {
         index: usize,
         layer: &Layer,
     ) -> Result<()> {
-        let c = self.config;
+        let c = self.shape;
         // Attention reads the keys and values of the whole batch, so they come first, for every block; queries with them where
         // there is one. Products that follow each other without reading one another run side by side on a GPU.
         let alone = blocks.len() == 1;
@@ -284,7 +284,7 @@ impl Encoder<'_> {
         layer: &Layer,
         parts: &[Part],
     ) -> Result<()> {
-        let c = self.config;
+        let c = self.shape;
         let (rows, first_row) = (block.rows, block.first);
         let places = [&arena.rope, &arena.positions];
         if layer.heads_in_one {

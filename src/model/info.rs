@@ -47,7 +47,7 @@ pub struct ModelInfo {
     pub device: &'static str,
     /// Why it is that device.
     pub why: String,
-    /// Threads of the processor that work; 0 on a GPU.
+    /// Threads of the processor that work, or are being started; 0 on a GPU.
     pub threads: u32,
     /// What it runs on.
     pub adapter: AdapterInfo,
@@ -99,7 +99,7 @@ impl Model {
             default_prompt_name: self.config.prompts.default_name().map(String::from),
             device: self.backend.name(),
             why: self.why.clone(),
-            threads: self.backend.threads(),
+            threads: self.backend.threads() + self.helpers.count(),
             adapter: self.backend.adapter().clone(),
             weights: self.weights.main_format(),
             weights_note: self.weights.note.clone(),

@@ -2,6 +2,7 @@
 
 mod added_tokens;
 mod arena;
+mod batches;
 mod byte_pairs;
 mod config;
 mod contents;
@@ -9,11 +10,13 @@ mod context;
 mod dense;
 mod embeddings;
 mod encoder;
+mod helpers;
 mod info;
 mod int8_codes;
 pub mod late;
 mod merges;
 mod packer;
+mod shape;
 mod special;
 mod split;
 mod tokenizer;
@@ -23,6 +26,7 @@ use std::ops::Range;
 
 use arena::Arena;
 use async_lock::Mutex;
+use batches::Batches;
 pub use byte_pairs::tokenizer_json;
 pub use config::{Config, DenseLayer, HeadStep, Lengths, ModelKind, Pooling, Prompt, Prompts};
 pub use contents::explained;
@@ -30,8 +34,11 @@ pub use context::{ContextOptions, LongDocuments};
 use dense::Dense;
 pub use embeddings::{Data, EmbedOptions, Embeddings, Usage};
 use encoder::{Encoder, OutputForm, Sequence, Step};
+pub use helpers::TextHelper;
+use helpers::TextHelpers;
 pub use info::{ModelInfo, WeightBytes};
 use late::Late;
+use shape::Shape;
 pub use split::{SplitOptions, TextChunk};
 pub use tokenizer::{Separator, Tokenizer, Tokens};
 pub use weights::WeightChoice;
@@ -42,9 +49,6 @@ use crate::error::{Error, Result};
 use crate::hub::Source;
 use crate::numbers::Dtype;
 use crate::progress::{Progress, Watch};
-
-/// Vectors that a batch gives, unless a single document gives more.
-const MAX_VECTORS: usize = 512;
 
 /// Damaged copies of files that one load has removed from the cache, at most.
 const MAX_FORGOTTEN: u32 = 16;
@@ -83,12 +87,22 @@ impl LoadOptions {
     }
 }
 
+/// How large a model is, before it is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelSize {
+    /// H.
+    pub hidden: u32,
+    /// Weights in the matrices of all layers.
+    pub weights: u64,
+}
+
 /// A model on a device.
 pub struct Model {
     /// Shared with what works on the model's vectors where they are made.
     backend: Backend,
     kernels: Kernels,
     config: Config,
+    shape: Shape,
     tokenizer: Tokenizer,
     weights: Weights,
     late: Option<Late>,
@@ -97,6 +111,8 @@ pub struct Model {
     /// Locked by the call that is running; others wait their turn. Made by the first call, and by the next one after a call
     /// that failed, which may have left buffers that the device does not know.
     arena: Mutex<Option<Arena>>,
+    /// Threads that take some of the texts.
+    helpers: TextHelpers,
     options: LoadOptions,
     /// Why it runs on this device.
     why: String,
@@ -113,14 +129,14 @@ impl Model {
         Self::load_on(source, open, options, watch).await
     }
 
-    /// The same on the backend that `open` opens, given H and what is wanted, with the reason why it is that one. For
+    /// The same on the backend that `open` opens, given the model's size and what is wanted, with the reason why it is that one. For
     /// [`Device::Auto`] it is asked a second time, for the processor, where that turns out to be faster than the GPU.
     ///
     /// # Errors
     /// As [`Model::load`].
     pub async fn load_on(
         source: &impl Source,
-        open: impl AsyncFn(u32, Device) -> Result<(Backend, String)>,
+        open: impl AsyncFn(ModelSize, Device) -> Result<(Backend, String)>,
         options: LoadOptions,
         watch: &dyn Watch,
     ) -> Result<Self> {
@@ -138,7 +154,7 @@ impl Model {
 
     async fn load_files(
         source: &impl Source,
-        open: impl AsyncFn(u32, Device) -> Result<(Backend, String)>,
+        open: impl AsyncFn(ModelSize, Device) -> Result<(Backend, String)>,
         options: LoadOptions,
         watch: &dyn Watch,
     ) -> Result<Self> {
@@ -150,7 +166,8 @@ impl Model {
         for message in tokenizer.notices() {
             watch.progress(Progress::Notice { message: message.clone() });
         }
-        let (mut backend, mut why) = open(config.hidden, options.device).await?;
+        let size = ModelSize { hidden: config.hidden, weights: config.layer_weights() };
+        let (mut backend, mut why) = open(size, options.device).await?;
         let request = |backend: &Backend, any_device: bool| WeightRequest {
             choice: options.weights,
             memory: options.memory.or_else(|| backend.memory_for_weights()),
@@ -160,7 +177,7 @@ impl Model {
         let first = request(&backend, options.device == Device::Auto);
         let mut loaded = backend.settled(Weights::load(source, &config, &backend, first, watch).await).await?;
         if let Loaded::Declined(reason) = loaded {
-            (backend, _) = open(config.hidden, Device::Cpu).await?;
+            (backend, _) = open(size, Device::Cpu).await?;
             loaded = Weights::load(source, &config, &backend, request(&backend, false), watch).await?;
             why = reason;
         }
@@ -179,8 +196,23 @@ impl Model {
             });
         }
         backend.flush_writes().await?;
-        let arena = Mutex::new(Some(backend.allocate(|| Arena::new(&backend, &config)).await?));
-        Ok(Self { backend, kernels, config, tokenizer, weights: *weights, late, head, arena, options, why })
+        let shape = config.shape();
+        let arena = Mutex::new(Some(backend.allocate(|| Arena::new(&backend, &shape)).await?));
+        let helpers = TextHelpers::default();
+        Ok(Self {
+            backend,
+            kernels,
+            config,
+            shape,
+            tokenizer,
+            weights: *weights,
+            late,
+            head,
+            arena,
+            helpers,
+            options,
+            why,
+        })
     }
 
     fn default_dtype(&self) -> Dtype {
@@ -275,27 +307,12 @@ impl Model {
         watch: &dyn Watch,
     ) -> Result<()> {
         self.check_sizes(sequences, items)?;
-        let total: usize = sequences.iter().map(|s| s.ids.len()).sum();
-        let sizes: Vec<_> = sequences.iter().map(|s| (s.ids.len(), s.spans.len())).collect();
-        // A late model's vectors are short, and as many as tokens.
-        let max_vectors = if self.late.is_some() { usize::MAX } else { MAX_VECTORS };
-
         self.with_arena(async |arena| {
-            let encoder = self.encoder();
-            let mut done = 0;
-            for range in packer::pack(&sizes, max_vectors) {
-                let batch = &sequences[range.clone()];
-                let size: usize = batch.iter().map(|s| s.ids.len()).sum();
-                let passed = |layers: u32| {
-                    let tokens = done + size * layers as usize / self.config.layers as usize;
-                    watch.progress(Progress::Embed { texts: sequences[range.start].item, tokens, total });
-                };
-                let count = encoder.embed(arena, batch, output, watch, passed).await?;
-                take(range.clone(), &arena.vectors, count).await?;
-                done += size;
-                let texts = sequences.get(range.end).or(sequences.last()).map_or(0, |s| s.item);
-                let texts = if range.end == sequences.len() { texts + 1 } else { texts };
-                watch.progress(Progress::Embed { texts, tokens: done, total });
+            let mut known = self.helpers.known.lock().await;
+            let mut batches = Batches::new(self, &mut known, sequences, output, watch);
+            while let Some((range, count)) = batches.next(arena).await? {
+                take(range, batches.vectors().unwrap_or(&arena.vectors), count).await?;
+                batches.report(0);
             }
             Ok(())
         })
@@ -307,7 +324,7 @@ impl Model {
         let mut slot = self.arena.lock().await;
         let made = match slot.take() {
             Some(arena) => Ok(arena),
-            None => self.backend.allocate(|| Arena::new(&self.backend, &self.config)).await,
+            None => self.backend.allocate(|| Arena::new(&self.backend, &self.shape)).await,
         };
         let result = match made {
             Ok(mut arena) => {
@@ -324,8 +341,8 @@ impl Model {
 
     fn encoder(&self) -> Encoder<'_> {
         let projection = self.late.as_ref().and_then(Late::projection);
-        let Self { backend, kernels, config, weights, head, .. } = self;
-        Encoder { backend, kernels, config, weights, projection, head }
+        let Self { backend, kernels, shape, weights, head, .. } = self;
+        Encoder { backend, kernels, shape, weights, projection, head }
     }
 
     /// The residual stream of a text after each layer, `[L + 2][T, H]`: the embeddings first, the final norm last.
@@ -357,7 +374,7 @@ impl Model {
         };
         let limits = self.backend.limits();
         let tokens = limits.buffer_bytes / (u64::from(self.config.key_heads * self.config.head_dim) * 4);
-        let sums = limits.buffer_bytes / (u64::from(self.config.widest()) * 8);
+        let sums = limits.buffer_bytes / (u64::from(self.shape.widest) * 8);
         let vectors = sums.min(limits.vectors);
         for Sequence { item, ids, spans, .. } in sequences {
             if ids.len() as u64 > tokens {

@@ -1,33 +1,33 @@
-//! Cuts a list of texts into batches for the GPU.
+//! Cuts a list of texts into batches.
 
 use std::ops::Range;
 
-/// Tokens a batch holds, unless a single text has more.
-const TOKENS: usize = 4096;
-
-/// Ranges of consecutive texts, given by how many tokens they have and vectors they give: each of at most [`TOKENS`]
-/// tokens and `vectors` vectors, or one large text. Nothing is padded, so there is nothing to gain from sorting by
-/// length.
-pub(super) fn pack(sizes: &[(usize, usize)], max_vectors: usize) -> Vec<Range<usize>> {
-    let mut batches = Vec::new();
-    let (mut first, mut tokens, mut vectors) = (0, 0, 0);
-    for (i, &(more_tokens, more_vectors)) in sizes.iter().enumerate() {
-        if i > first && (tokens + more_tokens > TOKENS || vectors + more_vectors > max_vectors) {
-            batches.push(first..i);
-            (first, tokens, vectors) = (i, 0, 0);
-        }
-        tokens += more_tokens;
-        vectors += more_vectors;
-    }
-    if first < sizes.len() {
-        batches.push(first..sizes.len());
-    }
-    batches
+/// The batch that begins with the text `first`, given how many tokens texts have and vectors they give: consecutive texts
+/// of at most `tokens` tokens and `vectors` vectors, or one large text. `None` if there is no such text. Nothing is padded,
+/// so there is nothing to gain from sorting by length.
+pub(super) fn next(sizes: &[(usize, usize)], first: usize, tokens: usize, vectors: usize) -> Option<Range<usize>> {
+    let mut sum = *sizes.get(first)?;
+    let fits = |size: &&(usize, usize)| {
+        sum = (sum.0 + size.0, sum.1 + size.1);
+        sum.0 <= tokens && sum.1 <= vectors
+    };
+    let more = sizes[first + 1..].iter().take_while(fits).count();
+    Some(first..first + 1 + more)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::pack;
+    use std::ops::Range;
+
+    use super::next;
+
+    fn pack(sizes: &[(usize, usize)], vectors: usize) -> Vec<Range<usize>> {
+        let mut batches: Vec<Range<usize>> = Vec::new();
+        while let Some(range) = next(sizes, batches.last().map_or(0, |last| last.end), 4096, vectors) {
+            batches.push(range);
+        }
+        batches
+    }
 
     #[test]
     fn batches_cover_the_texts_in_order_within_the_budget() {

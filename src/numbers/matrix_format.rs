@@ -83,6 +83,29 @@ impl MatrixFormat {
         }
     }
 
+    /// The format as two words, for messages between threads: which it is, and its group.
+    pub(crate) fn to_words(self) -> [u32; 2] {
+        match self {
+            Self::F32 => [0, 0],
+            Self::F16 => [1, 0],
+            Self::Bf16 => [2, 0],
+            Self::Q8 { group } => [3, group],
+            Self::Q4 { group } => [4, group],
+        }
+    }
+
+    /// What [`MatrixFormat::to_words`] made; `None` for other words.
+    pub(crate) fn of_words([name, group]: [u32; 2]) -> Option<Self> {
+        Some(match name {
+            0 => Self::F32,
+            1 => Self::F16,
+            2 => Self::Bf16,
+            3 => Self::Q8 { group },
+            4 => Self::Q4 { group },
+            _ => return None,
+        })
+    }
+
     /// Bytes of the numbers or codes of a row of `k`, padded to whole 32-bit words for codes.
     pub fn value_bytes(self, k: u64) -> u64 {
         let bits = k * u64::from(self.bits());

@@ -35,6 +35,31 @@ pub enum RopeScaling {
 }
 
 impl Rope {
+    /// It as eight numbers, for messages between threads.
+    pub(crate) fn to_numbers(self) -> [f64; 8] {
+        let theta = self.theta;
+        match self.scaling {
+            RopeScaling::None => [0.0, theta, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+            RopeScaling::Linear { factor } => [1.0, theta, factor, 0.0, 0.0, 0.0, 0.0, 0.0],
+            RopeScaling::Yarn { factor, original, beta_fast, beta_slow, truncate, attention } => {
+                [2.0, theta, factor, original, beta_fast, beta_slow, f64::from(u8::from(truncate)), attention]
+            }
+        }
+    }
+
+    /// What [`Rope::to_numbers`] made.
+    pub(crate) fn of_numbers(
+        [kind, theta, factor, original, beta_fast, beta_slow, truncate, attention]: [f64; 8],
+    ) -> Self {
+        let truncate = truncate != 0.0;
+        let scaling = match kind {
+            0.0 => RopeScaling::None,
+            1.0 => RopeScaling::Linear { factor },
+            _ => RopeScaling::Yarn { factor, original, beta_fast, beta_slow, truncate, attention },
+        };
+        Self { theta, scaling }
+    }
+
     /// The frequency of each pair of dimensions, `[Dh/2]`, rounded to f32 where transformers' `modeling_rope_utils` does.
     fn frequencies(&self, dh: usize) -> Vec<f32> {
         let period = |i: usize| self.theta.powf((2 * i) as f64 / dh as f64) as f32;

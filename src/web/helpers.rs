@@ -1,47 +1,76 @@
 //! Helpers in workers: the way to them, and what runs in one.
 
-use js_sys::{Float32Array, Function, Promise, Uint8Array};
+use std::cell::Cell;
+use std::rc::Rc;
+
+use js_sys::{ArrayBuffer, Float32Array, Function, Promise, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use super::convert::thrown;
 use super::page::Page;
 use crate::backend::{Answer, Backend, Device, Helper, Link, refused};
 use crate::error::{Error, Result};
+use crate::model::{Model, ModelSize, TextHelper};
 
 #[wasm_bindgen]
 extern "C" {
     /// `HelperLink` of `js/engine/helpers.ts`.
-    type JsLink;
+    pub(super) type JsLink;
     /// Sends bytes, which it may keep.
     #[wasm_bindgen(method)]
     fn send(this: &JsLink, message: Uint8Array);
+    /// Resolves when its worker has started.
+    #[wasm_bindgen(method, catch)]
+    async fn ready(this: &JsLink) -> std::result::Result<JsValue, JsValue>;
     /// The next answer: bytes, or a promise of them.
     #[wasm_bindgen(method, catch)]
     fn receive(this: &JsLink) -> std::result::Result<JsValue, JsValue>;
 }
 
-struct WorkerLink(JsLink);
+struct WorkerLink {
+    link: JsLink,
+    /// The memory of the last answer, which the next message travels in: fresh memory costs more than copying into it.
+    spare: Cell<Option<ArrayBuffer>>,
+}
+
+impl WorkerLink {
+    fn boxed(link: JsLink) -> Box<dyn Link> {
+        Box::new(Self { link, spare: Cell::new(None) })
+    }
+}
+
+/// `length` bytes in `spare` if they fit there, else in memory of their own.
+fn bytes_in(spare: Option<ArrayBuffer>, length: u32) -> Uint8Array {
+    match spare.filter(|spare| spare.byte_length() >= length) {
+        Some(spare) => Uint8Array::new_with_byte_offset_and_length(&spare, 0, length),
+        None => Uint8Array::new_with_length(length),
+    }
+}
 
 impl Link for WorkerLink {
     fn send(&self, header: &[u8], data: &[u8]) {
-        let message = Uint8Array::new_with_length((header.len() + data.len()) as u32);
+        let message = bytes_in(self.spare.take(), (header.len() + data.len()) as u32);
         let (start, end) = (header.len() as u32, message.length());
         message.subarray(0, start).copy_from(header);
         message.subarray(start, end).copy_from(data);
-        self.0.send(message);
+        self.link.send(message);
     }
 
     fn receive(&self) -> Answer<'_> {
         Box::pin(async {
-            let mut answer = self.0.receive().map_err(gone)?;
+            let mut answer = self.link.receive().map_err(gone)?;
             if let Some(promise) = answer.dyn_ref::<Promise>() {
                 answer = JsFuture::from(promise.clone()).await.map_err(gone)?;
             }
             // Outputs, or the bytes of why there are none.
             match answer.dyn_into::<Float32Array>() {
-                Ok(outputs) => Ok(outputs.to_vec()),
+                Ok(outputs) => {
+                    let copy = outputs.to_vec();
+                    self.spare.set(Some(outputs.buffer()));
+                    Ok(copy)
+                }
                 Err(other) => Err(refused(&other.dyn_into::<Uint8Array>().map_err(gone)?.to_vec())),
             }
         })
@@ -55,11 +84,30 @@ fn gone(reason: JsValue) -> Error {
     }
 }
 
-/// Dimensions of a layer from which on there are helpers by default: with 256, sending them activations cost more than it
-/// saved. A guess between that and the 1,024 of the smallest published model.
+#[wasm_bindgen]
+extern "C" {
+    /// `StartedHelpers` of `js/engine/helpers.ts`.
+    type JsStarted;
+    /// Whether they embed texts, each with a copy of the weights, rather than have a share of every weight.
+    #[wasm_bindgen(method, getter)]
+    fn texts(this: &JsStarted) -> bool;
+    #[wasm_bindgen(method, getter)]
+    fn links(this: &JsStarted) -> Vec<JsLink>;
+}
+
+/// A backend, and what embeds texts beside it.
+pub(super) struct Opened {
+    pub(super) backend: Backend,
+    pub(super) why: String,
+    pub(super) texts: Vec<JsLink>,
+}
+
+/// H from which on a layer is worth sharing: a single text is quicker then, too. With 256, sending activations cost more than
+/// it saved. A guess between that and the 1,024 of the smallest published model.
 const HIDDEN_WORTH_SHARING: u32 = 512;
 
-/// As [`Backend::open`]; the processor has the helpers that `start` starts, by default for a model that is large enough.
+/// As [`Backend::open`]; the processor has the helpers that `start` starts, which is given `threads`, the compiled module, and
+/// the bytes of a copy of the weights as float32: infinity for a model that is not to be copied.
 ///
 /// # Errors
 /// As [`Backend::open`], and what `start` throws.
@@ -67,41 +115,68 @@ pub(super) async fn open(
     device: Device,
     threads: Option<u32>,
     start: Option<Function>,
-    hidden: u32,
+    size: ModelSize,
     page: &Page,
-) -> Result<(Backend, String)> {
+) -> Result<Opened> {
     let (backend, why) = Backend::open(device, threads, page).await?;
-    let (Backend::Cpu(_), Some(start)) = (&backend, start) else { return Ok((backend, why)) };
-    if threads.is_none() && hidden < HIDDEN_WORTH_SHARING {
-        return Ok((backend, why));
-    }
+    let mut opened = Opened { backend, why, texts: Vec::new() };
+    let (Backend::Cpu(_), Some(start)) = (&opened.backend, start) else { return Ok(opened) };
     let threads = threads.map_or(JsValue::UNDEFINED, JsValue::from);
-    let started = start.call2(&JsValue::UNDEFINED, &threads, &wasm_bindgen::module()).map_err(gone)?;
-    let started: js_sys::Array = JsFuture::from(Promise::resolve(&started)).await.map_err(gone)?.unchecked_into();
-    if started.length() == 0 {
-        return Ok((backend, why));
+    let copied = size.hidden < HIDDEN_WORTH_SHARING;
+    let bytes = JsValue::from(if copied { size.weights as f64 * 4.0 } else { f64::INFINITY });
+    let started = start.call3(&JsValue::UNDEFINED, &threads, &wasm_bindgen::module(), &bytes).map_err(gone)?;
+    let started: JsStarted = JsFuture::from(Promise::resolve(&started)).await.map_err(gone)?.unchecked_into();
+    let links = started.links();
+    if started.texts() {
+        opened.texts = links;
+    } else if !links.is_empty() {
+        let links = links.into_iter().map(WorkerLink::boxed);
+        opened.backend = Backend::cpu_with_helpers(links.collect());
     }
-    let links = started.iter().map(|link| Box::new(WorkerLink(link.unchecked_into())) as Box<dyn Link>);
-    Ok((Backend::cpu_with_helpers(links.collect()), why))
+    Ok(opened)
+}
+
+/// Lets helpers take part in the calls of a model as soon as they have started. Nobody waits for them.
+pub(super) fn join(model: &Rc<Model>, links: Vec<JsLink>) {
+    for link in links {
+        model.expects_helper();
+        let model = Rc::downgrade(model);
+        spawn_local(async move {
+            let started = link.ready().await;
+            let Some(model) = model.upgrade() else { return };
+            match started {
+                // What goes wrong is said by the count of threads.
+                Ok(_) => drop(model.join(WorkerLink::boxed(link)).await),
+                Err(_) => model.lacks_helper(),
+            }
+        });
+    }
 }
 
 /// What a helper's worker runs.
 #[wasm_bindgen]
 pub struct WebHelper {
-    helper: Helper,
+    helper: Either,
     /// The last message: memory that the next one uses again. Words, so that floats in it lie where floats may.
     message: Vec<u32>,
 }
 
+enum Either {
+    Rows(Helper),
+    Texts(TextHelper),
+}
+
 #[wasm_bindgen]
 impl WebHelper {
-    /// A helper without weights.
+    /// A helper without weights, for texts or for rows of weights.
     ///
     /// # Errors
     /// If there is no memory.
     #[wasm_bindgen(constructor)]
-    pub fn new() -> Result<Self, JsValue> {
-        Ok(Self { helper: Helper::new().map_err(thrown)?, message: Vec::new() })
+    pub fn new(texts: bool) -> Result<Self, JsValue> {
+        let helper =
+            if texts { Either::Texts(TextHelper::new()) } else { Either::Rows(Helper::new().map_err(thrown)?) };
+        Ok(Self { helper, message: Vec::new() })
     }
 
     /// Does what a message says. The answer, if it wants one: a Float32Array of outputs, or a Uint8Array of why there are none.
@@ -111,12 +186,20 @@ impl WebHelper {
         let bytes = &mut bytemuck::cast_slice_mut(&mut self.message)[..length];
         message.copy_to(bytes);
         let mut answer = JsValue::UNDEFINED;
-        self.helper.receive(bytes, |said| {
+        let take = |said: Result<&[u8], &str>| {
             answer = match said {
-                Ok(outputs) => Float32Array::from(bytemuck::cast_slice::<u8, f32>(outputs)).into(),
+                Ok(outputs) => {
+                    let bytes = bytes_in(Some(message.buffer()), outputs.len() as u32);
+                    bytes.copy_from(outputs);
+                    Float32Array::new_with_byte_offset_and_length(&bytes.buffer(), 0, outputs.len() as u32 / 4).into()
+                }
                 Err(why) => Uint8Array::from(why.as_bytes()).into(),
             };
-        });
+        };
+        match &mut self.helper {
+            Either::Rows(helper) => helper.receive(bytes, take),
+            Either::Texts(helper) => helper.receive(bytes, take),
+        }
         answer
     }
 }

@@ -12,7 +12,7 @@ mod page;
 mod text;
 mod vectors;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use js_sys::{Array, Float32Array, Function, Int8Array, Promise, Uint8Array};
@@ -56,15 +56,14 @@ pub fn memory_bytes() -> f64 {
 
 /// Loads a model. Options: `id`, and optionally `name` (what the model is called, if that is not its id), `endpoint`,
 /// `revision`, `token`, `weights`, `precision`, `fetch`, `store` (a `CacheStore` of `js/storage/store.ts`), `device`, `threads`,
-/// `startHelpers` (a function that is given `threads` and the compiled module, and gives an array of `HelperLink` of
-/// `js/engine/helpers.ts`), `signal`,
-/// `onProgress`.
+/// `startHelpers` (a function that is given `threads`, the compiled module and the bytes of the weights, and gives
+/// `StartedHelpers` of `js/engine/helpers.ts`), `signal`, `onProgress`.
 #[wasm_bindgen]
 pub async fn load(options: JsValue) -> Result<WebModel, JsValue> {
-    load_model(&options).await.map(|model| WebModel(Rc::new(model))).map_err(thrown)
+    load_model(&options).await.map(WebModel).map_err(thrown)
 }
 
-async fn load_model(options: &JsValue) -> Result<Model> {
+async fn load_model(options: &JsValue) -> Result<Rc<Model>> {
     let page = Page::of(options)?;
     let id = string(options, "id")?.ok_or_else(|| Error::argument("id", "is missing"))?;
     let device = device(options)?;
@@ -84,10 +83,19 @@ async fn load_model(options: &JsValue) -> Result<Model> {
     let source = Cached::open(&repository, transport, Retry::default(), store, &page).await?;
     let id = string(options, "name")?.unwrap_or(id);
     let options = LoadOptions { id, revision: source.revision(), device, threads, weights, precision, memory: None };
-    let open = async |hidden, device| helpers::open(device, threads, start.clone(), hidden, &page).await;
-    let model = Model::load_on(&source, open, options, &page).await?;
+    let texts = Cell::new(Vec::new());
+    let open = async |size, device| {
+        let opened = helpers::open(device, threads, start.clone(), size, &page).await?;
+        texts.set(opened.texts);
+        Ok((opened.backend, opened.why))
+    };
+    let model = Rc::new(Model::load_on(&source, open, options, &page).await?);
     source.loaded().await;
-    if page.cancelled() { Err(Error::Aborted) } else { Ok(model) }
+    if page.cancelled() {
+        return Err(Error::Aborted);
+    }
+    helpers::join(&model, texts.take());
+    Ok(model)
 }
 
 /// A model in this thread. If it is freed while a call runs, that takes effect when the call ends.

@@ -18,6 +18,7 @@ mod fuzz;
 mod fuzz_formats;
 mod fuzz_index;
 mod helpers;
+mod helpers_texts;
 mod hub;
 mod hub_environment;
 mod hub_faults;

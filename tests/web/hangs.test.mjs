@@ -81,6 +81,7 @@ const loading = (page, path, options, cancel = false) =>
       try {
         const model = await load(options.id ?? "mini", { device: "cpu", ...options.with, onProgress, signal: stop.signal });
         const { shape } = await model.embed("a");
+        while (options.notice && notices.length === 0) await new Promise((resolve) => setTimeout(resolve, 500));
         await model.dispose();
         return { shape, notices, kept: (await cache.list()).length };
       } catch (error) {
@@ -131,7 +132,9 @@ test("a wasm module that is never sent, or never ends", async () => {
 test("a helper's script that never answers costs its thread, not the load", async () => {
   for (const how of ["empty", "mute"]) {
     await visit(async (page) => {
-      const got = await elapse(page, loading(page, `/${how}/helper.js`, { with: { worker: false, threads: 2 } }));
+      // Before the notice, the model works with the thread that there is.
+      const options = { with: { worker: false, threads: 2 }, notice: true };
+      const got = await elapse(page, loading(page, `/${how}/helper.js`, options));
       assert.deepEqual(got.shape, [1, 256], got.message);
       assert.match(got.notices.join(), /runs on one thread: helper\.js said nothing for 60 seconds/);
     });

@@ -138,6 +138,8 @@ struct RunMemory {
     tiles: Vec<[f32; ROWS]>,
     /// Products before they are put in their places.
     products: Vec<f32>,
+    /// Activations as helpers are sent them.
+    sent: Vec<u8>,
 }
 
 impl<'a> CpuRun<'a> {
@@ -148,7 +150,9 @@ impl<'a> CpuRun<'a> {
     /// As [`CpuRun::check_cancelled`], after messages had their chance to cancel.
     pub(super) async fn pause(&self) -> Result<()> {
         #[cfg(target_arch = "wasm32")]
-        crate::backend::turn::let_messages_in().await;
+        if self.watch.listens() {
+            crate::backend::turn::let_messages_in().await;
+        }
         self.check_cancelled()
     }
 

@@ -21,7 +21,7 @@ pub use prompts::{Prompt, Prompts};
 pub use transformer::Lengths;
 
 use super::late::LateConfig;
-use crate::backend::Heads;
+use super::shape::Shape;
 use crate::checkpoint::Scheme;
 use crate::error::{Error, Result};
 use crate::hub::{self, Source};
@@ -113,10 +113,28 @@ impl Config {
         late.or(last).map_or(self.hidden, |dense| dense.outputs)
     }
 
-    /// Dimensions of the widest vector from pooling on.
-    pub(super) fn widest(&self) -> u32 {
-        let pooled = if self.late.is_some() { self.dimensions() } else { self.hidden };
-        self.dense_layers().map(|dense| dense.outputs).fold(pooled, u32::max)
+    /// What a forward pass reads.
+    pub(super) fn shape(&self) -> Shape {
+        let (late, dimensions) = (self.late.is_some(), self.dimensions());
+        let pooled = if late { dimensions } else { self.hidden };
+        Shape {
+            hidden: self.hidden,
+            layers: self.layers,
+            query_heads: self.query_heads,
+            key_heads: self.key_heads,
+            head_dim: self.head_dim,
+            intermediate: self.intermediate,
+            dimensions,
+            widest: self.dense_layers().map(|dense| dense.outputs).fold(pooled, u32::max),
+            norm_eps: self.norm_eps,
+            causal: self.causal,
+            attention_bias: self.attention_bias,
+            late,
+            dense: self.dense_layers().next().is_some(),
+            pooling: self.pooling,
+            rope: self.rope,
+            windows: self.windows.clone(),
+        }
     }
 
     /// Linear layers after pooling, in order.
@@ -130,19 +148,18 @@ impl Config {
     /// Floating-point operations of the matrix products of the layers for a text of `tokens`: two for each weight and
     /// token, and those of attention. What the work is worth, however it is done.
     pub fn matmul_operations(&self, tokens: u64) -> u64 {
+        let [layers, query_heads, head_dim] = [self.layers, self.query_heads, self.head_dim].map(u64::from);
+        // Scores and their sums of values; a causal model needs half of them.
+        let pairs = if self.causal { tokens * (tokens + 1) / 2 } else { tokens * tokens };
+        2 * tokens * self.layer_weights() + layers * 4 * pairs * query_heads * head_dim
+    }
+
+    /// How many weights the matrices of all layers have.
+    pub fn layer_weights(&self) -> u64 {
         let [hidden, intermediate, layers, query_heads, key_heads, head_dim] =
             [self.hidden, self.intermediate, self.layers, self.query_heads, self.key_heads, self.head_dim]
                 .map(u64::from);
-        let weights = hidden * head_dim * 2 * (query_heads + key_heads) + 3 * hidden * intermediate;
-        // Scores and their sums of values; a causal model needs half of them.
-        let pairs = if self.causal { tokens * (tokens + 1) / 2 } else { tokens * tokens };
-        layers * (2 * tokens * weights + 4 * pairs * query_heads * head_dim)
-    }
-
-    /// The shape of a layer's attention.
-    pub(super) fn heads(&self, layer: usize) -> Heads {
-        let window = self.windows.get(layer).copied().flatten();
-        Heads { query: self.query_heads, key: self.key_heads, dim: self.head_dim, causal: self.causal, window }
+        layers * (hidden * head_dim * 2 * (query_heads + key_heads) + 3 * hidden * intermediate)
     }
 
     /// Reads `config.json`, `sentence_bert_config.json`, `config_sentence_transformers.json`, `modules.json` and the files

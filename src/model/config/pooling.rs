@@ -19,6 +19,10 @@ pub enum Pooling {
 }
 
 impl Pooling {
+    /// All of them.
+    pub(in crate::model) const ALL: [Self; 5] =
+        [Self::Mean, Self::Last, Self::First, Self::WeightedMean, Self::MeanSqrtLength];
+
     /// The tokens of a text of `length` that count, of which the first `prompt` are a prompt's that does not.
     pub(in crate::model) fn span(self, length: u32, prompt: u32) -> Range<u32> {
         match self {

@@ -1,6 +1,7 @@
 //! From a checkpoint to weights on the device: room for all of them first, then their bytes as they stream in.
 
 mod choice;
+mod copy;
 mod fill;
 mod plan;
 mod room;
@@ -133,9 +134,7 @@ impl Weights {
 
     /// Bytes in host memory and on the device.
     pub(super) fn bytes(&self) -> (u64, u64) {
-        let norms = self.layers.iter().flat_map(|l| [&l.input_norm, &l.q_norm, &l.k_norm, &l.mlp_norm]);
-        let biases = self.layers.iter().filter_map(|l| l.biases.as_ref()).flat_map(|b| [&b.q, &b.k, &b.v, &b.o]);
-        let vectors: u64 = norms.chain(biases).chain([&self.norm]).map(Buffer::size).sum();
+        let vectors: u64 = self.vectors().map(Buffer::size).sum();
         (self.table.bytes(), self.matrices().map(Weight::bytes).sum::<u64>() + vectors)
     }
 
@@ -149,10 +148,6 @@ impl Weights {
             }
         }
         bytes.into_iter().max_by_key(|(_, total)| *total).map_or(MatrixFormat::F32, |(format, _)| format)
-    }
-
-    fn matrices(&self) -> impl Iterator<Item = &Weight> {
-        self.layers.iter().flat_map(|l| [&l.q, &l.k, &l.v, &l.o, &l.mlp, &l.down])
     }
 
     /// The matrix on the device for a place, and which of a pair it is; `None` for the embedding table.

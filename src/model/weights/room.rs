@@ -53,7 +53,7 @@ impl Room {
                     let mut read = formats[1..].to_vec();
                     let projected = config.late.is_some() || config.dense_layers().next().is_some();
                     read.extend(projected.then_some(MatrixFormat::F32));
-                    let mut operations = Operation::of_encoder(config.heads(0), &read);
+                    let mut operations = Operation::of_encoder(config.shape().heads(0), &read);
                     operations.extend((projected || config.attention_bias).then_some(Operation::Bias));
                     let kernels = backend.kernels_for(request.precision, &operations).await?;
                     match backend.allocate(|| buffers(backend, &kernels, config, plan, &formats)).await {

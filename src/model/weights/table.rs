@@ -5,10 +5,10 @@ use crate::numbers::MatrixFormat;
 /// The embedding table `[V, H]`, in host memory in the form it is held in. Rows are gathered on the CPU; it is never a
 /// GPU buffer.
 pub(super) struct Table {
-    format: MatrixFormat,
-    rows: MatrixRows,
+    pub(super) format: MatrixFormat,
+    pub(super) rows: MatrixRows,
     /// H
-    hidden: usize,
+    pub(super) hidden: usize,
 }
 
 impl Table {

@@ -1,11 +1,11 @@
 //! The other side: a helper keeps its share of each weight, and computes when it is told to.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::message::Message;
 use crate::backend::Precision;
+use crate::backend::cpu::buffer::floats_mut;
 use crate::backend::cpu::{Cpu, CpuBuffer, CpuRun, CpuWeight, MatmulStore, RunMemory};
 use crate::backend::ops::{Heads, Tile};
 use crate::error::{Error, Result};
@@ -52,7 +52,7 @@ impl Helper {
                 let error = fault.unwrap_or(error);
                 // What wants no answer fails the next thing that does.
                 match Message::decode(message) {
-                    Ok(Message::Product { .. } | Message::Attention { .. }) => answer(Err(&error.to_string())),
+                    Ok(Message::Products { .. } | Message::Attention { .. }) => answer(Err(&error.to_string())),
                     Ok(_) | Err(_) => self.fault = Some(error),
                 }
             }
@@ -74,17 +74,21 @@ impl Helper {
                 weight(&self.weights, id)?.write_groups(matrix as usize, row, groups);
             }
             Message::Free { id } => drop(self.weights.remove(&id)),
-            Message::Product { id, rows, x } => {
-                let weight = weight(&self.weights, id)?;
-                let [pair, n, k] = weight.shape();
-                if x.len() as u64 != u64::from(rows) * k as u64 * 4 {
-                    return Err(Error::Gpu { message: format!("{rows} rows of {k} have {} bytes", x.len()) });
-                }
-                let store = if pair == 2 { MatmulStore::Swiglu } else { MatmulStore::At(0) };
-                let outputs = rows as usize * n;
+            Message::Products { ids, rows, x } => {
+                let weights = ids.iter().map(|&id| weight(&self.weights, id)).collect::<Result<Vec<_>>>()?;
+                let Some(&first) = weights.first() else { return Ok(Done::Outputs(0)) };
+                let outputs = weights.iter().map(|weight| rows as usize * weight.shape()[1]).sum();
                 grow(&mut self.y, outputs)?;
                 run(&self.cpu, &mut self.memory, |run| {
-                    run.own_products((&floats(x), true), weight, &self.y, rows, store)
+                    run.take(x, first, rows)?;
+                    let (mut y, mut at) = (self.y.words_mut(), 0);
+                    for weight in weights {
+                        let [pair, n, _] = weight.shape();
+                        let store = if pair == 2 { MatmulStore::Swiglu } else { MatmulStore::At(0) };
+                        run.own_products(weight, &mut floats_mut(&mut y)[at..], rows, store)?;
+                        at += rows as usize * n;
+                    }
+                    Ok(())
                 })?;
                 return Ok(Done::Outputs(outputs));
             }
@@ -122,14 +126,6 @@ fn run(cpu: &Arc<Cpu>, memory: &mut RunMemory, work: impl FnOnce(&mut CpuRun<'_>
 
 fn weight(weights: &HashMap<u32, CpuWeight>, id: u32) -> Result<&CpuWeight> {
     weights.get(&id).ok_or_else(|| Error::Gpu { message: format!("a helper has no weight {id}") })
-}
-
-/// Floats where they lie, if that is a place for floats.
-fn floats(bytes: &[u8]) -> Cow<'_, [f32]> {
-    match bytemuck::try_cast_slice(bytes) {
-        Ok(floats) => Cow::Borrowed(floats),
-        Err(_) => Cow::Owned(bytemuck::pod_collect_to_vec(bytes)),
-    }
 }
 
 fn filled(bytes: &[u8]) -> Result<CpuBuffer> {

@@ -7,9 +7,11 @@ use crate::numbers::MatrixFormat;
 
 /// Words before the data.
 const HEADER: usize = 8;
+/// Weights that one message can ask for the products of.
+pub(in crate::backend::cpu) const MOST_PRODUCTS: usize = 3;
 
 /// A message to a helper. Weights go by number.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(in crate::backend::cpu) enum Message<'a> {
     /// Take room for its share of a weight: matrices, outputs, inputs.
     Weight { id: u32, shape: [u32; 3], format: MatrixFormat, precision: Precision },
@@ -17,8 +19,9 @@ pub(in crate::backend::cpu) enum Message<'a> {
     Rows { id: u32, matrix: u32, row: u32, values: &'a [u8] },
     /// Keep scales and biases of it.
     Groups { id: u32, matrix: u32, row: u32, groups: &'a [u8] },
-    /// Answer with the products of `rows` rows `x` of float32, of a pair after SwiGLU.
-    Product { id: u32, rows: u32, x: &'a [u8] },
+    /// Answer with the products of `rows` rows with each of these weights, one after another, of a pair after SwiGLU. `x` is
+    /// the rows: of float32, or as the weights' [`super::super::simd::Codes`] where they are codes.
+    Products { ids: Vec<u32>, rows: u32, x: &'a [u8] },
     /// Answer with attention: `rows` query rows, `keys` key rows; then the bytes of `tiles` tiles, of q, k and v.
     Attention { tiles: u32, rows: u32, keys: u32, heads: Heads, data: &'a [u8] },
     /// Give a weight back.
@@ -30,15 +33,17 @@ pub(in crate::backend::cpu) enum Message<'a> {
 impl<'a> Message<'a> {
     /// The header and the data.
     pub(super) fn encode(&self) -> ([u32; HEADER], &'a [u8]) {
-        match *self {
+        match self.clone() {
             Self::Weight { id, shape: [matrices, n, k], format, precision } => {
-                let group = format.group().unwrap_or(0);
-                let fast = u32::from(precision == Precision::Fast);
-                ([0, id, matrices, n, k, code(format), group, fast], &[])
+                let ([name, group], fast) = (format.to_words(), u32::from(precision == Precision::Fast));
+                ([0, id, matrices, n, k, name, group, fast], &[])
             }
             Self::Rows { id, matrix, row, values } => ([1, id, matrix, row, 0, 0, 0, 0], values),
             Self::Groups { id, matrix, row, groups } => ([2, id, matrix, row, 0, 0, 0, 0], groups),
-            Self::Product { id, rows, x } => ([3, id, rows, 0, 0, 0, 0, 0], x),
+            Self::Products { ids, rows, x } => {
+                let id = |i: usize| ids.get(i).copied().unwrap_or(0);
+                ([3, rows, ids.len() as u32, id(0), id(1), id(2), 0, 0], x)
+            }
             Self::Attention { tiles, rows, keys, heads, data } => {
                 let Heads { query, key, dim, causal, window } = heads;
                 // A window is at least 1, so that 0 can say that there is none.
@@ -58,13 +63,16 @@ impl<'a> Message<'a> {
         let words: [u32; HEADER] = bytemuck::pod_read_unaligned(header);
         Ok(match words {
             [0, id, matrices, n, k, name, group, fast] => {
-                let format = format(name, group).ok_or_else(unknown)?;
+                let format = MatrixFormat::of_words([name, group]).ok_or_else(unknown)?;
                 let precision = if fast == 1 { Precision::Fast } else { Precision::Exact };
                 Self::Weight { id, shape: [matrices, n, k], format, precision }
             }
             [1, id, matrix, row, ..] => Self::Rows { id, matrix, row, values: data },
             [2, id, matrix, row, ..] => Self::Groups { id, matrix, row, groups: data },
-            [3, id, rows, ..] => Self::Product { id, rows, x: data },
+            [3, rows, count, ref ids @ ..] => {
+                let ids = ids.get(..(count as usize).min(MOST_PRODUCTS)).unwrap_or_default().to_vec();
+                Self::Products { ids, rows, x: data }
+            }
             [4, tiles, rows, keys, query, key, dim, mask] => {
                 let window = Some(mask >> 1).filter(|n| *n > 0);
                 let heads = Heads { query, key, dim, causal: mask & 1 == 1, window };
@@ -75,27 +83,6 @@ impl<'a> Message<'a> {
             _ => return Err(unknown()),
         })
     }
-}
-
-fn code(format: MatrixFormat) -> u32 {
-    match format {
-        MatrixFormat::F32 => 0,
-        MatrixFormat::F16 => 1,
-        MatrixFormat::Bf16 => 2,
-        MatrixFormat::Q8 { .. } => 3,
-        MatrixFormat::Q4 { .. } => 4,
-    }
-}
-
-fn format(code: u32, group: u32) -> Option<MatrixFormat> {
-    Some(match code {
-        0 => MatrixFormat::F32,
-        1 => MatrixFormat::F16,
-        2 => MatrixFormat::Bf16,
-        3 => MatrixFormat::Q8 { group },
-        4 => MatrixFormat::Q4 { group },
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -113,7 +100,8 @@ mod tests {
             Message::Weight { id: 7, shape: [2, 3, 4], format: MatrixFormat::Bf16, precision: Precision::Exact },
             Message::Rows { id: 7, matrix: 1, row: 5, values: &[1, 2, 3] },
             Message::Groups { id: 7, matrix: 1, row: 5, groups: &[1, 2, 3] },
-            Message::Product { id: 7, rows: 9, x: &[4; 12] },
+            Message::Products { ids: vec![7, 8, 9], rows: 9, x: &[4; 12] },
+            Message::Products { ids: vec![7], rows: 0, x: &[] },
             Message::Attention { tiles: 1, rows: 2, keys: 3, heads: HEADS, data: &[5; 9] },
             Message::Attention { tiles: 1, rows: 2, keys: 3, heads: Heads { window: Some(7), ..HEADS }, data: &[] },
             Message::Free { id: 7 },

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::error::{Error, Result};
 pub use helper::Helper;
-pub(super) use message::Message;
+pub(super) use message::{MOST_PRODUCTS, Message};
 
 /// What a helper answers: floats, or why there are none. A future that belongs to one thread in a browser.
 #[cfg(target_arch = "wasm32")]

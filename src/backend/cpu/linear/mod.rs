@@ -3,13 +3,14 @@
 //! Weights that are codes meet activations rounded to 16 bits (or 8, if [`Precision::Fast`] is asked for), with a scale for
 //! each token and block of inputs, in exact sums of integers (see docs/cpu.md); plain weights meet them in f32.
 
+mod exchange;
 mod input;
 mod panels;
 
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::buffer::{CpuBuffer, floats, floats_mut, resize};
+use super::buffer::{CpuBuffer, resize};
 use super::helpers::{Message, shares};
 use super::simd::{BytePanel, CodePanel, LEVELS, ROWS};
 use super::{Cpu, CpuRun};
@@ -127,9 +128,19 @@ impl CpuWeight {
         }
     }
 
+    /// Whether it takes rows in the same form as another.
+    fn takes_as(&self, other: &Self) -> bool {
+        self.layout.k == other.layout.k && self.format() == other.format() && self.layout.int8 == other.layout.int8
+    }
+
     /// How the weights are held.
     pub fn format(&self) -> MatrixFormat {
         self.layout.format
+    }
+
+    /// How exactly it takes activations, which decides how its codes lie.
+    pub fn precision(&self) -> Precision {
+        if self.layout.int8.is_some() { Precision::Fast } else { Precision::Exact }
     }
 
     /// Bytes it takes, without what pads panels.
@@ -182,6 +193,27 @@ impl CpuWeight {
         }
     }
 
+    /// See [`crate::backend::Weight::with_held`].
+    pub fn with_held<T>(&self, take: impl FnOnce([usize; 3], &[u8], &[u8]) -> T) -> T {
+        let held = self.panels.read().unwrap_or_else(PoisonError::into_inner);
+        take(self.shape(), bytemuck::cast_slice(&held.values), bytemuck::cast_slice(&held.groups))
+    }
+
+    /// See [`crate::backend::Weight::hold`].
+    pub fn hold(&self, values: &[u8], groups: &[u8]) -> Result<()> {
+        let mut held = self.panels.write().unwrap_or_else(PoisonError::into_inner);
+        let Panels { values: own, groups: own_groups } = &mut *held;
+        let (own, own_groups): (&mut [u8], &mut [u8]) =
+            (bytemuck::cast_slice_mut(own), bytemuck::cast_slice_mut(own_groups));
+        if [own.len(), own_groups.len()] != [values.len(), groups.len()] {
+            let message = format!("a weight of {} bytes was given {}", own.len(), values.len());
+            return Err(Error::Gpu { message });
+        }
+        own.copy_from_slice(values);
+        own_groups.copy_from_slice(groups);
+        Ok(())
+    }
+
     /// The products of all rows with a panel.
     fn products(&self, panels: &Panels, panel: usize, input: &Input<'_>, scratch: &mut Scratch, out: &mut [f32]) {
         let layout = &self.layout;
@@ -229,56 +261,21 @@ impl Cpu {
 }
 
 impl CpuRun<'_> {
-    /// See [`crate::backend::Run::matmul`], [`crate::backend::Run::matmul_add`] and [`crate::backend::Run::swiglu`]; or
-    /// several such products of the same rows, all of which helpers are asked for before any is waited for.
-    pub async fn matmul(&mut self, x: &CpuBuffer, products: &[Product<'_>], rows: u32) -> Result<()> {
-        let asked = |w: &'_ CpuWeight| {
-            let some = w.shares.iter().cloned().enumerate().filter(|(_, share)| !share.is_empty() && rows > 0);
-            some.collect::<Vec<_>>()
-        };
-        let own = {
-            let x = x.words();
-            for Product { w, .. } in products {
-                let x = bytemuck::cast_slice(&x[..rows as usize * w.layout.k]);
-                for (helper, _) in asked(w) {
-                    self.cpu.helpers.send(helper, &Message::Product { id: w.id, rows, x });
-                }
+    /// Takes rows `x` `[rows, K]` in the form that a weight wants them in, for [`CpuRun::own_products`].
+    fn prepare(&mut self, x: &[f32], w: &CpuWeight) -> Result<()> {
+        match (w.layout.k, w.layout.format.group()) {
+            (0, _) => Ok(()),
+            (_, Some(_)) => {
+                round(&mut self.memory.codes, self.cpu.simd, &self.cpu.threads, x, &w.layout);
+                Ok(())
             }
-            let mut before = None;
-            products.iter().try_for_each(|&Product { w, y, store }| {
-                let (k, form) = (w.layout.k, Some((w.layout.k, w.format(), w.layout.int8)));
-                let fresh = std::mem::replace(&mut before, form) != form;
-                self.own_products((&floats(&x)[..rows as usize * k], fresh), w, y, rows, store)
-            })
-        };
-        // Every answer is taken, whatever happens, so that the next one belongs to the next question.
-        let mut answers = Vec::new();
-        for &Product { w, y, store } in products {
-            for (helper, share) in asked(w) {
-                answers.push((w, y, store, share, self.cpu.helpers.receive(helper).await));
-            }
+            (k, None) => pack(&mut self.memory.tiles, &self.cpu.threads, x, k),
         }
-        own?;
-        for (w, y, store, share, products) in answers {
-            let (products, mut y) = (products?, y.words_mut());
-            let y = floats_mut(&mut y)[store.first_row() * w.n..].chunks_exact_mut(w.n);
-            for (y, products) in y.zip(products.chunks_exact(share.len())) {
-                put(&mut y[share.clone()], products, store);
-            }
-        }
-        Ok(())
     }
 
-    /// The same for the outputs that are here, of rows `x` `[rows, K]`, which are not `fresh` if the last call had them
-    /// with a weight of this format.
-    pub(super) fn own_products(
-        &mut self,
-        (x, fresh): (&[f32], bool),
-        w: &CpuWeight,
-        y: &CpuBuffer,
-        rows: u32,
-        store: MatmulStore,
-    ) -> Result<()> {
+    /// The products of the rows that [`CpuRun::prepare`] or [`CpuRun::take`] took with the outputs that are here. `y` is
+    /// `[rows, N]`.
+    pub(super) fn own_products(&mut self, w: &CpuWeight, y: &mut [f32], rows: u32, store: MatmulStore) -> Result<()> {
         let matrices = if store == MatmulStore::Swiglu { 2 } else { 1 };
         if w.matrices != matrices {
             let message = format!("{matrices} matrices are read, the weight has {}", w.matrices);
@@ -286,18 +283,10 @@ impl CpuRun<'_> {
         }
         let (layout, cpu) = (&w.layout, &self.cpu);
         let (rows, width) = (rows as usize, layout.width);
-        if rows == 0 || layout.k == 0 {
+        if rows == 0 || layout.k == 0 || layout.n == 0 {
             return Ok(());
         }
         let rounded = layout.format.group().is_some();
-        match (fresh, rounded) {
-            (true, true) => round(&mut self.memory.codes, cpu.simd, &cpu.threads, x, layout),
-            (true, false) => pack(&mut self.memory.tiles, &cpu.threads, x, layout.k)?,
-            (false, _) => {}
-        }
-        if layout.n == 0 {
-            return Ok(());
-        }
         let input = if rounded {
             Input::Codes(&self.memory.codes)
         } else {
@@ -316,11 +305,9 @@ impl CpuRun<'_> {
                 scratch.second = second;
             }
         });
-        let first = store.first_row();
-        let (mut y, products) = (y.words_mut(), &self.memory.products);
-        let y = &mut floats_mut(&mut y)[first * w.n..][..rows * w.n];
+        let products = &self.memory.products;
         cpu.threads.each(
-            y,
+            &mut y[..rows * w.n],
             w.n * ROWS,
             || (),
             |(), tile, y| {
