@@ -9,8 +9,6 @@ import { afterSilence, SILENCE } from "../hosts/silence.js";
 const DEFAULT_MAX = 8;
 /** Most bytes that the copies of a model's weights may take in all threads together, as float32. */
 const COPIES_BYTES = 256 << 20;
-/** Milliseconds that a load waits for helpers of texts, which have been starting meanwhile. */
-const GRACE = 1000;
 
 /** Outputs of float32, or, if there are none, why as UTF-8. */
 export type HelperAnswer = Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
@@ -108,7 +106,6 @@ class Helper implements HelperLink {
 /** The helpers of one model. */
 export class Helpers {
   #all: Helper[] = [];
-  #started: Promise<unknown> = Promise.resolve();
 
   /**
    * Starts the helpers of a model that runs on `threads` threads and a copy of whose weights takes `bytes`. They have copies
@@ -129,19 +126,12 @@ export class Helpers {
     const count = (threads ?? Math.min(usual, DEFAULT_MAX)) - 1;
     try {
       while (this.#all.length < count) this.#all.push(new Helper(host, { module, texts }));
-      this.#started = this.#settled(notice);
-      if (!texts) await this.#started;
+      const started = this.#settled(notice);
+      if (!texts) await started;
     } catch (error) {
       this.#fail(error, notice);
     }
     return { texts, links: this.#all };
-  }
-
-  /** Waits for helpers that are still starting, so that the notices of those that cannot are heard, but not for long. */
-  async grace(): Promise<void> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    await Promise.race([this.#started, new Promise((resolve) => (timer = setTimeout(resolve, GRACE)))]);
-    clearTimeout(timer);
   }
 
   async #settled(notice: (message: string) => void): Promise<void> {

@@ -112,7 +112,6 @@ export class LocalEngine implements Engine {
       this.#helpers.end();
       throw files ? files.why(error) : error;
     }
-    await this.#helpers.grace();
     if (this.#closed) {
       model.free();
       this.#helpers.end();

@@ -16,6 +16,8 @@ export class WorkerEngine implements Engine {
   readonly #host: Host;
   readonly #worker: EngineWorker;
   readonly #calls = new Map<number, PendingCall>();
+  /** The load. What becomes of helpers that it does not wait for is told afterwards. */
+  #load: { call: number; hooks: Hooks } | undefined;
   #next = 0;
   #ready = false;
   readonly #heard: () => void;
@@ -42,6 +44,7 @@ export class WorkerEngine implements Engine {
   async call<K extends CallName>(name: K, request: Request<K>, hooks: Hooks): Promise<Answer<K>> {
     if (this.#ended) throw this.#ended;
     const call = this.#next++;
+    if (name === "load") this.#load = { call, hooks };
     const abort = () => this.#post({ type: "abort", call });
     const answer = new Promise<Answer<CallName>>((resolve, reject) => {
       this.#calls.set(call, { hooks, resolve, reject });
@@ -82,7 +85,8 @@ export class WorkerEngine implements Engine {
     if (message.type === "ready") return;
     if (message.type === "persist") return this.#host.persist();
     const call = this.#calls.get(message.call);
-    if (message.type === "progress") call?.hooks.onProgress?.(message.progress);
+    const hooks = call?.hooks ?? (message.call === this.#load?.call ? this.#load.hooks : undefined);
+    if (message.type === "progress") hooks?.onProgress?.(message.progress);
     else if (message.type === "bytes") void this.#take(message.call, message.bytes);
     else if (message.type === "done") call?.resolve(message.answer);
     else call?.reject(PplxEmbedError.from(message));
