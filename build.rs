@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs};
 
 fn main() {
@@ -33,7 +34,27 @@ fn build() -> Result<(), Box<dyn Error>> {
     }
     let constants: String = files.iter().map(|(name, text)| format!("const {name}: &str = {text:?};\n")).collect();
     fs::write(PathBuf::from(env::var("OUT_DIR")?).join("shaders.rs"), format!("{{\n{constants}{table}]\n}}\n"))?;
-    Ok(())
+    if env::var("CARGO_CFG_TARGET_ARCH")? == "wasm32" { relaxed() } else { Ok(()) }
+}
+
+/// Compiles `relaxed/kernel.rs`: a module that imports its memory, and has neither a stack nor data in it.
+fn relaxed() -> Result<(), Box<dyn Error>> {
+    let source = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("relaxed/kernel.rs");
+    println!("cargo:rerun-if-changed={}", source.display());
+    let out = PathBuf::from(env::var("OUT_DIR")?).join("relaxed.wasm");
+    let mut rustc = Command::new(env::var("RUSTC")?);
+    rustc.args(["--edition=2024", "--crate-type=cdylib", "--crate-name=relaxed", "--target"]);
+    rustc.arg(env::var("TARGET")?).arg(&source).arg("-o").arg(&out);
+    let link = ["--import-memory", "-zstack-size=0"].map(|flag| format!("link-arg={flag}"));
+    let codegen = ["opt-level=3", "panic=abort", "strip=symbols", "target-feature=+simd128,+relaxed-simd"];
+    for flag in codegen.into_iter().chain(link.iter().map(String::as_str)) {
+        rustc.args(["-C", flag]);
+    }
+    if let Ok(linker) = env::var("RUSTC_LINKER") {
+        rustc.arg(format!("-Clinker={linker}"));
+    }
+    let compiled = rustc.status()?.success();
+    if compiled { Ok(()) } else { Err(format!("{} does not compile", source.display()).into()) }
 }
 
 /// A constant's name for a file's.

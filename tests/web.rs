@@ -9,7 +9,7 @@ mod support;
 use std::cell::Cell;
 
 use pplx_embed::backend::probe::{self, Probe};
-use pplx_embed::backend::{Activation, Backend, Device, Heads, Operation, shaders};
+use pplx_embed::backend::{Activation, Backend, Device, Heads, Operation, Precision, shaders};
 use pplx_embed::hub::{ByteStream, NoDerivedFile, Source};
 use pplx_embed::maxsim::Scorer;
 use pplx_embed::model::{LoadOptions, Model};
@@ -43,6 +43,30 @@ async fn on_each(operations: &[Operation], test: impl AsyncFn(&Probe<'_>)) {
     for backend in [gpu().await, &Backend::cpu()] {
         let kernels = backend.kernels(operations).await.unwrap();
         test(&Probe { backend, kernels: &kernels, tolerance: 2e-5 }).await;
+    }
+}
+
+/// In their own module, which Chrome has the instructions for (relaxed SIMD).
+#[wasm_bindgen_test]
+async fn products_of_activations_of_eight_bits() {
+    let backend = Backend::cpu();
+    let operations = Operation::of_encoder(HEADS, &FORMATS);
+    let kernels = backend.kernels_for(Precision::Fast, &operations).await.unwrap();
+    assert_eq!(kernels.precision(), Precision::Fast);
+    let names: Vec<String> = kernels.choices().into_iter().map(|(name, _)| name).collect();
+    assert!(names.contains(&"matmul.relaxed_int8.q4".to_owned()), "{names:?}");
+    let probe = Probe { backend: &backend, kernels: &kernels, tolerance: 2e-5 };
+    // Blocks below, at and past the 8 fours whose sums are short; panels of 8; tiles of 4.
+    for group in [4, 12, 32, 36, 64, 1024] {
+        for format in [MatrixFormat::Q8 { group }, MatrixFormat::Q4 { group }] {
+            for [rows, n, k] in [[1, 1, 8], [4, 8, 64], [5, 9, 72], [3, 17, 264], [9, 4, 1024]] {
+                probe::matmul(&probe, format, [rows, n, k], u64::MAX).await.unwrap();
+            }
+            probe::swiglu(&probe, format, [5, 11, 40], u64::MAX).await.unwrap();
+        }
+    }
+    for matrices in [1, 2] {
+        probe::rows_alike(&probe, MatrixFormat::Q4 { group: 8 }, matrices).await.unwrap();
     }
 }
 

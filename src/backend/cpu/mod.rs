@@ -97,7 +97,8 @@ impl Cpu {
     /// What multiplies weights of this format with activations of 8 bits, if that is asked for and the processor can do it.
     fn int8(&self, format: MatrixFormat, precision: Precision) -> Option<Int8> {
         match (format, precision) {
-            (MatrixFormat::Q8 { .. } | MatrixFormat::Q4 { .. }, Precision::Fast) => Int8::of(self.simd),
+            (MatrixFormat::Q8 { .. }, Precision::Fast) => Int8::of(self.simd, false),
+            (MatrixFormat::Q4 { .. }, Precision::Fast) => Int8::of(self.simd, true),
             _ => None,
         }
     }

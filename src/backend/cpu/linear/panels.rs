@@ -101,11 +101,16 @@ impl Layout {
                 MatrixFormat::Q8 { .. } => {
                     let panel: &mut [u8] = bytemuck::cast_slice_mut(panel);
                     let side = self.side();
+                    let flip = self.int8.is_some_and(Int8::around_zero);
                     for (index, block) in self.blocks.iter().enumerate() {
                         let (first, codes) = (index * self.block, &row[block.start..][..block.count]);
                         let into = panel[first * width..].chunks_exact_mut(side * width);
                         for (codes, into) in codes.chunks(side).zip(into) {
-                            into[lane * side..][..codes.len()].copy_from_slice(codes);
+                            let into = &mut into[lane * side..][..codes.len()];
+                            into.copy_from_slice(codes);
+                            if flip {
+                                into.iter_mut().for_each(|code| *code ^= 0x80);
+                            }
                         }
                     }
                 }
@@ -141,8 +146,8 @@ impl Layout {
     /// Writes the scale and bias of each group of the output `lane` of a panel. Where codes of a byte are taken around zero,
     /// the bias becomes that of those.
     pub(super) fn write_groups(&self, panel: &mut [f32], lane: usize, groups: &[[f32; 2]]) {
-        let around_zero = matches!(self.format, MatrixFormat::Q8 { .. }) && self.int8.is_none();
-        let shift = if around_zero { 128.0 } else { 0.0 };
+        let around_zero = self.int8.is_none_or(Int8::around_zero);
+        let shift = if around_zero && matches!(self.format, MatrixFormat::Q8 { .. }) { 128.0 } else { 0.0 };
         for (block, into) in self.blocks.iter().zip(panel.chunks_exact_mut(2 * self.width)) {
             let [scale, bias] = groups[block.group];
             into[lane] = scale;

@@ -51,8 +51,8 @@ impl Four for [u8; 2 * WIDTH] {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn through_panel<W: Four>(panel: &BytePanel<'_>, x: &Codes, out: &mut [f32]) {
+    let (_, length) = panel.blocks(WIDTH);
     let (panel, groups): (&[W], &[Group]) = (bytemuck::cast_slice(panel.values), bytemuck::cast_slice(panel.groups));
-    let length = panel.len() / groups.len();
     // So many blocks that their codes stay in the first cache while all tiles pass.
     let step = (NEAR_BYTES / (length * size_of::<W>())).max(1);
     out.fill(0.0);

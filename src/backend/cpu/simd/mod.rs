@@ -16,6 +16,8 @@ mod avx512_int8;
 mod int8;
 mod portable;
 #[cfg(target_arch = "wasm32")]
+mod relaxed;
+#[cfg(target_arch = "wasm32")]
 mod wasm;
 
 pub(super) use int8::{BytePanel, Int8, LEVELS};
