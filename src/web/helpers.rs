@@ -163,7 +163,7 @@ pub struct WebHelper {
 
 enum Either {
     Rows(Helper),
-    Texts(TextHelper),
+    Texts(Box<TextHelper>),
 }
 
 #[wasm_bindgen]
@@ -174,8 +174,11 @@ impl WebHelper {
     /// If there is no memory.
     #[wasm_bindgen(constructor)]
     pub fn new(texts: bool) -> Result<Self, JsValue> {
-        let helper =
-            if texts { Either::Texts(TextHelper::new()) } else { Either::Rows(Helper::new().map_err(thrown)?) };
+        let helper = if texts {
+            Either::Texts(Box::new(TextHelper::new()))
+        } else {
+            Either::Rows(Helper::new().map_err(thrown)?)
+        };
         Ok(Self { helper, message: Vec::new() })
     }
 
