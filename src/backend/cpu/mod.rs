@@ -139,8 +139,6 @@ struct RunMemory {
     tiles: Vec<[f32; ROWS]>,
     /// Products before they are put in their places.
     products: Vec<f32>,
-    /// Activations as helpers are sent them.
-    sent: Vec<u8>,
 }
 
 impl<'a> CpuRun<'a> {

@@ -19,8 +19,8 @@ pub(in crate::backend::cpu) enum Message<'a> {
     Rows { id: u32, matrix: u32, row: u32, values: &'a [u8] },
     /// Keep scales and biases of it.
     Groups { id: u32, matrix: u32, row: u32, groups: &'a [u8] },
-    /// Answer with the products of `rows` rows with each of these weights, one after another, of a pair after SwiGLU. `x` is
-    /// the rows: of float32, or as the weights' [`super::super::simd::Codes`] where they are codes.
+    /// Answer with the products of `rows` rows `x` of float32 with each of these weights, one after another, of a pair after
+    /// SwiGLU. All take rows in the same form.
     Products { ids: Vec<u32>, rows: u32, x: &'a [u8] },
     /// Answer with attention: `rows` query rows, `keys` key rows; then the bytes of `tiles` tiles, of q, k and v.
     Attention { tiles: u32, rows: u32, keys: u32, heads: Heads, data: &'a [u8] },
