@@ -174,11 +174,7 @@ impl WebHelper {
     /// If there is no memory.
     #[wasm_bindgen(constructor)]
     pub fn new(texts: bool) -> Result<Self, JsValue> {
-        let helper = if texts {
-            Either::Texts(Box::new(TextHelper::new()))
-        } else {
-            Either::Rows(Helper::new().map_err(thrown)?)
-        };
+        let helper = if texts { Either::Texts(Box::default()) } else { Either::Rows(Helper::new().map_err(thrown)?) };
         Ok(Self { helper, message: Vec::new() })
     }
 
