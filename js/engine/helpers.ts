@@ -17,7 +17,7 @@ export type HelperAnswer = Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
 export interface HelperLink {
   /** Sends a message; its buffer is handed over. */
   send(message: Uint8Array<ArrayBuffer>): void;
-  /** Resolves when its worker has started; rejects if it cannot. */
+  /** Starts its worker. Resolves when that has started; rejects if it cannot. */
   ready(): Promise<void>;
   /** The next answer. Rejects if the worker has ended. */
   receive(): Promise<HelperAnswer>;
@@ -25,7 +25,7 @@ export interface HelperLink {
 
 /** What the wasm module is given. */
 export interface StartedHelpers {
-  /** Whether each embeds texts with a copy of the weights. They may not be ready yet. */
+  /** Whether each embeds texts with a copy of the weights. They are started once the model is loaded. */
   texts: boolean;
   links: HelperLink[];
 }
@@ -39,66 +39,73 @@ export interface HelperStart {
 /** From a helper: it is ready, or an answer. */
 export type FromHelper = "ready" | HelperAnswer;
 
-/** One helper, as the thread that started it sees it. */
+/** One helper, as the thread that starts it sees it. */
 class Helper implements HelperLink {
-  readonly #worker: EngineWorker;
+  readonly #host: ThreadHost;
+  readonly #start: HelperStart;
+  #worker: EngineWorker | undefined;
   readonly #answers: HelperAnswer[] = [];
   #waiting: { resolve(answer: HelperAnswer): void; reject(error: Error): void } | undefined;
   #failed: Error | undefined;
-  readonly #ready: Promise<void>;
-  #settle!: { resolve(): void; reject(error: Error): void };
-  readonly #heard: () => void;
+  #ready: Promise<void> | undefined;
+  #refuse: ((error: Error) => void) | undefined;
 
   constructor(host: ThreadHost, start: HelperStart) {
-    this.#ready = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
-    this.#worker = host.startHelper({
-      received: (message) => {
-        if (message === "ready") {
-          this.#heard();
-          this.#worker.waits(false);
-          return this.#settle.resolve();
-        }
-        const answer = message as HelperAnswer;
-        if (!this.#waiting) return void this.#answers.push(answer);
-        this.#worker.waits(false);
-        this.#waiting.resolve(answer);
-        this.#waiting = undefined;
-      },
-      failed: (why) => {
-        this.#heard();
-        this.#failed = new Error(`a worker thread failed: ${why || `${this.#worker.script} could not be loaded`}`);
-        this.#settle.reject(this.#failed);
-        this.#waiting?.reject(this.#failed);
-      },
-    });
-    this.#heard = afterSilence(() => {
-      this.#settle.reject(new Error(`${this.#worker.script} said nothing for ${SILENCE} seconds`));
-    });
-    this.#worker.waits(true); // the load does
-    this.#worker.post(start);
+    [this.#host, this.#start] = [host, start];
+  }
+
+  /** The first call starts its worker. */
+  ready(): Promise<void> {
+    return (this.#ready ??= this.#failed ? Promise.reject(this.#failed) : this.#started());
+  }
+
+  async #started(): Promise<void> {
+    let heard = () => {};
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#refuse = reject;
+        const worker = this.#host.startHelper({
+          received: (message) => (message === "ready" ? resolve() : this.#take(message as HelperAnswer)),
+          failed: (why) => {
+            this.#failed = new Error(`a worker thread failed: ${why || `${worker.script} could not be loaded`}`);
+            reject(this.#failed);
+            this.#waiting?.reject(this.#failed);
+          },
+        });
+        this.#worker = worker;
+        heard = afterSilence(() => reject(new Error(`${worker.script} said nothing for ${SILENCE} seconds`)));
+        worker.waits(true);
+        worker.post(this.#start);
+      });
+      this.#worker?.waits(false);
+    } finally {
+      heard();
+    }
+  }
+
+  #take(answer: HelperAnswer): void {
+    if (!this.#waiting) return void this.#answers.push(answer);
+    this.#worker?.waits(false);
+    this.#waiting.resolve(answer);
+    this.#waiting = undefined;
   }
 
   send(message: Uint8Array<ArrayBuffer>): void {
-    this.#worker.post(message, [message.buffer]);
-  }
-
-  ready(): Promise<void> {
-    return this.#ready;
+    this.#worker?.post(message, [message.buffer]);
   }
 
   async receive(): Promise<HelperAnswer> {
     const answer = this.#answers.shift();
     if (answer) return answer;
     if (this.#failed) throw this.#failed;
-    this.#worker.waits(true);
+    this.#worker?.waits(true);
     return new Promise((resolve, reject) => (this.#waiting = { resolve, reject }));
   }
 
   end(): void {
     this.#failed ??= new Error("the model was disposed of");
-    this.#heard();
-    this.#worker.end();
-    this.#settle.reject(this.#failed);
+    this.#worker?.end();
+    this.#refuse?.(this.#failed);
     this.#waiting?.reject(this.#failed);
   }
 }
@@ -124,27 +131,35 @@ export class Helpers {
     const texts = copies >= 2 && (threads ?? 2) <= copies;
     const usual = texts ? Math.min(host.cores(), copies) : host.cores() >> 1;
     const count = (threads ?? Math.min(usual, DEFAULT_MAX)) - 1;
-    try {
-      while (this.#all.length < count) this.#all.push(new Helper(host, { module, texts }));
-      const started = this.#settled(notice);
-      if (!texts) await started;
-    } catch (error) {
-      this.#fail(error, notice);
-    }
-    return { texts, links: this.#all };
+    while (this.#all.length < count) this.#all.push(new Helper(host, { module, texts }));
+    if (!texts) await this.#started(notice);
+    return { texts, links: this.#all.map((helper) => (texts ? this.#told(helper, notice) : helper)) };
   }
 
-  async #settled(notice: (message: string) => void): Promise<void> {
+  async #started(notice: (message: string) => void): Promise<void> {
     try {
       await Promise.all(this.#all.map((helper) => helper.ready()));
     } catch (error) {
-      // Nobody has ended them.
-      if (this.#all.length > 0) this.#fail(error, notice);
+      this.#fail(error, notice);
     }
   }
 
+  /** A helper of which `notice` hears if it cannot be started. */
+  #told(helper: Helper, notice: (message: string) => void): HelperLink {
+    const ready = async () => {
+      try {
+        await helper.ready();
+      } catch (error) {
+        this.#fail(error, notice);
+        throw error;
+      }
+    };
+    return { ready, send: (message) => helper.send(message), receive: () => helper.receive() };
+  }
+
   #fail(error: unknown, notice: (message: string) => void): void {
-    notice(`runs on one thread: ${error instanceof Error ? error.message : String(error)}`);
+    // Once for all of them, and not if the model was disposed of.
+    if (this.#all.length > 0) notice(`runs on one thread: ${error instanceof Error ? error.message : String(error)}`);
     this.end();
   }
 
