@@ -74,8 +74,8 @@ export type OnProgress = (progress: Progress) => void;
 /** Options of {@link load}. Every option may be left out. */
 export interface LoadOptions {
   /**
-   * What to run on. `"auto"`, the default, is WebGPU, or the processor where there is no GPU or only one that is emulated
-   * in software; `info.why` says which it was. `"webgpu"` and `"cpu"` ask for one of them. Outside of pages `"auto"` is the
+   * What to run on. `"auto"`, the default, is WebGPU, or the processor where there is no GPU, one that is emulated in
+   * software, or one that is slower than the processor; `info.why` says which it was. `"webgpu"` and `"cpu"` ask for one of them. Outside of pages `"auto"` is the
    * processor, and in Node.js and Bun `"webgpu"` needs the package `webgpu` installed.
    */
   device?: "auto" | "webgpu" | "cpu" | undefined;
