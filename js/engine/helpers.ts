@@ -163,6 +163,11 @@ export class Helpers {
     this.end();
   }
 
+  /** Resolves once those that cannot even be started have said so. It waits for no worker. */
+  async begun(): Promise<void> {
+    if (this.#all.length > 0) await new Promise((resolve) => setTimeout(resolve));
+  }
+
   /** Ends them, which frees their memory. */
   end(): void {
     const all = this.#all;

@@ -112,6 +112,8 @@ export class LocalEngine implements Engine {
       this.#helpers.end();
       throw files ? files.why(error) : error;
     }
+    // The info counts threads.
+    await this.#helpers.begun();
     if (this.#closed) {
       model.free();
       this.#helpers.end();
