@@ -75,15 +75,16 @@ export type OnProgress = (progress: Progress) => void;
 export interface LoadOptions {
   /**
    * What to run on. `"auto"`, the default, is WebGPU, or the processor where there is no GPU, one that is emulated in
-   * software, or one that is slower than the processor; `info.why` says which it was. `"webgpu"` and `"cpu"` ask for one of them. Outside of pages `"auto"` is the
-   * processor, and in Node.js and Bun `"webgpu"` needs the package `webgpu` installed.
+   * software, or one that is slower than the processor; `info.why` says which it was. `"webgpu"` and `"cpu"` ask for one of
+   * them. Outside of pages `"auto"` is the processor, and in Node.js and Bun `"webgpu"` needs the package `webgpu`
+   * installed.
    */
   device?: "auto" | "webgpu" | "cpu" | undefined;
   /**
    * How many threads the processor uses, 1 to 256. Those beyond the first are workers without shared memory, so they need
    * no cross-origin isolation. Workers of a small model (fewer than 512 hidden dimensions) each embed some of the texts; the
    * default is one thread a core, at most 8. Those of a large one each hold a share of the weights; the default is half of
-   * the cores. Vectors have the same bits with any number.
+   * the cores, but two where there are two. Vectors have the same bits with any number.
    */
   threads?: number | undefined;
   /**
