@@ -125,18 +125,26 @@ impl Backend {
         Ok(kernel)
     }
 
-    /// Why the processor is the better choice than this GPU with these kernels for weights of `format`: it multiplies
-    /// them in less time. `None` where the GPU is the faster one.
+    /// Why the processor, with so many threads (by default all), is a better choice than this GPU with these kernels for
+    /// weights of `format`: it multiplies them in less time. `None` where the GPU is the faster one, or this is no GPU.
     ///
     /// # Errors
     /// A fault of the device, [`Error::OutOfMemory`].
-    pub async fn slower_than_processor(&self, kernels: &Kernels, format: MatrixFormat) -> Result<Option<String>> {
+    pub async fn slower_than_processor(
+        &self,
+        kernels: &Kernels,
+        format: MatrixFormat,
+        threads: Option<u32>,
+    ) -> Result<Option<String>> {
+        if matches!(self, Self::Cpu(_)) {
+            return Ok(None);
+        }
         let operation = Operation::Matmul(format);
         let gpu = self.seconds(kernels, operation).await?;
         if gpu < SURELY_FAST {
             return Ok(None);
         }
-        let processor = Self::cpu();
+        let processor = threads.map_or_else(Self::cpu, Self::cpu_with_threads);
         let kernels = processor.kernels(&[operation]).await?;
         let seconds = processor.seconds(&kernels, operation).await?;
         let faster = seconds < gpu;

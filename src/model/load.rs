@@ -71,8 +71,8 @@ impl Model {
         Self::load_on(source, open, options, watch).await
     }
 
-    /// The same on the backend that `open` opens, given the model's size and what is wanted, with the reason why it is that one. For
-    /// [`Device::Auto`] it is asked a second time, for the processor, where that turns out to be faster than the GPU.
+    /// The same on the backend that `open` opens, given the model's size and what is wanted, with the reason why it is that
+    /// one. For [`Device::Auto`] it is asked a second time, for the processor, where that turns out to be faster than the GPU.
     ///
     /// # Errors
     /// As [`Model::load`].
@@ -115,6 +115,7 @@ impl Model {
             memory: options.memory.or_else(|| backend.memory_for_weights()),
             precision: options.precision,
             any_device,
+            threads: options.threads,
         };
         let first = request(&backend, options.device == Device::Auto);
         let mut loaded = backend.settled(Weights::load(source, &config, &backend, first, watch).await).await?;

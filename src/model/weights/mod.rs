@@ -68,6 +68,8 @@ pub(super) struct WeightRequest {
     pub(super) precision: Precision,
     /// Whether to leave them to the processor if that turns out to be faster than the GPU.
     pub(super) any_device: bool,
+    /// Threads that the processor would have.
+    pub(super) threads: Option<u32>,
 }
 
 /// What became of a load.
@@ -107,8 +109,8 @@ impl Weights {
         }
         watch.progress(Progress::Compile);
         let Room { form, formats, kernels, mut weights } = Room::make(backend, config, &plan, &stored, request).await?;
-        if let (true, Backend::Gpu(_), Some(&format)) = (request.any_device, backend, formats.get(1))
-            && let Some(why) = backend.slower_than_processor(&kernels, format).await?
+        if let (true, Some(&format)) = (request.any_device, formats.get(1))
+            && let Some(why) = backend.slower_than_processor(&kernels, format, request.threads).await?
         {
             return Ok(Loaded::Declined(why));
         }

@@ -22,8 +22,8 @@ pub(in crate::backend::cpu) enum Int8 {
 
 /// A panel of quantized weights, four inputs of an output side by side.
 pub(in crate::backend::cpu) struct BytePanel<'a> {
-    /// `[K / 4, WIDTH, 4]` codes of a byte, around zero if [`Int8::around_zero`] says so; of four bits, the second half of the outputs in the high halves of the bytes of
-    /// the first.
+    /// `[K / 4, WIDTH, 4]` codes of a byte, around zero if [`Int8::around_zero`] says so; of four bits, the second half of
+    /// the outputs in the high halves of the bytes of the first.
     pub(in crate::backend::cpu) values: &'a [u8],
     pub(in crate::backend::cpu) four_bits: bool,
     /// `[blocks, 2, WIDTH]`: scales and biases.
