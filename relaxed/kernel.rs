@@ -29,11 +29,11 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 /// Sums of each row and half of the outputs.
 type Sums = [[v128; 2]; ROWS];
 
-/// Adds the products of `length` fours with codes of a byte, by the instruction for that.
+/// Adds the products of `length` fours with the codes that `codes` gives, by the instruction for bytes.
 #[inline(always)]
-unsafe fn bytes(mut sums: Sums, w: *const v128, x: *const [i32; ROWS], length: usize) -> Sums {
+unsafe fn fours(mut sums: Sums, codes: impl Fn(usize) -> [v128; 2], x: *const [i32; ROWS], length: usize) -> Sums {
     for i in 0..length {
-        let (w, x) = unsafe { ([w.add(2 * i).read_unaligned(), w.add(2 * i + 1).read_unaligned()], *x.add(i)) };
+        let (w, x) = (codes(i), unsafe { *x.add(i) });
         for row in 0..ROWS {
             let x = i32x4_splat(x[row]);
             sums[row][0] = i32x4_relaxed_dot_i8x16_i7x16_add(x, w[0], sums[row][0]);
@@ -50,21 +50,8 @@ fn halves(w: v128) -> [v128; 2] {
     [v128_and(w, low), v128_and(u16x8_shr(w, 4), low)]
 }
 
-/// The same with codes of four bits.
-#[inline(always)]
-unsafe fn nibbles(mut sums: Sums, w: *const v128, x: *const [i32; ROWS], length: usize) -> Sums {
-    for i in 0..length {
-        let (w, x) = unsafe { (halves(w.add(i).read_unaligned()), *x.add(i)) };
-        for row in 0..ROWS {
-            let x = i32x4_splat(x[row]);
-            sums[row][0] = i32x4_relaxed_dot_i8x16_i7x16_add(x, w[0], sums[row][0]);
-            sums[row][1] = i32x4_relaxed_dot_i8x16_i7x16_add(x, w[1], sums[row][1]);
-        }
-    }
-    sums
-}
-
-/// The same where a processor has no instruction for sums of four products: of two products, in sums of 16 bits at first.
+/// The same with codes of four bits, where a processor has no instruction for sums of four products: of two products, in
+/// sums of 16 bits at first.
 #[inline(always)]
 unsafe fn nibbles_in_pairs(mut sums: Sums, w: *const v128, x: *const [i32; ROWS], length: usize) -> Sums {
     let mut first = 0;
@@ -114,8 +101,13 @@ pub unsafe extern "C" fn products(
                 let (first, x) = (block * length, tile.codes.add(block * length));
                 match kind {
                     0 => nibbles_in_pairs(zeros, values.add(first), x, length),
-                    1 => nibbles(zeros, values.add(first), x, length),
-                    _ => bytes(zeros, values.add(2 * first), x, length),
+                    1 => fours(zeros, |i| halves(values.add(first + i).read_unaligned()), x, length),
+                    _ => fours(
+                        zeros,
+                        |i| [0, 1].map(|half| values.add(2 * (first + i) + half).read_unaligned()),
+                        x,
+                        length,
+                    ),
                 }
             };
             let (group, [scales, sum]) = unsafe { (groups.add(block).read_unaligned(), *tile.scales.add(block)) };
