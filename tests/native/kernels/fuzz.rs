@@ -1,5 +1,5 @@
 //! The processor's operations over shapes that nobody chose, against their twins: with each kind of vector instructions, and
-//! on several threads. `PROPTEST_CASES` sets how many, 32 unless told.
+//! on several threads. `PROPTEST_CASES` sets how many, 16 unless told.
 
 use std::sync::OnceLock;
 
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 fn config() -> ProptestConfig {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(32);
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(16);
     ProptestConfig { cases, failure_persistence: None, ..Default::default() }
 }
 
