@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
+#[cfg(not(target_arch = "wasm32"))]
+use rayon::prelude::*;
 use web_time::Instant;
 
-use super::gpu::{Gpu, GpuKernel, GpuKernels, KnownKernel, candidates};
+use super::gpu::{GpuKernel, GpuKernels, KnownKernel, begin};
 use super::kernels::Kernels;
 use super::ops::Operation;
-use super::{Backend, Precision, probe};
+use super::{Backend, Precision, probe, together};
 use crate::error::{Error, Result};
 use crate::numbers::MatrixFormat;
 
@@ -17,6 +19,15 @@ const TIMED_RUNS: usize = 3;
 /// Seconds in which a GPU does the half a billion multiply-adds that are timed, and no one thread of a processor. It is
 /// not worth timing the processor then, which takes as long as ten such GPUs.
 const SURELY_FAST: f64 = 0.003;
+
+/// The families of an operation that were compared with the reference.
+#[derive(Default)]
+struct Checked {
+    right: Vec<(Arc<GpuKernel>, Kernels)>,
+    wrong: Vec<&'static str>,
+    /// Of the first that was wrong.
+    refusal: Option<Error>,
+}
 
 impl Backend {
     /// Kernels for `operations`, each compiled and compared with the reference on this device the first time it is asked
@@ -59,50 +70,60 @@ impl Backend {
             }
         };
         let mut known = gpu.known_kernels().await;
-        let mut chosen = Vec::with_capacity(operations.len());
+        let same = |k: &&KnownKernel, operation| k.family.as_deref() == family && k.kernel.does(operation);
+        let mut missing: Vec<Operation> = Vec::new();
         for &operation in operations {
-            let same = |k: &&KnownKernel| k.family.as_deref() == family && k.kernel.does(operation);
-            let found = known.iter().find(same).map(|k| Arc::clone(&k.kernel));
-            let kernel = match found {
-                Some(kernel) => kernel,
-                None => {
-                    let kernel = match self.make(gpu, operation, family).await {
-                        // Other operations do the same.
-                        Err(Error::Gpu { .. } | Error::WrongKernel { .. }) if operation.is_optional() => continue,
-                        made => made?,
-                    };
-                    known.push(KnownKernel { family: family.map(str::to_owned), kernel: Arc::clone(&kernel) });
-                    kernel
-                }
-            };
-            chosen.push(kernel);
+            let is_known = known.iter().any(|k| same(&k, operation));
+            if !is_known && missing.iter().all(|other| other.name() != operation.name()) {
+                missing.push(operation);
+            }
         }
-        Ok(Kernels::Gpu(GpuKernels::new(chosen)))
+        // All compile before any is waited for, and some are checked while others compile.
+        #[cfg(not(target_arch = "wasm32"))]
+        let begun: Vec<_> = missing.par_iter().map(|&operation| begin(gpu, operation, family)).collect();
+        #[cfg(target_arch = "wasm32")]
+        let begun: Vec<_> = missing.iter().map(|&operation| begin(gpu, operation, family)).collect();
+        let checks = begun.into_iter().zip(&missing).map(async |(begun, &operation)| {
+            let candidates = begun?.finish().await?;
+            self.check(operation, candidates).await
+        });
+        for (operation, checked) in missing.iter().zip(together(checks).await) {
+            let kernel = match async { self.fastest(*operation, checked?).await }.await {
+                // Other operations do the same.
+                Err(Error::Gpu { .. } | Error::WrongKernel { .. }) if operation.is_optional() => continue,
+                made => made?,
+            };
+            known.push(KnownKernel { family: family.map(str::to_owned), kernel });
+        }
+        let of = |&operation| known.iter().find(|k| same(k, operation)).map(|k| Arc::clone(&k.kernel));
+        Ok(Kernels::Gpu(GpuKernels::new(operations.iter().filter_map(of).collect())))
     }
 
-    async fn make(&self, gpu: &Arc<Gpu>, operation: Operation, family: Option<&str>) -> Result<Arc<GpuKernel>> {
-        self.choose(operation, candidates(gpu, operation, family).await?).await
-    }
-
-    async fn choose(&self, operation: Operation, candidates: Vec<GpuKernel>) -> Result<Arc<GpuKernel>> {
-        let (mut right, mut wrong) = (Vec::new(), Vec::new());
-        let mut refusal = None;
+    /// Those of the `candidates` for an operation that are right.
+    async fn check(&self, operation: Operation, candidates: Vec<GpuKernel>) -> Result<Checked> {
+        let mut checked = Checked::default();
         for candidate in candidates {
             let candidate = Arc::new(candidate);
             let kernels = Kernels::Gpu(GpuKernels::new(vec![Arc::clone(&candidate)]));
-            let mut checked = probe::check(self, &kernels, operation, candidate.tolerance()).await;
-            if checked.is_ok() && candidate.has_tiles() {
-                checked = probe::check_tiles(self, &kernels, operation).await;
+            let mut found = probe::check(self, &kernels, operation, candidate.tolerance()).await;
+            if found.is_ok() && candidate.has_tiles() {
+                found = probe::check_tiles(self, &kernels, operation).await;
             }
-            match checked {
-                Ok(()) => right.push((candidate, kernels)),
+            match found {
+                Ok(()) => checked.right.push((candidate, kernels)),
                 Err(error @ Error::WrongKernel { .. }) => {
-                    wrong.push(candidate.family());
-                    refusal.get_or_insert(error);
+                    checked.wrong.push(candidate.family());
+                    checked.refusal.get_or_insert(error);
                 }
                 Err(error) => return Err(error),
             }
         }
+        Ok(checked)
+    }
+
+    /// The fastest of those that are right.
+    async fn fastest(&self, operation: Operation, checked: Checked) -> Result<Arc<GpuKernel>> {
+        let Checked { mut right, wrong, refusal } = checked;
         let mut why = match &wrong[..] {
             [] => "the only family here".to_owned(),
             wrong => format!("{} gave wrong numbers", wrong.join(" and ")),
