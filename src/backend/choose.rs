@@ -3,11 +3,9 @@
 
 use std::sync::Arc;
 
-#[cfg(not(target_arch = "wasm32"))]
-use rayon::prelude::*;
 use web_time::Instant;
 
-use super::gpu::{GpuKernel, GpuKernels, KnownKernel, begin};
+use super::gpu::{Gpu, GpuKernel, GpuKernels, KnownKernel, candidates};
 use super::kernels::Kernels;
 use super::ops::Operation;
 use super::{Backend, Precision, probe, together};
@@ -71,38 +69,38 @@ impl Backend {
         };
         let mut known = gpu.known_kernels().await;
         let same = |k: &&KnownKernel, operation| k.family.as_deref() == family && k.kernel.does(operation);
-        let mut missing: Vec<Operation> = Vec::new();
-        for &operation in operations {
-            let is_known = known.iter().any(|k| same(&k, operation));
-            if !is_known && missing.iter().all(|other| other.name() != operation.name()) {
-                missing.push(operation);
+        // Apart, because a fault of what others can do as well is not to be taken for one of theirs.
+        for optional in [false, true] {
+            let mut missing: Vec<Operation> = Vec::new();
+            for &operation in operations.iter().filter(|operation| operation.is_optional() == optional) {
+                let is_known = known.iter().any(|k| same(&k, operation));
+                if !is_known && missing.iter().all(|other| other.name() != operation.name()) {
+                    missing.push(operation);
+                }
             }
-        }
-        // All compile before any is waited for, and some are checked while others compile.
-        #[cfg(not(target_arch = "wasm32"))]
-        let begun: Vec<_> = missing.par_iter().map(|&operation| begin(gpu, operation, family)).collect();
-        #[cfg(target_arch = "wasm32")]
-        let begun: Vec<_> = missing.iter().map(|&operation| begin(gpu, operation, family)).collect();
-        let checks = begun.into_iter().zip(&missing).map(async |(begun, &operation)| {
-            let candidates = begun?.finish().await?;
-            self.check(operation, candidates).await
-        });
-        for (operation, checked) in missing.iter().zip(together(checks).await) {
-            let kernel = match async { self.fastest(*operation, checked?).await }.await {
-                // Other operations do the same.
-                Err(Error::Gpu { .. } | Error::WrongKernel { .. }) if operation.is_optional() => continue,
-                made => made?,
-            };
-            known.push(KnownKernel { family: family.map(str::to_owned), kernel });
+            // In turns: some are checked while others compile.
+            let checks = missing.iter().map(|&operation| self.check(gpu, operation, family));
+            for (&operation, checked) in missing.iter().zip(together(checks).await) {
+                let made = match checked {
+                    Ok(checked) => self.fastest(operation, checked).await,
+                    Err(error) => Err(error),
+                };
+                match made {
+                    Ok(kernel) => known.push(KnownKernel { family: family.map(str::to_owned), kernel }),
+                    // Other operations do the same.
+                    Err(Error::Gpu { .. } | Error::WrongKernel { .. }) if optional => {}
+                    Err(error) => return Err(error),
+                }
+            }
         }
         let of = |&operation| known.iter().find(|k| same(k, operation)).map(|k| Arc::clone(&k.kernel));
         Ok(Kernels::Gpu(GpuKernels::new(operations.iter().filter_map(of).collect())))
     }
 
-    /// Those of the `candidates` for an operation that are right.
-    async fn check(&self, operation: Operation, candidates: Vec<GpuKernel>) -> Result<Checked> {
+    /// The families of an operation that are right.
+    async fn check(&self, gpu: &Arc<Gpu>, operation: Operation, family: Option<&str>) -> Result<Checked> {
         let mut checked = Checked::default();
-        for candidate in candidates {
+        for candidate in candidates(gpu, operation, family).await? {
             let candidate = Arc::new(candidate);
             let kernels = Kernels::Gpu(GpuKernels::new(vec![Arc::clone(&candidate)]));
             let mut found = probe::check(self, &kernels, operation, candidate.tolerance()).await;

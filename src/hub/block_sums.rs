@@ -134,6 +134,12 @@ mod tests {
     }
 
     #[test]
+    fn the_sum_of_a_block_is_xxh64() {
+        // `printf a | xxhsum -H64`
+        assert_eq!(sums(b"a", 1)[16..], 0xd24e_c4f1_a98c_6e5b_u64.to_le_bytes());
+    }
+
+    #[test]
     fn what_is_read_is_whole_blocks_and_only_once() {
         let bytes = vec![7; 2 * BLOCK as usize + 9];
         let parsed = BlockSums::parse(&sums(&bytes, 4096), bytes.len() as u64).unwrap();

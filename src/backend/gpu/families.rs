@@ -94,82 +94,44 @@ fn families(gpu: &Gpu, operation: Operation, only: Option<&str>) -> impl Iterato
     })
 }
 
-/// The families that can do an operation, the preferred one first, and their pipelines, with what the platform refuses of
-/// each, once it has said so.
-pub(in crate::backend) struct Compiling<R> {
-    operation: Operation,
-    families: Vec<&'static Family>,
-    pipelines: Vec<(Pipeline, R)>,
-}
-
-/// Begins to compile every family that can do `operation`, and waits for nothing. `only` names the family to take.
+/// Compiles every family that can do `operation`, the preferred one first.
 ///
 /// # Errors
-/// [`Error::Gpu`] if a shader is not listed.
-pub(in crate::backend) fn begin(
-    gpu: &Gpu,
+/// [`Error::Gpu`] if a shader does not compile, or no family does this operation.
+pub(in crate::backend) async fn candidates(
+    gpu: &Arc<Gpu>,
     operation: Operation,
     only: Option<&str>,
-) -> Result<Compiling<impl Future<Output = Option<wgpu::Error>> + use<>>> {
-    let families: Vec<_> = families(gpu, operation, only).collect();
-    let mut pipelines: Vec<(Pipeline, _)> = Vec::new();
-    for shader in families.iter().flat_map(|family| family.shaders_for(operation)) {
-        let shader = shader?;
-        // Families may share shaders.
-        if pipelines.iter().all(|(pipeline, _)| pipeline.shader.name != shader.name) {
-            let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
-            let (raw, layout) = shader.pipeline(gpu);
-            pipelines.push((Pipeline { raw: Arc::new(raw), layout, shader }, scope.pop()));
-        }
-    }
-    Ok(Compiling { operation, families, pipelines })
-}
-
-impl<R: Future<Output = Option<wgpu::Error>>> Compiling<R> {
-    /// The families that the platform compiles.
-    ///
-    /// # Errors
-    /// [`Error::Gpu`] if there is none.
-    pub(in crate::backend) async fn finish(self) -> Result<Vec<GpuKernel>> {
-        let Self { operation, families, pipelines } = self;
-        let (name, format) = operation.name();
-        let (mut compiled, mut refused) = (Vec::new(), None);
-        for (pipeline, said) in pipelines {
-            match said.await {
-                None => compiled.push(pipeline),
-                // What a browser does not know yet, another family may do without.
-                Some(error) => {
-                    let message = format!("compiling {} for {name}: {error}", pipeline.shader.name);
-                    refused.get_or_insert(Error::Gpu { message });
-                }
-            }
-        }
-        let of = |shader: Result<&Shader>| {
-            let name = shader.ok()?.name;
-            compiled.iter().find(|pipeline| pipeline.shader.name == name).cloned()
-        };
-        let kernel = |family: &'static Family| {
-            let pipelines = family.shaders_for(operation).map(of).collect::<Option<_>>()?;
-            Some(GpuKernel { operation, family, pipelines, why: OnceLock::new() })
-        };
-        let kernels: Vec<_> = families.into_iter().filter_map(kernel).collect();
-        if kernels.is_empty() {
-            let none = || Error::Gpu { message: format!("no kernel does {name} for {format}") };
-            return Err(refused.unwrap_or_else(none));
-        }
-        Ok(kernels)
-    }
-}
-
-impl Family {
-    /// Its shaders for an operation that it does.
-    fn shaders_for(&self, operation: Operation) -> impl Iterator<Item = Result<&'static Shader>> {
-        let format = operation.name().1;
-        self.shaders.iter().map(move |pattern| {
+) -> Result<Vec<GpuKernel>> {
+    let (name, format) = operation.name();
+    let mut compiled: Vec<GpuKernel> = Vec::new();
+    let mut refused = None;
+    for family in families(gpu, operation, only) {
+        let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let mut pipelines = Vec::new();
+        for pattern in family.shaders {
             let module = pattern.replace("{}", format);
-            Shader::find(&module).ok_or_else(|| missing(&module))
-        })
+            let shader = Shader::find(&module).ok_or_else(|| missing(&module))?;
+            // Families may share shaders.
+            let mut before = compiled.iter().flat_map(|kernel: &GpuKernel| &kernel.pipelines);
+            let pipeline = before.find(|pipeline| pipeline.shader.name == shader.name).cloned();
+            pipelines.push(pipeline.unwrap_or_else(|| {
+                let (raw, layout) = shader.pipeline(gpu);
+                Pipeline { raw: Arc::new(raw), layout, shader }
+            }));
+        }
+        // What a browser does not know yet, another family may do without.
+        if let Some(error) = scope.pop().await {
+            refused.get_or_insert(Error::Gpu { message: format!("compiling {name}.{}: {error}", family.name) });
+            continue;
+        }
+        compiled.push(GpuKernel { operation, family, pipelines, why: OnceLock::new() });
     }
+    if compiled.is_empty() {
+        let none = || Error::Gpu { message: format!("no kernel does {name} for {format}") };
+        return Err(refused.unwrap_or_else(none));
+    }
+    Ok(compiled)
 }
 
 fn missing(module: &str) -> Error {
