@@ -2,13 +2,14 @@
 //! and of these the fastest.
 
 use std::sync::Arc;
+use std::task::Poll;
 
 use web_time::Instant;
 
 use super::gpu::{Gpu, GpuKernel, GpuKernels, KnownKernel, candidates};
 use super::kernels::Kernels;
 use super::ops::Operation;
-use super::{Backend, Precision, probe, together};
+use super::{Backend, Precision, probe};
 use crate::error::{Error, Result};
 use crate::numbers::MatrixFormat;
 
@@ -183,4 +184,19 @@ impl Backend {
         }
         Ok(shortest)
     }
+}
+
+/// What all futures give, which are polled in turns.
+async fn together<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut waiting: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|context| {
+        for (future, done) in waiting.iter_mut().filter(|(_, done)| done.is_none()) {
+            if let Poll::Ready(output) = future.as_mut().poll(context) {
+                *done = Some(output);
+            }
+        }
+        if waiting.iter().all(|(_, done)| done.is_some()) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    waiting.into_iter().filter_map(|(_, done)| done).collect()
 }

@@ -21,7 +21,6 @@ mod turn;
 use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::task::Poll;
 
 pub use buffer::{Buffer, Weight};
 pub use cpu::{Answer, Cpu, Helper, Link, refused};
@@ -388,19 +387,4 @@ pub(crate) async fn turn() {}
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn pause() -> std::future::Pending<()> {
     std::future::pending()
-}
-
-/// What all futures give, which are polled in turns.
-async fn together<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut waiting: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
-    std::future::poll_fn(|context| {
-        for (future, done) in waiting.iter_mut().filter(|(_, done)| done.is_none()) {
-            if let Poll::Ready(output) = future.as_mut().poll(context) {
-                *done = Some(output);
-            }
-        }
-        if waiting.iter().all(|(_, done)| done.is_some()) { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    waiting.into_iter().filter_map(|(_, done)| done).collect()
 }
