@@ -23,6 +23,7 @@
 
 pub mod backend;
 pub mod checkpoint;
+mod collect;
 mod download_rate;
 mod error;
 #[cfg(not(target_arch = "wasm32"))]

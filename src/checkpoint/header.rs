@@ -116,7 +116,7 @@ impl Header {
             serde_json::from_slice(json).map_err(|e| Error::checkpoint(file, format!("header: {e}")))?;
         let metadata = entries.metadata.unwrap_or_default();
         let mut entries: Vec<_> = entries.tensors.into_iter().collect();
-        entries.sort_by_key(|(_, entry)| entry.data_offsets);
+        entries.sort_unstable_by(|(a, x), (b, y)| x.data_offsets.cmp(&y.data_offsets).then_with(|| a.cmp(b)));
         let mut tensors = Vec::with_capacity(entries.len());
         let path: Arc<str> = file.into();
         let mut end = 0u64;

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Header, Loss, MatrixRows, Recode, StoredMatrix, Tensor};
+use crate::collect::inserted;
 use crate::error::{Error, Result};
 use crate::hub::{ByteStream, Cursor};
 use crate::numbers::{Float, MatrixFormat};
@@ -63,8 +64,8 @@ impl WeightPass {
     /// A pass for the matrices `wanted` and the tensors `plain`.
     pub fn new(wanted: Vec<WantedMatrix>, plain: impl IntoIterator<Item = String>) -> Self {
         let owner = wanted.iter().enumerate().flat_map(|(i, w)| w.matrix.tensors().iter().map(move |t| (t.clone(), i)));
-        let owner = owner.collect();
-        Self { wanted, owner, plain: plain.into_iter().collect(), held: BTreeMap::new(), seen: BTreeSet::new() }
+        let owner = inserted(owner);
+        Self { wanted, owner, plain: inserted(plain), held: BTreeMap::new(), seen: BTreeSet::new() }
     }
 
     /// Whether `tensor` is wanted for itself.
@@ -117,8 +118,8 @@ impl WeightPass {
             at += tensor.bytes;
         }
         if by_matrix {
-            // Stable: what belongs to no matrix keeps its place at the front.
-            tensors.sort_by_key(|(_, t)| self.owner.get(plain_name(&t.name)));
+            // What belongs to no matrix keeps its place at the front.
+            tensors.sort_unstable_by_key(|&(at, t)| (self.owner.get(plain_name(&t.name)), at, &t.name));
         }
         for (at, tensor) in tensors {
             let name = plain_name(&tensor.name).to_owned();

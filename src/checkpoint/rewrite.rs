@@ -8,6 +8,7 @@ use half::f16;
 
 use super::pass::{WeightSink, plain_name};
 use super::{Header, Loss, MatrixRows, ShardWriter, Tensor};
+use crate::collect::inserted;
 use crate::error::{Error, Result};
 use crate::numbers::{Float, MatrixFormat};
 
@@ -26,7 +27,7 @@ pub fn rewritten(
     forms: &BTreeMap<String, MatrixFormat>,
     plain: impl Fn(&str) -> bool,
 ) -> Result<Vec<Tensor>> {
-    let names: BTreeSet<&str> = header.tensors.iter().map(|t| t.name.as_str()).collect();
+    let names: BTreeSet<&str> = inserted(header.tensors.iter().map(|t| t.name.as_str()));
     let mut planned = Vec::new();
     for tensor in &header.tensors {
         let Some(path) = tensor.name.strip_suffix(".weight") else {
@@ -90,7 +91,7 @@ impl<A: AsyncFnMut(&[u8]) -> Result<()>, P: FnMut(u64) -> Result<()>> Rewrite<A,
     /// As [`ShardWriter::begin`].
     pub async fn begin(file: &str, tensors: &[Tensor], append: A, at: P) -> Result<Self> {
         let modules = tensors.iter().filter_map(|t| t.name.strip_suffix(".weight"));
-        let names = modules.map(|path| (plain_name(path).into(), path.into())).collect();
+        let names = inserted(modules.map(|path| (plain_name(path).into(), path.into())));
         let writer = ShardWriter::begin(file, tensors, append).await?;
         Ok(Self { writer, at, names, parts: [Vec::new(), Vec::new()], losses: BTreeMap::new() })
     }

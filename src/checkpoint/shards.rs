@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Header;
+use crate::collect::inserted;
 use crate::error::{Error, Result};
 use crate::hub::{self, Source};
 
@@ -57,7 +58,7 @@ impl Files {
     /// The shards among `names`; the single file, which is not there, if there are none.
     fn shards(names: &[String]) -> Result<Self> {
         let numbered = names.iter().filter_map(|name| Some((hub::shard_number(name)?, name)));
-        let shards: BTreeMap<(u32, u32), &String> = numbered.map(|((n, of), name)| ((of, n), name)).collect();
+        let shards: BTreeMap<(u32, u32), &String> = inserted(numbered.map(|((n, of), name)| ((of, n), name)));
         let Some((&(total, _), first)) = shards.first_key_value() else { return Ok(Self::Single) };
         if let Some(other) = shards.iter().find(|((of, _), _)| *of != total).map(|(_, name)| name) {
             let message = format!("is beside {first}, which is of another set, and there is no {INDEX}");
@@ -86,7 +87,7 @@ impl Files {
         match self {
             Self::Single => vec![SINGLE],
             Self::Sharded(index) => {
-                index.weight_map.values().map(String::as_str).collect::<BTreeSet<_>>().into_iter().collect()
+                inserted::<_, BTreeSet<_>>(index.weight_map.values().map(String::as_str)).into_iter().collect()
             }
             Self::Unindexed(shards) => shards.iter().map(String::as_str).collect(),
         }
@@ -123,7 +124,7 @@ impl ShardIndex {
     /// # Errors
     /// [`Error::InvalidCheckpoint`] naming a tensor that is not.
     pub fn check(&self, file: &str, header: &Header) -> Result<()> {
-        let there: BTreeSet<&str> = header.tensors.iter().map(|t| t.name.as_str()).collect();
+        let there: BTreeSet<&str> = inserted(header.tensors.iter().map(|t| t.name.as_str()));
         let listed = self.weight_map.iter().filter(|(_, in_file)| *in_file == file);
         match listed.map(|(tensor, _)| tensor.as_str()).find(|tensor| !there.contains(tensor)) {
             None => Ok(()),

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use tokenizers::{AddedToken, Tokenizer as Inner};
 
 use super::config::MAX_JSON;
+use crate::collect::inserted;
 use crate::error::{Error, Result};
 use crate::hub::{self, Source};
 use crate::json;
@@ -60,7 +61,7 @@ pub(super) async fn add(
     tokenizer: &mut Inner,
 ) -> Result<HashSet<u32>> {
     let known: BTreeMap<String, AddedToken> =
-        tokenizer.get_added_tokens_decoder().into_values().map(|token| (token.content.clone(), token)).collect();
+        inserted(tokenizer.get_added_tokens_decoder().into_values().map(|token| (token.content.clone(), token)));
     let mut named = config.clone();
     match decoder(config)? {
         Some(tokens) => {

@@ -29,7 +29,7 @@ pub async fn explained(source: &impl Source, error: Error) -> Error {
         }
         _ => return error,
     };
-    names.sort();
+    names.sort_unstable();
     if let Some((folder, _)) = file.rsplit_once('/') {
         return of_module(&names, folder, place).unwrap_or(error);
     }

@@ -150,7 +150,7 @@ impl GpuKernels {
     pub fn choices(&self) -> Vec<(String, String)> {
         let mut names: Vec<_> =
             self.0.iter().map(|kernel| (kernel.name(), kernel.why.get().cloned().unwrap_or_default())).collect();
-        names.sort();
+        names.sort_unstable();
         names
     }
 }

@@ -119,7 +119,7 @@ impl FileStore for Directory {
                 }
             }
         }
-        files.sort();
+        files.sort_unstable();
         Ok(files)
     }
 

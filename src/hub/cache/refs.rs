@@ -80,13 +80,13 @@ impl Ref {
         self.saved = self.saved.min(other.saved);
         self.used = self.used.max(other.used);
         self.names.extend(other.names);
-        self.names.sort();
+        self.names.sort_unstable();
         self.names.dedup();
         for (path, theirs) in other.files {
             let ours = self.files.entry(path).or_insert_with(|| theirs.clone());
             if ours.key == theirs.key {
                 ours.derived.extend(theirs.derived);
-                ours.derived.sort();
+                ours.derived.sort_unstable();
                 ours.derived.dedup();
             }
         }

@@ -130,7 +130,7 @@ impl Tree {
             spread.push(below.map(|c| spread[c]).fold(merge.distance, f64::max));
         }
         let mut sorted = spread.clone();
-        sorted.sort_by(f64::total_cmp);
+        sorted.sort_unstable_by(f64::total_cmp);
         let clusters = |limit: f64| self.leaves - sorted.partition_point(|s| *s <= limit);
         let limit = sorted.iter().copied().find(|&s| clusters(s) <= most).unwrap_or(f64::INFINITY);
 

@@ -6,6 +6,7 @@ use super::Weights;
 use super::plan::{MatrixPlace, Plan, VectorPlace};
 use crate::backend::{Backend, Flush};
 use crate::checkpoint::{Loss, MatrixRows, Rewrite, Tensor, WeightSink};
+use crate::collect::inserted;
 use crate::download_rate::Meter;
 use crate::error::{Error, Result};
 use crate::numbers::{Float, MatrixFormat};
@@ -28,8 +29,8 @@ pub(super) struct Fill<'a> {
 
 impl<'a> Fill<'a> {
     pub(super) fn new(backend: &'a Backend, plan: &Plan, weights: &'a mut Weights, meter: Meter<'a>) -> Self {
-        let places = plan.matrices.iter().map(|m| (m.name.clone(), m.place)).collect();
-        let vectors = plan.vectors.iter().map(|(name, place, _)| (name.clone(), *place)).collect();
+        let places = inserted(plan.matrices.iter().map(|m| (m.name.clone(), m.place)));
+        let vectors = inserted(plan.vectors.iter().map(|(name, place, _)| (name.clone(), *place)));
         Self { backend, weights, places, vectors, filled: BTreeSet::new(), meter, unflushed: 0, flushing: None }
     }
 

@@ -8,6 +8,7 @@ use super::plan::Plan;
 use crate::checkpoint::{
     Files, Header, Rewrite, Scheme, StoredMatrix, Tensor, WantedMatrix, WeightPass, plain_name, rewritten,
 };
+use crate::collect::inserted;
 use crate::error::{Error, Result};
 use crate::hub::{ByteStream, Cursor, DerivedFile as _, NoStream, Reader, Source};
 use crate::numbers::{Float, MatrixFormat};
@@ -163,7 +164,7 @@ impl<S: ByteStream> WeightFiles<S> {
         fill: &mut Fill<'_>,
     ) -> Result<()> {
         let forms: BTreeMap<String, MatrixFormat> =
-            plan.matrices.iter().map(|m| m.name.clone()).zip(formats.iter().copied()).collect();
+            inserted(plan.matrices.iter().map(|m| m.name.clone()).zip(formats.iter().copied()));
         let wanted = plan.matrices.iter().zip(stored).zip(formats);
         let wanted = wanted.map(|((m, matrix), &to)| WantedMatrix { name: m.name.clone(), matrix, to }).collect();
         let mut pass = WeightPass::new(wanted, plan.vectors.iter().map(|(name, _, _)| name.clone()));
