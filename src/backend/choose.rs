@@ -28,8 +28,8 @@ impl Backend {
         self.kernels_for(Precision::Exact, operations).await
     }
 
-    /// The same, with linear layers of this precision where the device has such kernels; [`Kernels::precision`] says what it
-    /// has become. No GPU has other kernels than exact ones.
+    /// The same, with linear layers of this precision where the device has such kernels and no exact ones are faster;
+    /// [`Kernels::precision`] says what it has become.
     ///
     /// # Errors
     /// As [`Backend::kernels`].
@@ -61,17 +61,22 @@ impl Backend {
         let mut known = gpu.known_kernels().await;
         let mut chosen = Vec::with_capacity(operations.len());
         for &operation in operations {
-            let same = |k: &&KnownKernel| k.family.as_deref() == family && k.kernel.does(operation);
+            let codes = operation.weights().is_some_and(|format| format.group().is_some());
+            let precision = if codes { precision } else { Precision::Exact };
+            let same = |k: &&KnownKernel| {
+                (k.family.as_deref(), k.precision) == (family, precision) && k.kernel.does(operation)
+            };
             let found = known.iter().find(same).map(|k| Arc::clone(&k.kernel));
             let kernel = match found {
                 Some(kernel) => kernel,
                 None => {
-                    let kernel = match self.make(gpu, operation, family).await {
+                    let kernel = match self.make(gpu, operation, precision, family).await {
                         // Other operations do the same.
                         Err(Error::Gpu { .. } | Error::WrongKernel { .. }) if operation.is_optional() => continue,
                         made => made?,
                     };
-                    known.push(KnownKernel { family: family.map(str::to_owned), kernel: Arc::clone(&kernel) });
+                    let family = family.map(str::to_owned);
+                    known.push(KnownKernel { family, precision, kernel: Arc::clone(&kernel) });
                     kernel
                 }
             };
@@ -80,8 +85,14 @@ impl Backend {
         Ok(Kernels::Gpu(GpuKernels::new(chosen)))
     }
 
-    async fn make(&self, gpu: &Arc<Gpu>, operation: Operation, family: Option<&str>) -> Result<Arc<GpuKernel>> {
-        self.choose(operation, candidates(gpu, operation, family).await?).await
+    async fn make(
+        &self,
+        gpu: &Arc<Gpu>,
+        operation: Operation,
+        precision: Precision,
+        family: Option<&str>,
+    ) -> Result<Arc<GpuKernel>> {
+        self.choose(operation, candidates(gpu, operation, precision, family).await?).await
     }
 
     async fn choose(&self, operation: Operation, candidates: Vec<GpuKernel>) -> Result<Arc<GpuKernel>> {

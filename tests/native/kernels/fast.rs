@@ -1,4 +1,4 @@
-//! Linear layers with activations of 8 bits, where the processor has instructions for them.
+//! Linear layers with activations of 8 bits: of the processor where it has instructions for them, of GPUs on any adapter.
 
 use pollster::block_on;
 use pplx_embed::backend::probe::{self, Probe};
@@ -11,14 +11,23 @@ fn operations() -> Vec<Operation> {
     Operation::of_encoder(heads(64, false), &FORMATS)
 }
 
-/// Runs `test` on each engine that has the kernels. Whether there is one at all depends on the machine.
+/// Runs `test` on each engine that has the kernels. Whether a processor has them depends on the machine.
 fn on_each(test: impl AsyncFn(&Probe<'_>)) {
-    for backend in backends() {
+    on_the_gpu(&test);
+    for backend in &backends()[1..] {
         let kernels = block_on(backend.kernels_for(Precision::Fast, &operations())).unwrap();
         if kernels.precision() == Precision::Fast {
             block_on(test(&Probe { backend, kernels: &kernels, tolerance: 2e-5 }));
         }
     }
+}
+
+/// Runs `test` with the kernels that GPUs have, which are not offered on a software adapter.
+fn on_the_gpu(test: impl AsyncFn(&Probe<'_>)) {
+    let of = |format| [Operation::Matmul(format), Operation::Swiglu(format), Operation::Heads(format)];
+    let kernels = block_on(backends()[0].kernels_of("int8", &[of(Q8_IN_8), of(Q4_IN_8)].concat())).unwrap();
+    assert_eq!(kernels.precision(), Precision::Fast);
+    block_on(test(&Probe { backend: &backends()[0], kernels: &kernels, tolerance: 2e-5 }));
 }
 
 fn names(backend: &Backend, precision: Precision) -> Vec<String> {
@@ -71,9 +80,47 @@ fn matmul_and_swiglu_at_the_edges_of_the_tiles() {
 }
 
 #[test]
+fn the_tiles_of_gpus_at_their_edges() {
+    on_the_gpu(async |probe| {
+        for format in [Q8_IN_8, Q4_IN_8] {
+            // A workgroup has 32 or 64 tokens and 128 outputs, half of them of a pair.
+            for rows in [1, 31, 32, 33, 63, 64, 65, 129] {
+                for n in [1, 63, 64, 65, 127, 128, 129] {
+                    probe::matmul(probe, format, [rows, n, 24], u64::MAX).await.unwrap();
+                }
+                for n in [1, 63, 64, 65] {
+                    probe::swiglu(probe, format, [rows, n, 24], u64::MAX).await.unwrap();
+                }
+                for heads in [[1, 1], [2, 1]] {
+                    probe::heads(probe, format, [rows, 24], heads).await.unwrap();
+                }
+            }
+            // Enough rows for the larger tile, past one tile of outputs.
+            for [rows, n] in [[1985, 1], [1025, 129]] {
+                probe::matmul(probe, format, [rows, n, 24], u64::MAX).await.unwrap();
+                probe::swiglu(probe, format, [rows, n, 8], u64::MAX).await.unwrap();
+                probe::heads(probe, format, [rows, 8], [2, 1]).await.unwrap();
+            }
+            probe::heads_alike(probe, format).await.unwrap();
+            // Rows of 24 in groups of 8 are padded to 48; parts are whole strips of 64.
+            let strip = 64 * format.value_bytes(48).max(format.row_groups(24) * 8);
+            for strips in [1, 2] {
+                probe::matmul(probe, format, [5, 150, 24], strip * strips).await.unwrap();
+                probe::swiglu(probe, format, [40, 150, 24], 2 * strip * strips).await.unwrap();
+            }
+        }
+        for format in [MatrixFormat::Q8 { group: 64 }, MatrixFormat::Q4 { group: u32::MAX }] {
+            for rows in [5, 33] {
+                probe::heads(probe, format, [rows, 136], [2, 1]).await.unwrap();
+            }
+        }
+    });
+}
+
+#[test]
 fn every_size_of_group_with_a_shorter_last_one() {
     on_each(async |probe| {
-        for group in [4, 12, 32, 37, 64, 128, 1024, u32::MAX] {
+        for group in [4, 12, 16, 32, 64, 128, 1024, u32::MAX] {
             for format in [MatrixFormat::Q8 { group }, MatrixFormat::Q4 { group }] {
                 for k in [8, 24, 40, 64, 72, 136, 264, 1024] {
                     probe::matmul(probe, format, [5, 9, k], u64::MAX).await.unwrap();
@@ -106,7 +153,8 @@ fn products_are_those_of_eight_bits_and_not_of_sixteen() {
     on_each(async |probe| {
         // The twin rounds to what it is told the kernels round to: told of others, it must disagree.
         let exact = block_on(probe.backend.kernels_for(Precision::Exact, &operations())).unwrap();
-        let levels = |kernels| probe.backend.rounded_blocks(kernels, Q8_IN_8, 24).map(|(_, levels)| levels);
+        let levels =
+            |kernels| probe.backend.rounded_blocks(kernels, Operation::Matmul(Q8_IN_8), 24).map(|(_, levels)| levels);
         assert_eq!((levels(probe.kernels), levels(&exact)), (Some(127.0), Some(32767.0)));
         for format in [Q8_IN_8, Q4_IN_8] {
             let wrong = Probe { tolerance: 1e-9, ..*probe };
