@@ -7,13 +7,11 @@
 //
 //   y[t, n] += (sum * x_scale[t]) * w_scale[n],   y[t, n] += x_total[t] * w_bias[n]
 //
-// each a fma, block after block in ascending order: a token's bits depend neither on the tile nor on its neighbours.
+// each a fma, block after block in ascending order. int8_few.wgsl shares this rule: a token's bits depend neither on the tile nor on
+// its neighbours.
 
-const STEP = 16u;   // most words of a block
 const LANES = LANES_T * LANES_N;
 const W_LOADS = 32u * PIECES / LANES;
-
-@group(0) @binding(1) var<storage, read> x: array<vec4<u32>>;   // [T, blocks, span + 1]: codes, then scale and total
 
 var<workgroup> xs: array<array<vec4<u32>, TOKENS>, 4>;
 var<workgroup> ws: array<array<vec4<u32>, LANES_N>, STEP * 2u>;   // of either side
@@ -29,25 +27,9 @@ fn kept(n: u32, quad: u32) -> vec4<f32> {
     return bitcast<vec4<f32>>(xs[n / 4u][n % 4u * (TOKENS / 4u) + quad]);
 }
 
-// Sums of four tokens with a quad of outputs.
-struct Ints {
-    x: vec4<i32>,
-    y: vec4<i32>,
-    z: vec4<i32>,
-    w: vec4<i32>,
-}
-
 struct Sums {
     a: Ints,
     b: Ints,
-}
-
-fn dots(s: vec4<i32>, t: u32, n: vec4<u32>) -> vec4<i32> {
-    return s + vec4<i32>(dot4I8Packed(t, n.x), dot4I8Packed(t, n.y), dot4I8Packed(t, n.z), dot4I8Packed(t, n.w));
-}
-
-fn quad_dots(s: Ints, t: vec4<u32>, n: vec4<u32>) -> Ints {
-    return Ints(dots(s.x, t.x, n), dots(s.y, t.y, n), dots(s.z, t.z, n), dots(s.w, t.w, n));
 }
 
 fn with_word(s: Sums, t: vec4<u32>, k: u32, n: u32) -> Sums {
@@ -112,13 +94,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var i = 0u; i < W_LOADS; i++) {
             w_new[i] = w[w_at[i] + block * span * PIECES * 4u];
         }
-        let by_low = groups[low_at + block * 16u];
-        let by_high = groups[high_at + block * 16u];
 
         workgroupBarrier();
         xs[part][quarter] = x_new;
         for (var i = 0u; i < W_LOADS; i++) {
-            stage(t + i * LANES_T, n, w_new[i]);
+            for (var h = 0u; h < HALVES; h++) {
+                ws[(t + i * LANES_T) * HALVES + h][n] = half(w_new[i], h);
+            }
         }
         if (lane < TOKENS) {
             scales[quarter][part] = pair.x;
@@ -134,8 +116,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         } else if (span > 1u) {
             s = with_words(s, 1u, t, n);
         }
-        a = with_block(a, s.a, scales[t], totals[t], by_low);
-        b = with_block(b, s.b, scales[t], totals[t], by_high);
+        a = with_block(a, s.a, scales[t], totals[t], groups[low_at + block * 16u]);
+        b = with_block(b, s.b, scales[t], totals[t], groups[high_at + block * 16u]);
     }
     meet();
     show(t, n, a, b);
