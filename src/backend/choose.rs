@@ -136,8 +136,8 @@ impl Backend {
         Ok(kernel)
     }
 
-    /// Why the processor, with so many threads (by default all), is a better choice than this GPU with these kernels for
-    /// weights of `format`: it multiplies them in less time. `None` where the GPU is the faster one, or this is no GPU.
+    /// Why the processor, with so many threads (by default all) and as exact as is asked for, is a better choice than this GPU
+    /// with these kernels for weights of `format`: it multiplies them in less time. `None` where the GPU is the faster one, or this is no GPU.
     ///
     /// # Errors
     /// A fault of the device, [`Error::OutOfMemory`].
@@ -145,6 +145,7 @@ impl Backend {
         &self,
         kernels: &Kernels,
         format: MatrixFormat,
+        precision: Precision,
         threads: Option<u32>,
     ) -> Result<Option<String>> {
         if matches!(self, Self::Cpu(_)) {
@@ -156,7 +157,7 @@ impl Backend {
             return Ok(None);
         }
         let processor = threads.map_or_else(Self::cpu, Self::cpu_with_threads);
-        let kernels = processor.kernels(&[operation]).await?;
+        let kernels = processor.kernels_for(precision, &[operation]).await?;
         let seconds = processor.seconds(&kernels, operation).await?;
         let faster = seconds < gpu;
         Ok(faster.then(|| {

@@ -98,15 +98,14 @@ fn with_heads_of_128() -> Copy {
     let path = copy.path().join("model.safetensors");
     let bytes = std::fs::read(&path).unwrap();
     let stored = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let tensors = stored.iter().map(|(name, tensor)| {
-        // The norms of heads: their weights twice.
-        let times = if tensor.shape() == [64] { 2 } else { 1 };
-        let shape = tensor.shape().iter().map(|axis| axis * times).collect();
-        (name.to_owned(), (tensor.dtype(), shape, tensor.data().repeat(times)))
-    });
-    let tensors: Vec<(String, (_, Vec<usize>, Vec<u8>))> = tensors.collect();
-    let views = tensors.iter().map(|(name, (dtype, shape, data))| {
-        (name, safetensors::tensor::TensorView::new(*dtype, shape.clone(), data).unwrap())
+    // The norms of heads: their weights twice.
+    let longer: Vec<Vec<u8>> = stored.iter().map(|(_, tensor)| tensor.data().repeat(2)).collect();
+    let views = stored.iter().zip(&longer).map(|((name, tensor), longer)| {
+        let view = match tensor.shape() {
+            [64] => safetensors::tensor::TensorView::new(tensor.dtype(), vec![128], longer).unwrap(),
+            _ => tensor,
+        };
+        (name, view)
     });
     std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
     copy

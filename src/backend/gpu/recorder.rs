@@ -71,6 +71,8 @@ impl Drop for Recorder<'_> {
         // that the device knows.
         if self.finished {
             locked(&self.gpu.parameters).extend(self.params.take());
+            let spare = std::mem::take(&mut self.scratch);
+            locked(&self.gpu.scratch).extend(spare.into_iter().map(|(name, buffer)| (name, Arc::clone(&buffer.raw))));
         }
     }
 }
@@ -107,12 +109,16 @@ impl<'a> Recorder<'a> {
         *locked(&self.gpu.pace) * SUBMISSION_SECONDS
     }
 
-    /// A buffer of at least `bytes` that stays the same for one `name` until more is asked for.
+    /// A buffer of at least `bytes`, of whatever is in them, that stays the same for one `name` until more is asked for.
     pub(super) fn scratch(&mut self, name: &'static str, bytes: u64) -> Result<Rc<GpuBuffer>> {
         if let Some(buffer) = self.scratch.get(name).filter(|buffer| buffer.size() >= bytes) {
             return Ok(Rc::clone(buffer));
         }
-        let buffer = Rc::new(GpuBuffer::zeros(&self.gpu, name, bytes)?);
+        let spare = locked(&self.gpu.scratch).remove(name).filter(|spare| spare.size() >= bytes);
+        let buffer = Rc::new(match spare {
+            Some(spare) => GpuBuffer::whole(&self.gpu, spare),
+            None => GpuBuffer::zeros(&self.gpu, name, bytes)?,
+        });
         self.scratch.insert(name, Rc::clone(&buffer));
         Ok(buffer)
     }
