@@ -99,7 +99,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         xs[part][quarter] = x_new;
         for (var i = 0u; i < W_LOADS; i++) {
             for (var h = 0u; h < HALVES; h++) {
-                ws[(t + i * LANES_T) * HALVES + h][n] = half(w_new[i], h);
+                ws[(t + i * LANES_T) * HALVES + h][n] = word_of(w_new[i], h);
             }
         }
         if (lane < TOKENS) {

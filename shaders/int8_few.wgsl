@@ -109,8 +109,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var i = 0u; i < end; i++) {
             let at = w_at + block * w_block + i * (4u / HALVES) * 16u;
             let words = Words(
-                half(w[at], 0u), half(w[at + 1u / HALVES * 16u], 1u % HALVES),
-                half(w[at + 2u / HALVES * 16u], 0u), half(w[at + 3u / HALVES * 16u], 1u % HALVES),
+                word_of(w[at], 0u), word_of(w[at + 1u / HALVES * 16u], 1u % HALVES),
+                word_of(w[at + 2u / HALVES * 16u], 0u), word_of(w[at + 3u / HALVES * 16u], 1u % HALVES),
             );
             let x_at = block * (span + 1u) + i;
             s0 = with_words(s0, x0 + x_at, words);

@@ -3,6 +3,6 @@
 const HALVES = 2u;
 @group(0) @binding(3) var<storage, read> w: array<vec4<u32>>;   // [strips, K/8, 16]
 
-fn half(piece: vec4<u32>, i: u32) -> vec4<u32> {
+fn word_of(piece: vec4<u32>, i: u32) -> vec4<u32> {
     return (piece >> vec4<u32>(i * 4u)) & vec4<u32>(0x0f0f0f0fu);
 }

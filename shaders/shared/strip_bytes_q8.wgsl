@@ -3,6 +3,6 @@
 const HALVES = 1u;
 @group(0) @binding(3) var<storage, read> w: array<vec4<u32>>;   // [strips, K/4, 16]
 
-fn half(piece: vec4<u32>, i: u32) -> vec4<u32> {
+fn word_of(piece: vec4<u32>, i: u32) -> vec4<u32> {
     return piece;
 }

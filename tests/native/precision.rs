@@ -111,19 +111,22 @@ fn with_heads_of_128() -> Copy {
     copy
 }
 
+/// What this adapter would not get takes long to compile, so each model is loaded once.
 #[test]
-fn fast_vectors_of_a_gpu_are_close_to_exact_ones_and_to_those_of_the_processor() {
+fn fast_vectors_of_a_gpu_are_close_to_exact_ones_and_to_those_of_the_processor_and_have_the_same_bits_in_any_batch() {
     let longer = with_heads_of_128();
+    let json = std::fs::read("tests/fixtures/expected/f32-gqa2.json").unwrap();
     for checkpoint in [Path::new("models/demo"), longer.path()] {
         for weights in [WeightChoice::Q8, WeightChoice::Q4] {
             let fast = load_on_gpu(checkpoint, weights, Precision::Fast);
             let info = fast.info();
             assert_eq!(info.precision, Precision::Fast);
-            let heads = (fast.config().head_dim == 128).then_some("heads");
-            for operation in ["matmul", "swiglu"].into_iter().chain(heads) {
+            let in_one = fast.config().head_dim == 128;
+            for operation in ["matmul", "swiglu"].into_iter().chain(in_one.then_some("heads")) {
                 let kernel = format!("{operation}.int8.{}", info.weights.name());
                 assert!(info.kernels.contains(&kernel), "{:?}", info.kernels);
             }
+
             let made = vectors(&fast);
             let exact = load(checkpoint, Device::Gpu, weights, Precision::Exact).unwrap();
             let from_exact = distances(&made, &vectors(&exact));
@@ -132,34 +135,21 @@ fn fast_vectors_of_a_gpu_are_close_to_exact_ones_and_to_those_of_the_processor()
                 // Both round alike, but where attention or a norm put a number on the other side of a half.
                 let there = load(checkpoint, Device::Cpu, weights, Precision::Fast).unwrap();
                 let from_there = distances(&made, &vectors(&there));
-                assert!(from_there.iter().all(|d| d.abs() < 3e-4), "{weights:?}: 1 - cosine = {from_there:?}");
+                assert!(from_there.iter().all(|d| d.abs() < 5e-7), "{weights:?}: 1 - cosine = {from_there:?}");
             }
+            if in_one {
+                block_on(support::bits_do_not_depend_on_the_batch(&fast, &json));
+            }
+
+            // For each layer rounded rows, heads, attention; rounded rows and a product for the output and for each of the
+            // MLP's two; then the last norm, the mean and the result. Other heads have a norm, rounded rows, three products,
+            // two rotations.
+            let Backend::Gpu(gpu) = fast.backend() else { panic!("opened on the GPU") };
+            let before = gpu.dispatches();
+            block_on(fast.embed(&["a text"], EmbedOptions::default(), &())).unwrap();
+            let heads = if in_one { 2 } else { 7 };
+            assert_eq!(gpu.dispatches() - before, u64::from(fast.config().layers) * (heads + 7) + 3, "{checkpoint:?}");
         }
-    }
-}
-
-#[test]
-fn fast_vectors_of_a_gpu_have_bits_that_do_not_depend_on_the_batch() {
-    let longer = with_heads_of_128();
-    let json = std::fs::read("tests/fixtures/expected/f32-gqa2.json").unwrap();
-    for weights in [WeightChoice::Q8, WeightChoice::Q4] {
-        let model = load_on_gpu(longer.path(), weights, Precision::Fast);
-        block_on(support::bits_do_not_depend_on_the_batch(&model, &json));
-    }
-}
-
-#[test]
-fn dispatches_of_a_text_on_a_gpu_with_fast_precision() {
-    // For each layer rounded rows, heads, attention; rounded rows and a product for the output and for each of the MLP's two;
-    // then the last norm, the mean and the result. Other heads have a norm, rounded rows, three products, two rotations.
-    let longer = with_heads_of_128();
-    for (checkpoint, heads) in [(Path::new("models/demo"), 7), (longer.path(), 2)] {
-        let model = load_on_gpu(checkpoint, WeightChoice::Q8, Precision::Fast);
-        let Backend::Gpu(gpu) = model.backend() else { panic!("opened on the GPU") };
-        let before = gpu.dispatches();
-        block_on(model.embed(&["a text"], EmbedOptions::default(), &())).unwrap();
-        let layers = u64::from(model.config().layers);
-        assert_eq!(gpu.dispatches() - before, layers * (heads + 7) + 3, "{checkpoint:?}");
     }
 }
 

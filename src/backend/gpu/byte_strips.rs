@@ -14,6 +14,7 @@ const BLOCK: usize = 64;
 pub(super) const LEVELS: f32 = 127.0;
 
 /// The blocks of a row of `k` inputs, which activations are rounded in, too.
+#[inline(never)]
 pub(super) fn blocks(format: MatrixFormat, k: u32) -> Vec<Block> {
     Block::of_row(k as usize, format, BLOCK, BLOCK)
 }
@@ -32,7 +33,8 @@ impl Shape {
         let group = format.group().map_or(k, |group| group.min(k)).max(1);
         let block = group.min(BLOCK as u32);
         let span = block.next_power_of_two().div_ceil(16);
-        Self { blocks: blocks(format, k).len() as u32, span, group, block }
+        let blocks = k / group * group.div_ceil(block) + (k % group).div_ceil(block);
+        Self { blocks, span, group, block }
     }
 
     /// Bytes of rounded rows.
@@ -97,7 +99,9 @@ mod tests {
     #[test]
     fn blocks_have_room_for_16_32_or_64() {
         let of = |group, k| {
-            let Shape { blocks, span, .. } = Shape::new(MatrixFormat::Q8 { group }, k);
+            let format = MatrixFormat::Q8 { group };
+            let Shape { blocks, span, .. } = Shape::new(format, k);
+            assert_eq!(blocks as usize, super::blocks(format, k).len());
             [blocks, span]
         };
         let all =

@@ -1,6 +1,5 @@
 //! The adapter and device, their faults, and moving bytes to and fro.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -39,7 +38,7 @@ pub struct Gpu {
     /// Uniform buffers that no recorder holds at the moment.
     pub(super) parameters: Mutex<Vec<Arc<OwnedBuffer>>>,
     /// Scratch buffers that no recorder holds at the moment, by name: to make them anew takes time, and so does binding them.
-    pub(super) scratch: Mutex<BTreeMap<&'static str, Arc<OwnedBuffer>>>,
+    pub(super) scratch: Mutex<Vec<(&'static str, Arc<OwnedBuffer>)>>,
     /// What dispatches bound lately, to bind it again.
     pub(super) bindings: Mutex<Bindings>,
     /// Dispatches recorded so far, and bytes read back.

@@ -159,7 +159,7 @@ fn missing(module: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{FAMILIES, Shader};
+    use super::{FAMILIES, Packing, Shader};
 
     #[test]
     fn every_shader_of_every_family_is_listed_and_none_is_unused() {
@@ -174,6 +174,22 @@ mod tests {
         }
         for shader in super::super::shaders::ALL {
             assert!(used.iter().any(|module| module == shader.name), "{} is in no family", shader.name);
+        }
+    }
+
+    #[test]
+    fn the_tiles_of_every_family_that_reads_strips_say_their_size() {
+        let strips = FAMILIES.iter().filter(|family| family.packing != Packing::RowMajor);
+        let names = strips.flat_map(|family| family.formats.iter().map(|format| (family, format)));
+        for (family, format) in names {
+            for pattern in family.shaders.iter().filter(|pattern| pattern.contains("{}")) {
+                let shader = Shader::find(&pattern.replace("{}", format)).unwrap();
+                assert!(
+                    ["TOKENS", "OUTPUTS"].iter().all(|name| shader.find_constant(name).is_some()),
+                    "{}",
+                    shader.name
+                );
+            }
         }
     }
 }

@@ -4,7 +4,7 @@
 //! the device, never more than two at once, and checks between them whether the caller has cancelled. So a page stays
 //! smooth, cancelling is quick, and the device always has work. A submission's size follows the speed measured so far.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,7 +40,7 @@ pub struct Recorder<'a> {
     /// All that was recorded is done.
     finished: bool,
     /// Tables that kernels make for themselves, by name: they are used again by the next dispatch.
-    scratch: BTreeMap<&'static str, Rc<GpuBuffer>>,
+    scratch: Vec<(&'static str, Rc<GpuBuffer>)>,
 }
 
 #[derive(Default)]
@@ -71,8 +71,10 @@ impl Drop for Recorder<'_> {
         // that the device knows.
         if self.finished {
             locked(&self.gpu.parameters).extend(self.params.take());
-            let spare = std::mem::take(&mut self.scratch);
-            locked(&self.gpu.scratch).extend(spare.into_iter().map(|(name, buffer)| (name, Arc::clone(&buffer.raw))));
+            // One of each name, the last, which is the largest that was asked for.
+            let mut spare = locked(&self.gpu.scratch);
+            spare.retain(|(name, _)| self.scratch.iter().all(|(n, _)| n != name));
+            spare.extend(self.scratch.drain(..).map(|(name, buffer)| (name, Arc::clone(&buffer.raw))));
         }
     }
 }
@@ -90,7 +92,7 @@ impl<'a> Recorder<'a> {
             running: VecDeque::new(),
             last_done: None,
             finished: false,
-            scratch: BTreeMap::new(),
+            scratch: Vec::new(),
         }
     }
 
@@ -111,15 +113,19 @@ impl<'a> Recorder<'a> {
 
     /// A buffer of at least `bytes`, of whatever is in them, that stays the same for one `name` until more is asked for.
     pub(super) fn scratch(&mut self, name: &'static str, bytes: u64) -> Result<Rc<GpuBuffer>> {
-        if let Some(buffer) = self.scratch.get(name).filter(|buffer| buffer.size() >= bytes) {
+        if let Some((_, buffer)) = self.scratch.iter().find(|(n, buffer)| *n == name && buffer.size() >= bytes) {
             return Ok(Rc::clone(buffer));
         }
-        let spare = locked(&self.gpu.scratch).remove(name).filter(|spare| spare.size() >= bytes);
-        let buffer = Rc::new(match spare {
-            Some(spare) => GpuBuffer::whole(&self.gpu, spare),
+        self.scratch.retain(|(n, _)| *n != name);
+        let mut spare = locked(&self.gpu.scratch);
+        let found = spare.iter().position(|(n, buffer)| *n == name && buffer.size() >= bytes);
+        let found = found.map(|i| spare.swap_remove(i).1);
+        drop(spare);
+        let buffer = Rc::new(match found {
+            Some(buffer) => GpuBuffer::whole(&self.gpu, buffer),
             None => GpuBuffer::zeros(&self.gpu, name, bytes)?,
         });
-        self.scratch.insert(name, Rc::clone(&buffer));
+        self.scratch.push((name, Rc::clone(&buffer)));
         Ok(buffer)
     }
 

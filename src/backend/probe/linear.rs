@@ -24,18 +24,17 @@ impl Probe<'_> {
         // A GPU's quotients may be off by a few units in the last place, and its squares are summed up in another order: a
         // number halfway between two codes may become either. Here all are within a quarter of one.
         if let (Some((blocks, levels)), Backend::Gpu(_)) = (&blocks, self.backend) {
-            let levels = *levels;
-            norm.iter_mut().for_each(|w| *w = (w.abs() * 3.0 - 1.0).floor().exp2().copysign(*w));
+            let scale = |w: f32| if w.abs() < 0.5 { 0.5_f32 } else { 2.0 };
+            norm.iter_mut().for_each(|w| *w = scale(*w).copysign(*w));
+            let by = |i: usize| if normed { norm[i] } else { 1.0 };
             for (t, row) in x.chunks_exact_mut(k as usize).enumerate() {
-                for block in blocks {
-                    for x in &mut row[block.clone()] {
-                        let code = (*x / size * levels).round() + *x / size / 4.0;
-                        *x = code.clamp(-levels, levels) * size / 128.0;
-                    }
-                    row[block.start + t % block.len()] = levels * size / 128.0;
+                for (i, x) in row.iter_mut().enumerate() {
+                    let code = (*x / size * levels).round() + *x / size / 4.0;
+                    *x = code.clamp(-levels, *levels) * size / 128.0 / by(i);
                 }
-                if normed {
-                    row.iter_mut().zip(&norm).for_each(|(x, w)| *x /= w);
+                for block in blocks {
+                    let highest = block.start + t % block.len();
+                    row[highest] = levels * size / 128.0 / by(highest);
                 }
             }
         }
