@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn the_tiles_of_every_family_that_reads_strips_say_their_size() {
         let strips = FAMILIES.iter().filter(|family| family.packing != Packing::RowMajor);
-        let names = strips.flat_map(|family| family.formats.iter().map(|format| (family, format)));
+        let names = strips.flat_map(|family| family.formats.iter().map(move |format| (family, format)));
         for (family, format) in names {
             for pattern in family.shaders.iter().filter(|pattern| pattern.contains("{}")) {
                 let shader = Shader::find(&pattern.replace("{}", format)).unwrap();

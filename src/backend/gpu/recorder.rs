@@ -141,9 +141,22 @@ impl<'a> Recorder<'a> {
         groups: [u32; 3],
         work: f64,
     ) -> Result<()> {
+        self.push_bytes(pipeline, bytemuck::bytes_of(&params), buffers, groups, work)
+    }
+
+    /// Once for parameters of all types.
+    #[inline(never)]
+    fn push_bytes(
+        &mut self,
+        pipeline: &Pipeline,
+        params: &[u8],
+        buffers: &[&GpuBuffer],
+        groups: [u32; 3],
+        work: f64,
+    ) -> Result<()> {
         let shader = pipeline.shader;
-        if buffers.len() != shader.buffers.len() || size_of::<P>() != shader.params_bytes {
-            let came = format!("{} buffers and {} bytes of parameters", buffers.len(), size_of::<P>());
+        if buffers.len() != shader.buffers.len() || params.len() != shader.params_bytes {
+            let came = format!("{} buffers and {} bytes of parameters", buffers.len(), params.len());
             let wanted = format!("{} and {}", shader.buffers.len(), shader.params_bytes);
             return Err(Error::Gpu { message: format!("{} got {came}, it binds {wanted}", shader.name) });
         }
@@ -160,7 +173,7 @@ impl<'a> Recorder<'a> {
             }))
         });
         let offset = self.open.params.len() as u32;
-        self.open.params.extend_from_slice(bytemuck::bytes_of(&params));
+        self.open.params.extend_from_slice(params);
         self.open.params.resize(self.open.params.len().next_multiple_of(SLOT), 0);
         let params = (&**params_buffer, SLOT as u64);
         let bindings = locked(&self.gpu.bindings).get(&self.gpu, pipeline, params, buffers);
