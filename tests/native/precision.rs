@@ -117,7 +117,7 @@ fn fast_vectors_of_a_gpu_are_close_to_exact_ones_and_to_those_of_the_processor_a
     let longer = with_heads_of_128();
     let json = std::fs::read("tests/fixtures/expected/f32-gqa2.json").unwrap();
     for checkpoint in [Path::new("models/demo"), longer.path()] {
-        for weights in [WeightChoice::Q8, WeightChoice::Q4] {
+        for weights in [WeightChoice::Q4, WeightChoice::Q8] {
             let fast = load_on_gpu(checkpoint, weights, Precision::Fast);
             let info = fast.info();
             assert_eq!(info.precision, Precision::Fast);
@@ -149,6 +149,10 @@ fn fast_vectors_of_a_gpu_are_close_to_exact_ones_and_to_those_of_the_processor_a
             block_on(fast.embed(&["a text"], EmbedOptions::default(), &())).unwrap();
             let heads = if in_one { 2 } else { 7 };
             assert_eq!(gpu.dispatches() - before, u64::from(fast.config().layers) * (heads + 7) + 3, "{checkpoint:?}");
+            if info.adapter.name.contains("SwiftShader") {
+                // It takes seconds for each kernel: those of the other format are left to other drivers.
+                break;
+            }
         }
     }
 }
