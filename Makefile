@@ -30,7 +30,8 @@ web: setup-rust setup-wasm32 setup-wasm-bindgen setup-npm ## Build what a browse
 docs: setup-rust setup-docs ## Build the documentation as a site, target/site
 	scripts/build-docs.sh
 
-test: setup lint test-native test-web test-js ## Everything a change must pass
+test: setup ## Everything a change must pass
+	scripts/test.sh
 
 test-native: setup-rust setup-vulkan setup-browser ## Rust tests, on each of two software GPUs
 	scripts/test-native.sh

@@ -1,7 +1,7 @@
 // Measures loading in headless Chromium, from a local server that speaks the Hub's protocol: bytes downloaded, time to
 // the first vector cold and warm, the peak of WebAssembly's memory, and the warm load beside reading the same bytes
 // from OPFS and doing nothing with them.
-//   node bench/load.mjs --model target/large/0.6b [--weights q8,q4,f32] [--rounds 2] [--output bench/results/load-chromium.json]
+//   node bench/load.mjs --model target/large/0.6b [--weights q8,q4,f32] [--device webgpu] [--rounds 2] [--output bench/results/load-chromium.json]
 // Needs dist/ (make web), playwright-core (npm ci) and Chromium.
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
@@ -17,6 +17,7 @@ const { values: options } = parseArgs({
   options: {
     model: { type: "string" },
     weights: { type: "string", default: "q8,q4,f32" },
+    device: { type: "string", default: "webgpu" },
     rounds: { type: "string", default: "2" },
     output: { type: "string" },
     note: { type: "string", default: "" },
@@ -49,10 +50,10 @@ async function visit(context, url, weights, state) {
   page.on("console", (message) => console.error(message.text()));
   await page.goto(`${url}blank.html`);
   state.sent = 0;
-  const got = await page.evaluate(async ([weights, text]) => {
+  const got = await page.evaluate(async ([weights, device, text]) => {
     const { load } = await import("/dist/index.js");
     const start = performance.now();
-    const model = await load("model", { endpoint: "/", weights, onProgress: (p) => p.stage === "notice" && console.log(p.message) });
+    const model = await load("model", { endpoint: "/", weights, device, onProgress: (p) => p.stage === "notice" && console.log(p.message) });
     const loaded = performance.now();
     const { data } = await model.embed(text, { dtype: "float32" });
     const first = performance.now();
@@ -60,7 +61,7 @@ async function visit(context, url, weights, state) {
     const cached = await (await import("/dist/index.js")).cache.estimate();
     await model.dispose();
     return { load: (loaded - start) / 1e3, first: (first - start) / 1e3, info, cached, vector: [...data] };
-  }, [weights, TEXT]);
+  }, [weights, options.device, TEXT]);
   await page.close();
   return { ...got, downloaded: state.sent };
 }

@@ -30,6 +30,7 @@ EVERY=1 cargo test --test native -- kernels:: cache::damage::
 # One at a time: the 4b model alone fills half the memory of a small machine.
 cargo test --release --test native -- oracle:: --ignored
 cargo test --release --test native -- large:: --ignored --nocapture --test-threads 1
-PROPTEST_CASES=400000 cargo test --release --test native -- fuzz::
+PROPTEST_CASES=400000 cargo test --release --test native -- fuzz:: --skip kernels::
 PROPTEST_CASES=1000000 cargo test --release --test native -- fuzz_formats::
 PROPTEST_CASES=400000 cargo test --release --test native -- fuzz_index::
+PROPTEST_CASES=2000 cargo test --release --test native -- kernels::fuzz::

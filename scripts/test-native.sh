@@ -22,7 +22,7 @@ PPLX_TEST_DEVICE=gpu cargo test --test native -- $MODELS $OTHERS
 if [ "$(uname -s)" = Darwin ]; then exit; fi
 use_swiftshader
 # Whole models on the tiles of real GPUs take minutes here. scripts/test-full.sh has them.
-OTHERS+=" --skip the_families_of_real_gpus --skip on_the_processor"
+OTHERS+=" --skip the_families_of_real_gpus --skip on_the_processor --skip kernels::fuzz::"
 echo "== kernels on SwiftShader: $VK_ICD_FILENAMES"
 # shellcheck disable=SC2086
 PPLX_TEST_DEVICE=gpu cargo test --test native -- $KERNELS $OTHERS

@@ -1,9 +1,9 @@
-// Helpers: workers by which the processor's engine uses several cores without shared memory, which only cross-origin
-// isolated pages have. Those of a small model have a copy of it and embed some of the texts; those of a large one have a
-// share of every weight.
+// Helpers: workers by which the processor's engine uses several cores without sharing its memory. Those of a small model have
+// a copy of it and embed some of the texts; those of a large one have a share of every weight.
 
 import type { EngineWorker, ThreadHost } from "../hosts/host.js";
 import { afterSilence, SILENCE } from "../hosts/silence.js";
+import { Leader, newBox, type SharedBox } from "./mailbox.js";
 
 /** Most threads that are used unless more are asked for. */
 const DEFAULT_MAX = 8;
@@ -11,16 +11,18 @@ const DEFAULT_MAX = 8;
 const COPIES_BYTES = 256 << 20;
 
 /** Outputs of float32, or, if there are none, why as UTF-8. */
-export type HelperAnswer = Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
+export type HelperAnswer = Float32Array | Uint8Array;
 
 /** What the wasm module reaches a helper by. Answers come in the order of the messages that want one. */
 export interface HelperLink {
-  /** Sends a message; its buffer is handed over. */
-  send(message: Uint8Array<ArrayBuffer>): void;
+  /** Memory for a message of so many bytes, which is to be sent next. `asks` for one that wants an answer. */
+  room(bytes: number, asks: boolean): Uint8Array;
+  /** Sends what was written there. */
+  send(message: Uint8Array): void;
   /** Starts its worker. Resolves when that has started; rejects if it cannot. */
   ready(): Promise<void>;
-  /** The next answer. Rejects if the worker has ended. */
-  receive(): Promise<HelperAnswer>;
+  /** The next answer, which lies where it does until the next call. Throws or rejects if the worker has ended. */
+  receive(): HelperAnswer | Promise<HelperAnswer>;
 }
 
 /** What the wasm module is given. */
@@ -30,11 +32,15 @@ export interface StartedHelpers {
   links: HelperLink[];
 }
 
-/** To a helper, first: the compiled module, and what it is to do. Then come bytes. */
+/** To a helper, first: the compiled module, and what it is to do. */
 export interface HelperStart {
   module: WebAssembly.Module;
   texts: boolean;
+  box?: SharedBox | undefined;
 }
+
+/** To a helper after that: bytes, or larger memory for the box. */
+export type ToHelper = Uint8Array | { memory: SharedArrayBuffer };
 
 /** From a helper: it is ready, or an answer. */
 export type FromHelper = "ready" | HelperAnswer;
@@ -45,6 +51,11 @@ class Helper implements HelperLink {
   readonly #start: HelperStart;
   #worker: EngineWorker | undefined;
   readonly #answers: HelperAnswer[] = [];
+  /** The memory of the last answer that was posted. */
+  #given: ArrayBufferLike | undefined;
+  /** The memory of one before, which the next message travels in: fresh memory costs more than copying. */
+  #spare: ArrayBufferLike | undefined;
+  readonly #box: Leader | undefined;
   #waiting: { resolve(answer: HelperAnswer): void; reject(error: Error): void } | undefined;
   #failed: Error | undefined;
   #ready: Promise<void> | undefined;
@@ -52,6 +63,7 @@ class Helper implements HelperLink {
 
   constructor(host: ThreadHost, start: HelperStart) {
     [this.#host, this.#start] = [host, start];
+    if (start.box) this.#box = new Leader(start.box);
   }
 
   /** The first call starts its worker. */
@@ -90,16 +102,59 @@ class Helper implements HelperLink {
     this.#waiting = undefined;
   }
 
-  send(message: Uint8Array<ArrayBuffer>): void {
-    this.#worker?.post(message, [message.buffer]);
+  room(bytes: number, asks: boolean): Uint8Array {
+    const box = asks ? this.#box?.room(bytes) : undefined;
+    if (box) return box;
+    const spare = this.#spare;
+    this.#spare = undefined;
+    return spare && spare.byteLength >= bytes ? new Uint8Array(spare, 0, bytes) : new Uint8Array(bytes);
   }
 
-  async receive(): Promise<HelperAnswer> {
-    const answer = this.#answers.shift();
-    if (answer) return answer;
+  send(message: Uint8Array): void {
+    if (this.#box?.ask(message)) return;
+    // What lies in the box and is not taken from there is copied: memory that is shared cannot be handed over.
+    const own = message.buffer instanceof ArrayBuffer ? (message as Uint8Array<ArrayBuffer>) : message.slice();
+    this.#grow(own.byteLength);
+    this.#post(own, [own.buffer]);
+  }
+
+  /** Has messages of so many bytes fit into the box from now on. */
+  #grow(bytes: number): void {
+    const memory = this.#box?.grown(bytes);
+    if (memory) this.#post({ memory });
+  }
+
+  #post(message: ToHelper, transfer?: ArrayBuffer[]): void {
+    this.#box?.posts();
+    this.#worker?.post(message, transfer);
+  }
+
+  receive(): HelperAnswer | Promise<HelperAnswer> {
+    // Whoever took the last answer has copied it.
+    [this.#spare, this.#given] = [this.#given ?? this.#spare, undefined];
+    const answer = this.#box?.asked ? this.#box.answer() : "posted";
+    if (answer === "posted") return this.#posted();
+    return answer ?? this.#later();
+  }
+
+  /** The next answer, once this thread's event loop has run: it may be that the worker has ended. */
+  async #later(): Promise<HelperAnswer> {
+    await new Promise((resolve) => setTimeout(resolve));
     if (this.#failed) throw this.#failed;
-    this.#worker?.waits(true);
-    return new Promise((resolve, reject) => (this.#waiting = { resolve, reject }));
+    return this.receive();
+  }
+
+  async #posted(): Promise<HelperAnswer> {
+    let answer = this.#answers.shift();
+    if (!answer) {
+      if (this.#failed) throw this.#failed;
+      this.#worker?.waits(true);
+      answer = await new Promise<HelperAnswer>((resolve, reject) => (this.#waiting = { resolve, reject }));
+    }
+    this.#box?.took();
+    this.#grow(answer.byteLength);
+    this.#given = answer.buffer;
+    return answer;
   }
 
   end(): void {
@@ -130,7 +185,7 @@ export class Helpers {
     const texts = copies >= 2 && (threads ?? 2) <= copies;
     const usual = texts ? Math.min(host.cores(), copies) : Math.max(Math.min(host.cores(), 2), host.cores() >> 1);
     const count = (threads ?? Math.min(usual, DEFAULT_MAX)) - 1;
-    while (this.#all.length < count) this.#all.push(new Helper(host, { module, texts }));
+    while (this.#all.length < count) this.#all.push(new Helper(host, { module, texts, box: texts ? undefined : newBox() }));
     if (!texts) await this.#started(notice);
     return { texts, links: this.#all.map((helper) => (texts ? this.#told(helper, notice) : helper)) };
   }
@@ -153,7 +208,8 @@ export class Helpers {
         throw error;
       }
     };
-    return { ready, send: (message) => helper.send(message), receive: () => helper.receive() };
+    const room: HelperLink["room"] = (bytes, asks) => helper.room(bytes, asks);
+    return { ready, room, send: (message) => helper.send(message), receive: () => helper.receive() };
   }
 
   #fail(error: unknown, notice: (message: string) => void): void {

@@ -1,6 +1,6 @@
 // The wasm module of this thread, and calls into it.
 
-import { MOVED, PplxEmbedError } from "../errors.js";
+import { type ErrorCode, MOVED, PplxEmbedError } from "../errors.js";
 import type { ThreadHost } from "../hosts/host.js";
 import type { Hooks } from "./calls.js";
 
@@ -53,22 +53,28 @@ function begin(host: ThreadHost, wasmUrl: string | undefined): NonNullable<typeo
 
 async function start(host: ThreadHost, wasmUrl: string | undefined, signal: AbortSignal): Promise<Wasm> {
   const [wasm, given] = await Promise.all([import("../wasm/pplx_embed.js"), host.wasm(wasmUrl, signal)]);
-  await wasm.default({ module_or_path: given });
-  wasm.start(crash);
+  const { memory } = await wasm.default({ module_or_path: given });
+  wasm.start((panic: string) => crash("internal", panic));
   // Some failures inside the module are not panics: memory that cannot grow, a full stack, an exception of the browser
   // that no code there expects. They are reported here and nowhere else.
-  host.onUncaught(crashIfWasm);
+  host.onUncaught((thrown) => crashIfWasm(thrown, memory));
   return wasm;
 }
 
-function crashIfWasm(thrown: unknown): void {
-  if (inside.size === 0 || !(thrown instanceof Error)) return;
-  if (thrown instanceof WebAssembly.RuntimeError || /wasm/.test(thrown.stack ?? "")) crash(String(thrown));
+function crashIfWasm(thrown: unknown, memory: WebAssembly.Memory): boolean {
+  if (inside.size === 0 || !(thrown instanceof Error)) return false;
+  if (!(thrown instanceof WebAssembly.RuntimeError) && !/wasm/.test(thrown.stack ?? "")) return false;
+  // A panic has been told before it gets here. What else ends by this instruction is an allocation that failed.
+  const full = thrown instanceof WebAssembly.RuntimeError && /unreachable/i.test(thrown.message) && !crashed;
+  const bytes = Math.round(memory.buffer.byteLength / 2 ** 20);
+  if (full) crash("out-of-memory", `the wasm module has ${bytes} MiB of memory, which was not enough and could not grow`);
+  else crash("internal", String(thrown));
+  return true;
 }
 
 /** Marks the module as unusable: its state can no longer be trusted. */
-function crash(message: string): void {
-  crashed ??= new PplxEmbedError("internal", message);
+function crash(code: ErrorCode, message: string): void {
+  crashed ??= new PplxEmbedError(code, message);
   for (const reject of inside) reject(crashed);
 }
 

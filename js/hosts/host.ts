@@ -56,8 +56,9 @@ export interface ThreadHost {
    * until `signal` is aborted.
    */
   wasm(wasmUrl: string | undefined, signal: AbortSignal): Promise<Response | Uint8Array<ArrayBuffer>>;
-  /** Tells `listener` of every error in this thread that nobody catches. */
-  onUncaught(listener: (thrown: unknown) => void): void;
+  /** Tells `listener` of every error in this thread that nobody catches. If it reports it, which it says, a worker does not
+   *  fail. */
+  onUncaught(listener: (thrown: unknown) => boolean): void;
   /** Reads an address, by `fetch` (the global one by default) unless it is that of a file which only the host can read. */
   read(url: string, init: RequestInit, fetch: Fetch | undefined): Promise<Response>;
   /** Opens the cache `name` in the first place that works, and creates it. @throws Error if no place works. */

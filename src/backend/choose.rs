@@ -2,6 +2,7 @@
 //! and of these the fastest.
 
 use std::sync::Arc;
+use std::task::Poll;
 
 use web_time::Instant;
 
@@ -17,6 +18,15 @@ const TIMED_RUNS: usize = 3;
 /// Seconds in which a GPU does the half a billion multiply-adds that are timed, and no one thread of a processor. It is
 /// not worth timing the processor then, which takes as long as ten such GPUs.
 const SURELY_FAST: f64 = 0.003;
+
+/// The families of an operation that were compared with the reference.
+#[derive(Default)]
+struct Checked {
+    right: Vec<(Arc<GpuKernel>, Kernels)>,
+    wrong: Vec<&'static str>,
+    /// Of the first that was wrong.
+    refusal: Option<Error>,
+}
 
 impl Backend {
     /// Kernels for `operations`, each compiled and compared with the reference on this device the first time it is asked
@@ -59,61 +69,76 @@ impl Backend {
             }
         };
         let mut known = gpu.known_kernels().await;
-        let mut chosen = Vec::with_capacity(operations.len());
-        for &operation in operations {
-            let codes = operation.weights().is_some_and(|format| format.group().is_some());
-            let precision = if codes { precision } else { Precision::Exact };
-            let same = |k: &&KnownKernel| {
-                (k.family.as_deref(), k.precision) == (family, precision) && k.kernel.does(operation)
-            };
-            let found = known.iter().find(same).map(|k| Arc::clone(&k.kernel));
-            let kernel = match found {
-                Some(kernel) => kernel,
-                None => {
-                    let kernel = match self.make(gpu, operation, precision, family).await {
-                        // Other operations do the same.
-                        Err(Error::Gpu { .. } | Error::WrongKernel { .. }) if operation.is_optional() => continue,
-                        made => made?,
-                    };
-                    let family = family.map(str::to_owned);
-                    known.push(KnownKernel { family, precision, kernel: Arc::clone(&kernel) });
-                    kernel
+        // What reads no codes is the same in either precision.
+        let precision = |operation: Operation| match operation.weights() {
+            Some(format) if format.group().is_some() => precision,
+            _ => Precision::Exact,
+        };
+        let same = |k: &&KnownKernel, operation: Operation| {
+            (k.family.as_deref(), k.precision) == (family, precision(operation)) && k.kernel.does(operation)
+        };
+        // Apart, because a fault of what others can do as well is not to be taken for one of theirs.
+        for optional in [false, true] {
+            let mut missing: Vec<Operation> = Vec::new();
+            for &operation in operations.iter().filter(|operation| operation.is_optional() == optional) {
+                let is_known = known.iter().any(|k| same(&k, operation));
+                if !is_known && missing.iter().all(|other| other.name() != operation.name()) {
+                    missing.push(operation);
                 }
-            };
-            chosen.push(kernel);
+            }
+            // In turns: some are checked while others compile.
+            let checks = missing.iter().map(|&operation| self.check(gpu, operation, precision(operation), family));
+            for (&operation, checked) in missing.iter().zip(together(checks).await) {
+                let made = match checked {
+                    Ok(checked) => self.fastest(operation, checked).await,
+                    Err(error) => Err(error),
+                };
+                match made {
+                    Ok(kernel) => {
+                        let (family, precision) = (family.map(str::to_owned), precision(operation));
+                        known.push(KnownKernel { family, precision, kernel });
+                    }
+                    // Other operations do the same.
+                    Err(Error::Gpu { .. } | Error::WrongKernel { .. }) if optional => {}
+                    Err(error) => return Err(error),
+                }
+            }
         }
-        Ok(Kernels::Gpu(GpuKernels::new(chosen)))
+        let of = |&operation| known.iter().find(|k| same(k, operation)).map(|k| Arc::clone(&k.kernel));
+        Ok(Kernels::Gpu(GpuKernels::new(operations.iter().filter_map(of).collect())))
     }
 
-    async fn make(
+    /// The families of an operation that are right.
+    async fn check(
         &self,
         gpu: &Arc<Gpu>,
         operation: Operation,
         precision: Precision,
         family: Option<&str>,
-    ) -> Result<Arc<GpuKernel>> {
-        self.choose(operation, candidates(gpu, operation, precision, family).await?).await
-    }
-
-    async fn choose(&self, operation: Operation, candidates: Vec<GpuKernel>) -> Result<Arc<GpuKernel>> {
-        let (mut right, mut wrong) = (Vec::new(), Vec::new());
-        let mut refusal = None;
-        for candidate in candidates {
+    ) -> Result<Checked> {
+        let mut checked = Checked::default();
+        for candidate in candidates(gpu, operation, precision, family).await? {
             let candidate = Arc::new(candidate);
             let kernels = Kernels::Gpu(GpuKernels::new(vec![Arc::clone(&candidate)]));
-            let mut checked = probe::check(self, &kernels, operation, candidate.tolerance()).await;
-            if checked.is_ok() && candidate.has_tiles() {
-                checked = probe::check_tiles(self, &kernels, operation).await;
+            let mut found = probe::check(self, &kernels, operation, candidate.tolerance()).await;
+            if found.is_ok() && candidate.has_tiles() {
+                found = probe::check_tiles(self, &kernels, operation).await;
             }
-            match checked {
-                Ok(()) => right.push((candidate, kernels)),
+            match found {
+                Ok(()) => checked.right.push((candidate, kernels)),
                 Err(error @ Error::WrongKernel { .. }) => {
-                    wrong.push(candidate.family());
-                    refusal.get_or_insert(error);
+                    checked.wrong.push(candidate.family());
+                    checked.refusal.get_or_insert(error);
                 }
                 Err(error) => return Err(error),
             }
         }
+        Ok(checked)
+    }
+
+    /// The fastest of those that are right.
+    async fn fastest(&self, operation: Operation, checked: Checked) -> Result<Arc<GpuKernel>> {
+        let Checked { mut right, wrong, refusal } = checked;
         let mut why = match &wrong[..] {
             [] => "the only family here".to_owned(),
             wrong => format!("{} gave wrong numbers", wrong.join(" and ")),
@@ -176,4 +201,19 @@ impl Backend {
         }
         Ok(shortest)
     }
+}
+
+/// What all futures give, which are polled in turns.
+async fn together<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut waiting: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|context| {
+        for (future, done) in waiting.iter_mut().filter(|(_, done)| done.is_none()) {
+            if let Poll::Ready(output) = future.as_mut().poll(context) {
+                *done = Some(output);
+            }
+        }
+        if waiting.iter().all(|(_, done)| done.is_some()) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    waiting.into_iter().filter_map(|(_, done)| done).collect()
 }

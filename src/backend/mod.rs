@@ -333,6 +333,26 @@ impl Backend {
         }
     }
 
+    /// Hands what was written so far to the device. [`Backend::finish_flush`] waits for it, so that what was written before
+    /// can be on its way while more is written.
+    pub fn begin_flush(&self) -> Flush {
+        match self {
+            Self::Gpu(gpu) => Flush(Some(gpu.submit(None))),
+            Self::Cpu(_) => Flush(None),
+        }
+    }
+
+    /// Waits until what was written before `flush` began is on the device, so that staging memory is given back.
+    ///
+    /// # Errors
+    /// Faults of the device.
+    pub async fn finish_flush(&self, flush: Flush) -> Result<()> {
+        match (self, flush.0) {
+            (Self::Gpu(gpu), Some(submitted)) => gpu.finished(submitted).await,
+            _ => self.flush_writes().await,
+        }
+    }
+
     /// What a call gives that gave `result`: if that is a fault of the device, what the device says of it once it has said
     /// all, which is [`crate::Error::DeviceLost`] if it is gone. The next call starts without the faults of this one.
     ///
@@ -356,6 +376,9 @@ impl Backend {
         })
     }
 }
+
+/// Writes that the device is still taking.
+pub struct Flush(Option<gpu::Submitted>);
 
 /// Lets this thread do what else waits to be done, such as receiving messages. Natively threads have nothing to wait for.
 #[cfg(not(target_arch = "wasm32"))]

@@ -70,28 +70,22 @@ impl LocalFile {
         if at.checked_add(length as u64).is_none_or(|end| end > self.size) {
             return Err(self.too_short(at, length));
         }
-        let mut bytes = vec![0; length];
-        self.read_into(at, &mut bytes).await?;
-        Ok(bytes)
-    }
-
-    /// Fills `into` with the bytes from byte `at` on.
-    ///
-    /// # Errors
-    /// As [`LocalFile::read_at`].
-    pub async fn read_into(&self, at: u64, into: &mut [u8]) -> Result<()> {
-        let unchecked = self.sums.as_ref().and_then(|sums| Some((sums, sums.unchecked(at, into.len() as u64)?)));
-        let Some((sums, (from, to))) = unchecked.filter(|_| at + into.len() as u64 <= self.size) else {
-            return self.fill(at, into).await;
+        let unchecked = self.sums.as_ref().and_then(|sums| Some((sums, sums.unchecked(at, length as u64)?)));
+        let Some((sums, (from, to))) = unchecked else {
+            let mut bytes = vec![0; length];
+            self.fill(at, &mut bytes).await?;
+            return Ok(bytes);
         };
-        let mut blocks = vec![0; (to - from) as usize];
-        self.fill(from, &mut blocks).await?;
-        sums.check(from, &blocks).map_err(|byte| Error::Integrity {
+        let mut bytes = vec![0; (to - from) as usize];
+        self.fill(from, &mut bytes).await?;
+        sums.check(from, &bytes).map_err(|byte| Error::Integrity {
             file: self.name.clone(),
             message: format!("the copy in the cache is damaged at byte {byte} or shortly after it"),
         })?;
-        into.copy_from_slice(&blocks[(at - from) as usize..][..into.len()]);
-        Ok(())
+        let before = (at - from) as usize;
+        bytes.truncate(before + length);
+        bytes.drain(..before);
+        Ok(bytes)
     }
 
     async fn fill(&self, at: u64, into: &mut [u8]) -> Result<()> {

@@ -1,12 +1,14 @@
 //! Cosines: of every query with every row.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
+use super::catalogue::Span;
 use super::rows::{HostRows, RowBatch, RowLayout};
 use super::segment::{RowSegment, RowStorage};
 use super::store::SegmentStore;
 use super::sweep::{MAX_QUERIES, Sweep};
-use super::top::{Span, TopKByItem};
+use super::top::TopKByItem;
 use super::{Hit, Index, SearchOptions};
 use crate::backend::{BOUND_ROWS, Kernels, Operation};
 use crate::error::{Error, Result};
@@ -24,7 +26,7 @@ impl Index {
     pub(super) async fn search_dense(
         &self,
         queries: &TokenVectors<'_>,
-        spans: &[Vec<Span>],
+        spans: &[Cow<'_, [Span]>],
         options: &SearchOptions<'_>,
         watch: &dyn Watch,
     ) -> Result<Vec<Vec<Hit>>> {
@@ -50,11 +52,12 @@ impl Index {
         &self,
         rows: &HostRows,
         queries: &RowBatch,
-        spans: &[Vec<Span>],
+        spans: &[Cow<'_, [Span]>],
         k: usize,
         watch: &dyn Watch,
     ) -> Result<Vec<Vec<Hit>>> {
-        let total = spans.iter().flatten().map(|span| u64::from(span.rows)).sum::<u64>() * queries.len() as u64;
+        let total = spans.iter().flat_map(|spans| spans.iter()).map(|span| u64::from(span.rows)).sum::<u64>()
+            * queries.len() as u64;
         let search = DenseSearch { store: &self.store, rows, queries, spans, k, watch, total };
         let format = search.layout().format;
         let operations = [Operation::Dense(format), Operation::DenseBounds(format)];
@@ -86,7 +89,7 @@ struct DenseSearch<'a> {
     /// The queries, in the format of the rows.
     rows: &'a HostRows,
     queries: &'a RowBatch,
-    spans: &'a [Vec<Span>],
+    spans: &'a [Cow<'a, [Span]>],
     k: usize,
     watch: &'a dyn Watch,
     /// Similarities in all.

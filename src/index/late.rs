@@ -1,7 +1,10 @@
 //! Late interaction: MaxSim over the rows of every item, or of those that a first pass left.
 
+use std::borrow::Cow;
+
+use super::catalogue::Span;
 use super::segment::RowStorage;
-use super::top::{HitKey, Span};
+use super::top::HitKey;
 use super::{Hit, Index, SearchOptions};
 use crate::error::{Error, Result};
 use crate::maxsim::{Match, Options, TokenVectors};
@@ -20,11 +23,11 @@ impl Index {
     pub(super) async fn search_late(
         &self,
         queries: &TokenVectors<'_>,
-        spans: &[Vec<Span>],
+        spans: &[Cow<'_, [Span]>],
         options: &SearchOptions<'_>,
         watch: &dyn Watch,
     ) -> Result<Vec<Vec<Hit>>> {
-        let rows = spans.iter().flatten().map(|span| u64::from(span.rows)).sum::<u64>();
+        let rows = spans.iter().flat_map(|spans| spans.iter()).map(|span| u64::from(span.rows)).sum::<u64>();
         let progress = Counted::new(watch, rows * queries.count() as u64);
         if self.store.layout.signs.is_none() {
             return self.score_all(queries, spans, SearchedRows::Exact, options.k, &progress).await;
@@ -61,7 +64,7 @@ impl Index {
     async fn score_all(
         &self,
         queries: &TokenVectors<'_>,
-        spans: &[Vec<Span>],
+        spans: &[Cow<'_, [Span]>],
         searched: SearchedRows,
         k: usize,
         watch: &Counted<'_>,

@@ -1,7 +1,9 @@
 //! Finding the best items.
 
+use std::borrow::Cow;
+
+use super::catalogue::Span;
 use super::rows::MAX_NUMBER;
-use super::top::Span;
 use super::{Index, IndexKind};
 use crate::error::{Error, Result};
 use crate::maxsim::{Match, TokenVectors};
@@ -58,7 +60,7 @@ impl Index {
         }
         self.check_queries(&queries)?;
         let spans = self.spans(options.filter);
-        if queries.items() == 0 || spans.iter().all(Vec::is_empty) {
+        if queries.items() == 0 || spans.iter().all(|spans| spans.is_empty()) {
             return Ok(vec![Vec::new(); queries.items()]);
         }
         let found = match self.options.kind {
@@ -105,14 +107,11 @@ impl Index {
     }
 
     /// For each segment, the items that have rows there and pass `filter`, in the order of their rows.
-    fn spans(&self, filter: Option<&dyn Fn(usize) -> bool>) -> Vec<Vec<Span>> {
-        let mut spans = vec![Vec::new(); self.store.segments().len()];
-        for (position, place) in self.items.places().enumerate() {
-            if let Some(at) = self.store.at(place).filter(|_| filter.is_none_or(|filter| filter(position))) {
-                spans[at].push(Span { first: place.first, rows: place.rows, position });
-            }
-        }
-        spans.iter_mut().for_each(|spans| spans.sort_unstable_by_key(|span| span.first));
-        spans
+    fn spans(&self, filter: Option<&dyn Fn(usize) -> bool>) -> Vec<Cow<'_, [Span]>> {
+        let segments = self.store.segments().iter().map(|segment| self.items.spans(segment.name));
+        let passing = |spans: &[Span]| {
+            spans.iter().filter(|span| filter.is_none_or(|filter| filter(span.position))).copied().collect()
+        };
+        segments.map(|spans| if filter.is_some() { Cow::Owned(passing(spans)) } else { Cow::Borrowed(spans) }).collect()
     }
 }

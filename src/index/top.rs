@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::ops::Range;
 
 use super::Hit;
+use super::catalogue::Span;
 use crate::top_k::TopK;
 
 /// A hit's position and chunk. Of equal scores the lower position is better.
@@ -19,20 +20,6 @@ impl TopK<HitKey> {
     pub(super) fn hits(self) -> Vec<Hit> {
         let hit = |(score, (Reverse(position), Reverse(chunk)))| Hit { position, score, chunk };
         self.into_sorted().into_iter().map(hit).collect()
-    }
-}
-
-/// An item's rows in a segment.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Span {
-    pub(super) first: u32,
-    pub(super) rows: u32,
-    pub(super) position: usize,
-}
-
-impl Span {
-    pub(super) fn range(&self) -> Range<u32> {
-        self.first..self.first + self.rows
     }
 }
 
@@ -55,6 +42,8 @@ impl TopKByItem {
         let from = spans.partition_point(|s| s.range().end <= piece.start);
         let to = spans.partition_point(|s| s.first < piece.end);
         for (query, (top, cut)) in self.tops.iter_mut().zip(&mut self.cut).enumerate() {
+            // Most rows are of no hit, and this is done for every row.
+            let mut lowest = top.lowest().unwrap_or(f32::NEG_INFINITY);
             for span in &spans[from..to] {
                 let begun = span.first < piece.start;
                 let mut best = if begun { *cut } else { None };
@@ -66,8 +55,9 @@ impl TopKByItem {
                 }
                 if span.range().end > piece.end {
                     *cut = best;
-                } else if let Some((score, chunk)) = best {
+                } else if let Some((score, chunk)) = best.filter(|(score, _)| *score >= lowest) {
                     top.push_hit(Hit { position: span.position, score, chunk });
+                    lowest = top.lowest().unwrap_or(f32::NEG_INFINITY);
                 }
             }
         }

@@ -1,6 +1,5 @@
 //! Helpers in workers: the way to them, and what runs in one.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use js_sys::{ArrayBuffer, Float32Array, Function, Promise, Uint8Array};
@@ -18,9 +17,12 @@ use crate::model::{Model, ModelSize, TextHelper};
 extern "C" {
     /// `HelperLink` of `js/engine/helpers.ts`.
     pub(super) type JsLink;
-    /// Sends bytes, which it may keep.
+    /// Memory for a message of so many bytes, which is to be sent next. `asks` for one that wants an answer.
     #[wasm_bindgen(method)]
-    fn send(this: &JsLink, message: Uint8Array);
+    fn room(this: &JsLink, bytes: u32, asks: bool) -> Uint8Array;
+    /// Sends what was written there.
+    #[wasm_bindgen(method)]
+    fn send(this: &JsLink, message: &Uint8Array);
     /// Resolves when its worker has started.
     #[wasm_bindgen(method, catch)]
     async fn ready(this: &JsLink) -> std::result::Result<JsValue, JsValue>;
@@ -29,48 +31,40 @@ extern "C" {
     fn receive(this: &JsLink) -> std::result::Result<JsValue, JsValue>;
 }
 
-struct WorkerLink {
-    link: JsLink,
-    /// The memory of the last answer, which the next message travels in: fresh memory costs more than copying into it.
-    spare: Cell<Option<ArrayBuffer>>,
-}
+struct WorkerLink(JsLink);
 
 impl WorkerLink {
     fn boxed(link: JsLink) -> Box<dyn Link> {
-        Box::new(Self { link, spare: Cell::new(None) })
+        Box::new(Self(link))
     }
-}
 
-/// `length` bytes in `spare` if they fit there, else in memory of their own.
-fn bytes_in(spare: Option<ArrayBuffer>, length: u32) -> Uint8Array {
-    match spare.filter(|spare| spare.byte_length() >= length) {
-        Some(spare) => Uint8Array::new_with_byte_offset_and_length(&spare, 0, length),
-        None => Uint8Array::new_with_length(length),
+    fn write(&self, header: &[u8], data: &[u8], asks: bool) {
+        let (start, end) = (header.len() as u32, (header.len() + data.len()) as u32);
+        let message = self.0.room(end, asks);
+        message.subarray(0, start).copy_from(header);
+        message.subarray(start, end).copy_from(data);
+        self.0.send(&message);
     }
 }
 
 impl Link for WorkerLink {
     fn send(&self, header: &[u8], data: &[u8]) {
-        let message = bytes_in(self.spare.take(), (header.len() + data.len()) as u32);
-        let (start, end) = (header.len() as u32, message.length());
-        message.subarray(0, start).copy_from(header);
-        message.subarray(start, end).copy_from(data);
-        self.link.send(message);
+        self.write(header, data, false);
+    }
+
+    fn ask(&self, header: &[u8], data: &[u8]) {
+        self.write(header, data, true);
     }
 
     fn receive(&self) -> Answer<'_> {
         Box::pin(async {
-            let mut answer = self.link.receive().map_err(gone)?;
+            let mut answer = self.0.receive().map_err(gone)?;
             if let Some(promise) = answer.dyn_ref::<Promise>() {
                 answer = JsFuture::from(promise.clone()).await.map_err(gone)?;
             }
             // Outputs, or the bytes of why there are none.
             match answer.dyn_into::<Float32Array>() {
-                Ok(outputs) => {
-                    let copy = outputs.to_vec();
-                    self.spare.set(Some(outputs.buffer()));
-                    Ok(copy)
-                }
+                Ok(outputs) => Ok(outputs.to_vec()),
                 Err(other) => Err(refused(&other.dyn_into::<Uint8Array>().map_err(gone)?.to_vec())),
             }
         })
@@ -188,9 +182,11 @@ impl WebHelper {
         let take = |said: Result<&[u8], &str>| {
             answer = match said {
                 Ok(outputs) => {
-                    let bytes = bytes_in(Some(message.buffer()), outputs.len() as u32);
-                    bytes.copy_from(outputs);
-                    Float32Array::new_with_byte_offset_and_length(&bytes.buffer(), 0, outputs.len() as u32 / 4).into()
+                    // In the message's memory, if they fit: fresh memory costs more than copying into it.
+                    let (memory, length) = (message.buffer(), outputs.len() as u32);
+                    let memory = if memory.byte_length() >= length { memory } else { ArrayBuffer::new(length) };
+                    Uint8Array::new_with_byte_offset_and_length(&memory, 0, length).copy_from(outputs);
+                    Float32Array::new_with_byte_offset_and_length(&memory, 0, length / 4).into()
                 }
                 Err(why) => Uint8Array::from(why.as_bytes()).into(),
             };

@@ -1,7 +1,8 @@
-// Loads "mini" by the package in the folder that is the argument, in a worker and in this thread, and prints how that ends.
-const [folder] = process.argv.slice(2);
+// Loads "mini" by the package in the folder that is the argument, in a worker and, unless only that is wanted, in this thread,
+// and prints how that ends.
+const [folder, only] = process.argv.slice(2);
 const outcomes = {};
-for (const worker of [true, false]) {
+for (const worker of only ? [true] : [true, false]) {
   try {
     const { load } = await import(`${folder}/index.js`);
     await import(`${folder}/mini.js`);

@@ -20,8 +20,10 @@ async function ends(script) {
   const whole = `
     import { createIndex, load, maxsim } from "pplx-embed-web";
     ${script}
-    await new Promise((resolve) => setTimeout(resolve, 200));
-    console.log("left:", process.getActiveResourcesInfo().filter((name) => /Timeout|Worker|Message/.test(name)).join());
+    // A helper that is being started keeps the process until it has.
+    const kept = () => process.getActiveResourcesInfo().filter((name) => /Timeout|Worker|Message/.test(name)).join();
+    for (let left = 50; left > 0 && kept(); left--) await new Promise((resolve) => setTimeout(resolve, 200));
+    console.log("left:", kept());
   `;
   const { out, err, code } = await runModule(whole);
   assert.deepEqual([out.trim(), code], ["left:", 0], err);

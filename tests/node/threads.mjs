@@ -1,10 +1,10 @@
-// Embeds many texts with "mini", alone and with workers that do some of them, also after a call that was cancelled, and
-// prints whether the vectors are the same.
-const root = new URL("../../dist/", import.meta.url).href;
+// Embeds many texts with "mini", alone and with workers, also after a call that was cancelled, and prints whether the
+// vectors are the same. The package is that at the address given, or the one that was built.
+const [, , root = new URL("../../dist/", import.meta.url).href] = process.argv;
 const { load } = await import(`${root}index.js`);
 await import(`${root}mini.js`);
 
-const texts = Array.from({ length: 200 }, (_, i) => "A text of some length, and one more word. ".repeat(1 + (i % 7)));
+const texts = Array.from({ length: 100 }, (_, i) => "A text of some length, and one more word. ".repeat(1 + (i % 7)));
 const embedded = async (model, options) => String((await model.embed(texts, options)).data);
 
 const outcomes = [];

@@ -50,10 +50,14 @@ const SERVERS = [
 for (const worker of [true, false]) {
   test(`a server's faults, ${worker ? "in a worker" : "in the page's thread"}`, async () => {
     const visit = async (page) => {
-      for (const [fault, code, message] of SERVERS) {
-        const failed = await loading(page, "f32-odd", { endpoint: `/fault/${fault}`, token: "hf_secret", worker });
-        assertFails(failed, code, message);
-        assert.doesNotMatch(failed.message, /hf_secret/);
+      // A few at a time, because most of them wait between attempts.
+      for (let at = 0; at < SERVERS.length; at += 6) {
+        const group = SERVERS.slice(at, at + 6).map(async ([fault, code, message]) => {
+          const failed = await loading(page, "f32-odd", { endpoint: `/fault/${fault}`, token: "hf_secret", worker });
+          assertFails(failed, code, message);
+          assert.doesNotMatch(failed.message, /hf_secret/);
+        });
+        await Promise.all(group);
       }
       assertFails(await loading(page, "no/such-model", { worker }), "not-found", /config\.json: not found at http/);
       const html = await loading(page, "no/such-model", { endpoint: "/fault/html", worker });
@@ -248,7 +252,7 @@ test("every GPU device is destroyed, and the module's memory does not grow", asy
       };
       const memory = async () => (await wasm.default()).memory.buffer.byteLength;
       const sizes = [];
-      for (let round = 0; round < 6; round++) {
+      for (let round = 0; round < 4; round++) {
         const model = await load("f32-gqa2", { endpoint: "/fixtures", device: "webgpu", worker: false });
         await model.embed(["a text", "of ".repeat(200)]);
         await model.dispose();
@@ -261,8 +265,8 @@ test("every GPU device is destroyed, and the module's memory does not grow", asy
       for (let i = 0; i < 100 && devices.includes("alive"); i++) await sleep(50);
       return { devices, sizes };
     });
-    assert.deepEqual(got.devices, Array(18).fill("destroyed"));
-    assert.deepEqual(got.sizes.slice(1), Array(5).fill(got.sizes[1]));
+    assert.deepEqual(got.devices, Array(12).fill("destroyed"));
+    assert.deepEqual(got.sizes.slice(1), Array(3).fill(got.sizes[1]));
   };
   await browser.visit("/blank.html", visit, [LOST_TRANSFER]);
 });

@@ -9,25 +9,35 @@ let browser;
 before(async () => (browser = await start()));
 after(() => browser.stop());
 
-/** Makes the package in a page treat every model as one that is too large to be copied. */
-async function shareRows(page) {
+/** Changes a script of the package in a page; the function that it gives checks that the page used it. */
+async function changeScript(page, name, from, to) {
   let served = 0;
-  await page.route("**/engine/helpers.js", async (route) => {
+  await page.route(`**/engine/${name}`, async (route) => {
     const response = await route.fetch();
     const text = await response.text();
-    const body = text.replace(/COPIES_BYTES = [^;]+;/, "COPIES_BYTES = 0;");
+    const body = text.replace(from, to);
     assert.notEqual(body, text);
     served++;
     await route.fulfill({ response, body });
   });
-  return () => assert.ok(served > 0, "the page shares out texts");
+  return () => assert.ok(served > 0, `the page does not use ${name}`);
 }
 
-for (const [shared, worker] of [["texts", true], ["texts", false], ["rows", true], ["rows", false]]) {
-  test(`any number of threads gives the same bits: ${shared}, ${worker ? "in a worker" : "in the page's thread"}`, async () => {
+/** Makes the package in a page treat every model as one that is too large to be copied. */
+const shareRows = (page) => changeScript(page, "helpers.js", /COPIES_BYTES = [^;]+;/, "COPIES_BYTES = 0;");
+
+// A page's own thread may not wait, so rows go by messages there, and else through shared memory: of enough bytes, or of so
+// few that it has to grow.
+for (const [shared, worker, bytes] of [
+  ["texts", true], ["texts", false], ["rows", true], ["rows", true, 64], ["rows", false],
+]) {
+  const where = `${shared}, ${worker ? "in a worker" : "in the page's thread"}${bytes ? `, from ${bytes} bytes` : ""}`;
+  test(`any number of threads gives the same bits: ${where}`, async () => {
     const { texts, rows } = fixture("f32-odd", { short: true });
     await browser.visit("/blank.html", async (page) => {
-      const check = shared === "rows" ? await shareRows(page) : () => {};
+      const checks = [];
+      if (shared === "rows") checks.push(await shareRows(page));
+      if (bytes) checks.push(await changeScript(page, "mailbox.js", /FIRST_BYTES = [^;]+;/, `FIRST_BYTES = ${bytes};`));
       const got = await page.evaluate(
         async ([texts, worker]) => {
           const { load, plain } = await import("/page.js");
@@ -45,7 +55,7 @@ for (const [shared, worker] of [["texts", true], ["texts", false], ["rows", true
         },
         [texts, worker],
       );
-      check();
+      for (const check of checks) check();
       sameVectors(chunks(got[0].data, 52), rows("pooled"));
       for (const { weights, threads, data, lasts, info } of got) {
         assert.deepEqual([info.device, info.why, info.threads], ["cpu", "asked for", threads]);
@@ -141,6 +151,32 @@ test("a worker with a share of the weights that dies in the middle costs a reloa
     assert.match(got.notices[0], /a worker thread failed: .*killed.*; started again, on cpu/);
   });
 });
+
+// The script of helpers calls `receive` for a message and for a question in shared memory.
+for (const [what, count] of [["question", 30], ["message", 10]]) {
+  test(`a fault of a worker with a share of the weights is heard of: ${what}`, async () => {
+    await browser.visit("/blank.html", async (page) => {
+      await shareRows(page);
+      const fault = `((globalThis.left = (globalThis.left ?? ${count}) - 1) ? helper?.receive(${what}) : (() => { throw new Error("broke"); })())`;
+      const check = await changeScript(page, "help.js", `helper?.receive(${what})`, fault);
+      const got = await page.evaluate(async () => {
+        const { load, sleep } = await import("/page.js");
+        const notices = [];
+        const onProgress = (p) => p.stage === "notice" && notices.push(p.message);
+        const options = { endpoint: "/fixtures", device: "cpu", cache: false, threads: 2, onProgress };
+        const use = async () => {
+          const model = await load("f32-odd", options);
+          for (let i = 0; i < 20; i++) await model.embed(["a text"], { onProgress });
+          return "works";
+        };
+        const outcome = await Promise.race([use().catch((error) => String(error)), sleep(20_000).then(() => "hangs")]);
+        return `${outcome}; ${notices}`;
+      });
+      check();
+      assert.match(got, /a worker thread failed: .*broke/);
+    });
+  });
+}
 
 /** Embeds many texts with helpers that `prepare` makes fail, or not: vectors of the call, of another, and what was told. */
 const many = (page, cancel) =>

@@ -57,7 +57,7 @@ declare module "node:process" {
     readonly platform: string;
     uptime(): number;
     kill(pid: number, signal: 0): void;
-    on(event: "uncaughtExceptionMonitor", listener: (thrown: unknown) => void): void;
+    on(event: "uncaughtExceptionMonitor" | "uncaughtException", listener: (thrown: unknown) => void): void;
   };
   export default process;
 }
@@ -68,6 +68,7 @@ declare module "node:url" {
 }
 
 declare module "node:worker_threads" {
+  export const isMainThread: boolean;
   interface Port {
     postMessage(message: unknown, transfer?: ArrayBuffer[]): void;
     on(event: "message", listener: (message: unknown) => void): void;

@@ -6,6 +6,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { isMainThread } from "node:worker_threads";
 
 import type { Fetch, ThreadHost } from "../host.js";
 import { answered } from "../silence.js";
@@ -49,8 +50,13 @@ export function nodeThread(given: () => ThreadData): Omit<ThreadHost, "startHelp
       return url.protocol === "file:" ? readFile(url) : answered(url.href, signal);
     },
 
-    // Node.js ends the process after such an error; whoever keeps it alive still hears of it.
-    onUncaught: (listener) => process.on("uncaughtExceptionMonitor", listener),
+    onUncaught(listener) {
+      // Node.js ends the process after such an error; whoever keeps it alive still hears of it.
+      if (isMainThread) return void process.on("uncaughtExceptionMonitor", listener);
+      process.on("uncaughtException", (error) => {
+        if (!listener(error)) throw error;
+      });
+    },
 
     read: (url, init, fetch) => (url.startsWith("file:") ? readUrl(url, init) : fetched(url, init, fetch)),
 

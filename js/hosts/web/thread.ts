@@ -29,8 +29,12 @@ export function webThread(places: () => Place[]): Omit<ThreadHost, "startHelper"
     wasm: (url, signal) => answered(url ?? new URL("../../wasm/pplx_embed_bg.wasm", import.meta.url).href, signal),
 
     onUncaught(listener) {
-      addEventListener("error", (event) => listener(event.error));
-      addEventListener("unhandledrejection", (event) => listener(event.reason));
+      // A page's own errors are for its console too.
+      const told = (event: Event, thrown: unknown) => {
+        if (listener(thrown) && "importScripts" in globalThis) event.preventDefault();
+      };
+      addEventListener("error", (event) => told(event, event.error));
+      addEventListener("unhandledrejection", (event) => told(event, event.reason));
     },
 
     read: (url, init, fetch) => (fetch ?? globalThis.fetch)(url, init),

@@ -49,7 +49,7 @@ pub struct Gpu {
 }
 
 /// A submission that may still be running.
-pub(super) struct Submitted {
+pub(in crate::backend) struct Submitted {
     #[cfg(not(target_arch = "wasm32"))]
     index: wgpu::SubmissionIndex,
     #[cfg(target_arch = "wasm32")]
@@ -246,7 +246,7 @@ impl Gpu {
         self.finished(submitted).await
     }
 
-    pub(super) fn submit(&self, commands: Option<wgpu::CommandBuffer>) -> Submitted {
+    pub(in crate::backend) fn submit(&self, commands: Option<wgpu::CommandBuffer>) -> Submitted {
         let index = self.queue.submit(commands);
         #[cfg(not(target_arch = "wasm32"))]
         return Submitted { index };
@@ -260,7 +260,7 @@ impl Gpu {
     }
 
     /// Waits for a submission.
-    pub(super) async fn finished(&self, submitted: Submitted) -> Result<()> {
+    pub(in crate::backend) async fn finished(&self, submitted: Submitted) -> Result<()> {
         #[cfg(not(target_arch = "wasm32"))]
         self.wait(Some(submitted.index))?;
         // A device that is lost drops the sender; `check` then says so.

@@ -15,6 +15,7 @@ mod weight;
 
 pub(super) use buffer::GpuBuffer;
 pub use device::Gpu;
+pub(super) use device::Submitted;
 pub(super) use families::candidates;
 pub(super) use kernel::{GpuKernel, GpuKernels, KnownKernel};
 pub(super) use recorder::Recorder;

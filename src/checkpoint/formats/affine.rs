@@ -123,6 +123,18 @@ impl AffineCodes {
 
     fn pairs(&self, parts: &Parts<'_>, rows: Range<usize>, groups: usize, out: &mut MatrixRows) -> Result<()> {
         out.groups.reserve(rows.len() * groups);
+        if let Offset::Bias(bias) = &self.offset
+            && let Some(scales) = self.scale.run(parts, &rows, groups)
+            && let Some(biases) = bias.run(parts, &rows, groups)
+        {
+            let first = out.groups.len();
+            out.groups.extend(scales.into_iter().zip(biases).map(|(scale, bias)| [scale * self.unit, bias]));
+            // One that is not finite is found again below, with its place.
+            if out.groups[first..].iter().fold(true, |all, [scale, bias]| all & scale.is_finite() & bias.is_finite()) {
+                return Ok(());
+            }
+            out.groups.truncate(first);
+        }
         for row in rows {
             for group in 0..groups {
                 let (scale, offset) = self.pair(parts, row, group)?;

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Weights;
 use super::plan::{MatrixPlace, Plan, VectorPlace};
-use crate::backend::Backend;
+use crate::backend::{Backend, Flush};
 use crate::checkpoint::{Loss, MatrixRows, Rewrite, Tensor, WeightSink};
 use crate::download_rate::Meter;
 use crate::error::{Error, Result};
 use crate::numbers::{Float, MatrixFormat};
 
-/// Bytes written before staging memory is given back.
-const FLUSH: u64 = 16 << 20;
+/// Bytes written before they are handed to the device. It may still be taking as many while others are written, and staging
+/// memory has both.
+const FLUSH: u64 = 8 << 20;
 
 /// Fills weights that have room but no values.
 pub(super) struct Fill<'a> {
@@ -22,13 +23,14 @@ pub(super) struct Fill<'a> {
     filled: BTreeSet<String>,
     pub(super) meter: Meter<'a>,
     unflushed: u64,
+    flushing: Option<Flush>,
 }
 
 impl<'a> Fill<'a> {
     pub(super) fn new(backend: &'a Backend, plan: &Plan, weights: &'a mut Weights, meter: Meter<'a>) -> Self {
         let places = plan.matrices.iter().map(|m| (m.name.clone(), m.place)).collect();
         let vectors = plan.vectors.iter().map(|(name, place, _)| (name.clone(), *place)).collect();
-        Self { backend, weights, places, vectors, filled: BTreeSet::new(), meter, unflushed: 0 }
+        Self { backend, weights, places, vectors, filled: BTreeSet::new(), meter, unflushed: 0, flushing: None }
     }
 
     /// Everything of the plan has come.
@@ -66,7 +68,9 @@ impl Fill<'_> {
         self.unflushed += (rows.values.len() + 8 * rows.groups.len()) as u64;
         if self.unflushed >= FLUSH {
             self.unflushed = 0;
-            self.backend.flush_writes().await?;
+            if let Some(before) = self.flushing.replace(self.backend.begin_flush()) {
+                self.backend.finish_flush(before).await?;
+            }
         }
         Ok(())
     }

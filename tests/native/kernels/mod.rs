@@ -3,6 +3,7 @@
 
 mod attention;
 mod fast;
+mod fuzz;
 
 use std::sync::OnceLock;
 

@@ -52,7 +52,7 @@ impl Helper {
                 let error = fault.unwrap_or(error);
                 // What wants no answer fails the next thing that does.
                 match Message::decode(message) {
-                    Ok(Message::Products { .. } | Message::Attention { .. }) => answer(Err(&error.to_string())),
+                    Ok(message) if message.asks() => answer(Err(&error.to_string())),
                     Ok(_) | Err(_) => self.fault = Some(error),
                 }
             }

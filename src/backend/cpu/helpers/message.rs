@@ -55,6 +55,14 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// Whether it wants an answer.
+    pub(super) fn asks(&self) -> bool {
+        match self {
+            Self::Products { .. } | Self::Attention { .. } | Self::Sync => true,
+            Self::Weight { .. } | Self::Rows { .. } | Self::Groups { .. } | Self::Free { .. } => false,
+        }
+    }
+
     /// # Errors
     /// [`Error::Gpu`] for what [`Message::encode`] does not write.
     pub(super) fn decode(bytes: &'a [u8]) -> Result<Self> {

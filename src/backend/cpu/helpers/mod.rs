@@ -24,6 +24,10 @@ pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Vec<f32>>> + Send + 'a>
 pub trait Link {
     /// Sends a message in two parts, for [`Helper::receive`] at the other end.
     fn send(&self, header: &[u8], data: &[u8]);
+    /// Sends one that wants an answer.
+    fn ask(&self, header: &[u8], data: &[u8]) {
+        self.send(header, data);
+    }
     /// The next answer.
     fn receive(&self) -> Answer<'_>;
 }
@@ -33,6 +37,10 @@ pub trait Link {
 pub trait Link: Send + Sync {
     /// Sends a message in two parts, for [`Helper::receive`] at the other end.
     fn send(&self, header: &[u8], data: &[u8]);
+    /// Sends one that wants an answer.
+    fn ask(&self, header: &[u8], data: &[u8]) {
+        self.send(header, data);
+    }
     /// The next answer.
     fn receive(&self) -> Answer<'_>;
 }
@@ -66,7 +74,8 @@ impl Helpers {
     pub(super) fn send(&self, helper: usize, message: &Message<'_>) {
         if let Some(link) = self.links.get(helper) {
             let (header, data) = message.encode();
-            link.send(bytemuck::bytes_of(&header), data);
+            let header = bytemuck::bytes_of(&header);
+            if message.asks() { link.ask(header, data) } else { link.send(header, data) }
         }
     }
 

@@ -79,33 +79,45 @@ impl Layout {
                 MatrixFormat::F16 | MatrixFormat::Bf16 => {
                     scatter::<2>(bytemuck::cast_slice_mut(panel), lane, width, row)
                 }
-                MatrixFormat::Q8 { .. } => {
-                    let panel: &mut [u8] = bytemuck::cast_slice_mut(panel);
-                    let side = self.side();
-                    let flip = self.int8.is_some_and(Int8::around_zero);
-                    for (index, block) in self.blocks.iter().enumerate() {
-                        let (first, codes) = (index * self.block, &row[block.start..][..block.count]);
-                        let into = panel[first * width..].chunks_exact_mut(side * width);
-                        for (codes, into) in codes.chunks(side).zip(into) {
-                            let into = &mut into[lane * side..][..codes.len()];
-                            into.copy_from_slice(codes);
-                            if flip {
-                                into.iter_mut().for_each(|code| *code ^= 0x80);
-                            }
-                        }
-                    }
+                MatrixFormat::Q8 { .. } if self.side() == 4 => self.write_codes::<4>(panel, lane, row),
+                MatrixFormat::Q8 { .. } => self.write_codes::<2>(panel, lane, row),
+                MatrixFormat::Q4 { .. } => self.write_pairs(bytemuck::cast_slice_mut(panel), lane, row),
+            }
+        }
+    }
+
+    /// Writes a row of codes of 8 bits, of which `SIDE` lie side by side.
+    fn write_codes<const SIDE: usize>(&self, panel: &mut [u32], lane: usize, row: &[u8]) {
+        let panel: &mut [u8] = bytemuck::cast_slice_mut(panel);
+        let flip = if self.int8.is_some_and(Int8::around_zero) { 0x80 } else { 0 };
+        for (index, block) in self.blocks.iter().enumerate() {
+            let (whole, rest) = row[block.start..][..block.count].as_chunks::<SIDE>();
+            let into = panel[index * self.block * self.width..].as_chunks_mut::<SIDE>().0;
+            let mut into = into.iter_mut().skip(lane).step_by(self.width);
+            for (codes, into) in whole.iter().zip(&mut into) {
+                *into = codes.map(|code| code ^ flip);
+            }
+            for (code, into) in rest.iter().zip(into.next().into_iter().flatten()) {
+                *into = code ^ flip;
+            }
+        }
+    }
+
+    /// Writes a row of codes of 4 bits: two of an even and an odd input lie in neighbouring bytes.
+    fn write_pairs(&self, panel: &mut [u8], lane: usize, row: &[u8]) {
+        for (index, block) in self.blocks.iter().enumerate() {
+            for i in (0..block.count).step_by(2) {
+                let from = block.start + i;
+                let mut pair = row[from / 2];
+                if from % 2 == 1 {
+                    pair = pair >> 4 | row.get(from / 2 + 1).map_or(0, |next| next << 4);
                 }
-                MatrixFormat::Q4 { .. } => {
-                    let panel: &mut [u8] = bytemuck::cast_slice_mut(panel);
-                    for (index, block) in self.blocks.iter().enumerate() {
-                        for i in 0..block.count {
-                            let (from, at) = (block.start + i, index * self.block + i);
-                            let code = row[from / 2] >> (4 * (from % 2)) & 15;
-                            let (byte, shift) = self.place_of_four_bits(lane, at);
-                            let byte = &mut panel[byte];
-                            *byte = *byte & !(15 << shift) | code << shift;
-                        }
-                    }
+                if i + 1 == block.count {
+                    pair &= 15;
+                }
+                let (byte, shift) = self.place_of_four_bits(lane, index * self.block + i);
+                for (into, code) in panel[byte..][..2].iter_mut().zip([pair & 15, pair >> 4]) {
+                    *into = *into & !(15 << shift) | code << shift;
                 }
             }
         }
