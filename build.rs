@@ -4,12 +4,14 @@
 
 #![allow(clippy::print_stderr, reason = "a build script has no other way to say what is wrong")]
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
+
+/// The constants of shaders that the host reads: a page downloads them.
+const CONSTANTS: [&str; 7] = ["KEYS", "LANES", "OUTPUTS", "QUERIES", "ROWS", "TOKENS", "WIDE_QUERIES"];
 
 fn main() {
     if let Err(error) = build() {
@@ -24,16 +26,24 @@ fn build() -> Result<(), Box<dyn Error>> {
 
     let list = fs::read_to_string(shaders.join("variants.txt"))?;
     // Each file once, and the modules that are made of them.
-    let (mut files, mut table) = (BTreeMap::new(), String::from("&[\n"));
+    let (mut files, mut table) = (Vec::new(), String::new());
     for line in list.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
         let (name, parts) = line.split_once('=').ok_or_else(|| format!("variants.txt: no `=` in {line:?}"))?;
         let module = ShaderModule::read(&shaders, name.trim(), parts)?;
         let parsed = module.validate()?;
-        writeln!(table, "    {},", module.reflect(&parsed)?)?;
-        files.extend(module.texts().map(|(file, text)| (constant_of(file), text.to_owned())));
+        let mut own = Vec::new();
+        for (file, text) in module.texts() {
+            let known = files.iter().position(|(name, _)| name == file);
+            own.push(known.unwrap_or(files.len()));
+            if known.is_none() {
+                files.push((file.to_owned(), text.to_owned()));
+            }
+        }
+        writeln!(table, "    {},", module.reflect(&parsed, &own)?)?;
     }
-    let constants: String = files.iter().map(|(name, text)| format!("const {name}: &str = {text:?};\n")).collect();
-    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("shaders.rs"), format!("{{\n{constants}{table}]\n}}\n"))?;
+    let texts: String = files.iter().map(|(_, text)| format!("    {text:?},\n")).collect();
+    let shaders = format!("(&[\n{texts}], &[\n{table}])\n");
+    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("shaders.rs"), shaders)?;
     if env::var("CARGO_CFG_TARGET_ARCH")? == "wasm32" { relaxed() } else { Ok(()) }
 }
 
@@ -55,11 +65,6 @@ fn relaxed() -> Result<(), Box<dyn Error>> {
     }
     let compiled = rustc.status()?.success();
     if compiled { Ok(()) } else { Err(format!("{} does not compile", source.display()).into()) }
-}
-
-/// A constant's name for a file's.
-fn constant_of(file: &str) -> String {
-    file.to_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_")
 }
 
 /// The lines of a shader without comments and indentation; empty ones stay, so that a line keeps its number.
@@ -107,7 +112,7 @@ impl ShaderModule {
     }
 
     /// The module as a `Shader` of `src/backend/gpu/shaders.rs`: what the host functions would otherwise repeat.
-    fn reflect(&self, parsed: &naga::Module) -> Result<String, String> {
+    fn reflect(&self, parsed: &naga::Module, files: &[usize]) -> Result<String, String> {
         let [entry] = &parsed.entry_points[..] else {
             return Err(format!("module {}: has {} entry points, one is needed", self.name, parsed.entry_points.len()));
         };
@@ -137,13 +142,12 @@ impl ShaderModule {
                 naga::Expression::Literal(naga::Literal::U32(value)) => Some((constant.name.as_deref()?, value)),
                 _ => None,
             })
+            .filter(|(name, _)| CONSTANTS.contains(name))
             .collect();
         Ok(format!(
-            "Shader {{ name: {:?}, files: &[{}], workgroup: {:?}, buffers: &{storage:?}, written: &{written:?}, \
+            "Shader {{ name: {:?}, files: &{files:?}, workgroup: {:?}, buffers: &{storage:?}, written: &{written:?}, \
              params_bytes: {params_bytes}, constants: &{constants:?} }}",
-            self.name,
-            self.files.iter().map(|(file, _)| constant_of(file)).collect::<Vec<_>>().join(", "),
-            entry.workgroup_size,
+            self.name, entry.workgroup_size,
         ))
     }
 

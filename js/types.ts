@@ -96,10 +96,11 @@ export interface LoadOptions {
    */
   weights?: "auto" | "f32" | "f16" | "q8" | "q4" | undefined;
   /**
-   * How exactly the processor takes activations where weights are 8- or 4-bit codes. `"exact"`, the default, rounds them
-   * to 16 bits, which vectors hardly show. `"fast"` rounds them to 8 bits, which changes vectors by about 1e-4 of cosine
-   * distance. It is refused with `weights: "f32"` and `"f16"`. Where there are no instructions for it, with WebGPU, and where
-   * weights turn out not to be codes, everything is as with `"exact"`; `info.precision` says what runs.
+   * How exactly activations are taken where weights are 8- or 4-bit codes. `"exact"`, the default, keeps them in float32 on a
+   * GPU and rounds them to 16 bits on the processor, which vectors hardly show. `"fast"` rounds them to 8 bits, which changes
+   * vectors by about 1e-4 of cosine distance. It is refused with `weights: "f32"` and `"f16"`. Where there are no
+   * instructions for it, where a GPU is not faster with them, and where weights turn out not to be codes, everything is as with
+   * `"exact"`; `info.precision` says what runs.
    */
   precision?: "exact" | "fast" | undefined;
   /**

@@ -14,6 +14,8 @@
 // Rows and outputs past the edge are computed from the last valid row and not stored: cheaper
 // than a branch in the loop, and never out of bounds.
 
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;   // [T, K/4]
+
 const TOKENS = 4u;
 const OUTPUTS = 8u;
 

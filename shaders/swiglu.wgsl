@@ -5,6 +5,8 @@
 // so that the gate and up products never reach memory. One weight holds both matrices: the gate's
 // rows of this part, then the up's.
 
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;   // [T, K/4]
+
 const TOKENS = 4u;
 const OUTPUTS = 4u;
 

@@ -25,6 +25,15 @@ const W_LOADS = OUTPUTS * 2u / LANES;
 var<workgroup> xs: array<array<vec4<f32>, TOKENS / 4u>, STEP>;
 var<workgroup> ws: array<array<vec4<f32>, OUTPUTS / 4u>, STEP>;
 
+// What a lane tells those of the same tokens, once all have multiplied.
+fn keep(n: u32, quad: u32, value: vec4<f32>) {
+    xs[n][quad] = value;
+}
+
+fn kept(n: u32, quad: u32) -> vec4<f32> {
+    return xs[n][quad];
+}
+
 fn outer(s: mat4x4<f32>, t: vec4<f32>, n: vec4<f32>) -> mat4x4<f32> {
     return mat4x4<f32>(
         fma(vec4<f32>(t.x), n, s[0]), fma(vec4<f32>(t.y), n, s[1]),

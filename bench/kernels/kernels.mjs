@@ -2,12 +2,16 @@
 // iteration of the loop around it, the outermost within what is called one step.
 
 const FORMATS = ["f32", "f16", "q8", "q4"];
+const CODES = ["q8", "q4"];
 const each = (formats, make) => formats.map(make);
 
 // 64 values of K, of 8 x 8, 4 x 8 or 16 x 4 sums. Scales and biases are those of a group of 64.
 const LARGE = { madds: 4096, loops: [{ madds: 4096, loops: [{ madds: 1024 }] }], rare: 1 / 4 };
 const SMALL = { madds: 2048, loops: [{ madds: 2048, loops: [{ madds: 512 }] }], rare: 1 / 4 };
 const FEW = { madds: 4096, loops: [{ madds: 4096 }], others: 16, rare: 1 / 16 };
+// A block of 64 values of K, of 4 x 8 or 16 x 4 sums of packed dot products.
+const INT8 = { madds: 2048 };
+const INT8_FEW = { madds: 4096, loops: [{ madds: 4096 }] };
 /** Scores and values of 16 queries and keys with `dim` dimensions. */
 const attention = (scores, block) => ({ madds: 2 * scores, loops: [{ madds: scores }, { madds: scores, loops: [{ madds: block }] }] });
 
@@ -20,6 +24,13 @@ export const KERNELS = [
   ...each(FORMATS, (f) => ({ name: `heads_large_${f}`, tokens: "many", shape: LARGE })),
   ...each(FORMATS, (f) => ({ name: `heads_small_${f}`, tokens: "some", shape: SMALL })),
   ...each(FORMATS, (f) => ({ name: `heads_few_${f}`, tokens: "up to 32", shape: FEW })),
+  ...["matmul", "swiglu", "heads"].flatMap((operation) => [
+    ...each(CODES, (f) => ({ name: `${operation}_int8_large_${f}`, tokens: "many", shape: INT8 })),
+    ...each(CODES, (f) => ({ name: `${operation}_int8_small_${f}`, tokens: "some", shape: INT8 })),
+    ...each(CODES, (f) => ({ name: `${operation}_int8_few_${f}`, tokens: "up to 32", shape: INT8_FEW })),
+  ]),
+  { name: "round_rows" },
+  { name: "round_normed_rows" },
   { name: "attention_tile_64", shape: attention(1024, 1024) },
   { name: "attention_tile_128", shape: attention(2048, 1024) },
   { name: "attention_narrow_128", shape: attention(2048, 512) },

@@ -17,7 +17,6 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;        // [T, K/4]
 @group(0) @binding(2) var<storage, read_write> q: array<vec4<f32>>;  // [T, Hq, 32]
 @group(0) @binding(6) var<storage, read> places: array<vec4<u32>>;   // [positions, 64] of cos and sin, as bits; then [..] positions
 @group(0) @binding(7) var<storage, read_write> k: array<vec4<f32>>;  // [.., Hkv, 32]

@@ -14,5 +14,4 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;   // [T, K/4]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;   // [>= y_row + T, y_stride]

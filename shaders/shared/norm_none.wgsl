@@ -1,6 +1,8 @@
 // Rows of x go into a product of strips as they are.
 const NORMED = false;
 
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;   // [T, K/4]
+
 fn with_squares(s: vec4<f32>, x: vec4<f32>, step: u32) -> vec4<f32> {
     return s;
 }

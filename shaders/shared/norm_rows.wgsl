@@ -10,6 +10,7 @@
 // which of them runs.
 const NORMED = true;
 
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;   // [T, K/4]
 @group(0) @binding(5) var<storage, read> norm: array<vec2<f32>>;    // [K/2], and more in heads
 
 fn square(x: vec4<f32>) -> f32 {

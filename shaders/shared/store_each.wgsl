@@ -1,4 +1,4 @@
-// How a lane of tile.wgsl stores its sums where those of a token do not depend on each other.
+// How a lane of tile.wgsl or int8.wgsl stores its sums where those of a token do not depend on each other.
 // Lanes have nothing to tell each other.
 fn meet() {}
 

@@ -95,7 +95,7 @@ impl Weight {
     /// How exactly linear layers take their activations with it.
     pub fn precision(&self) -> Precision {
         match self {
-            Self::Gpu(_) => Precision::Exact,
+            Self::Gpu(weight) => weight.precision(),
             Self::Cpu(weight) => weight.precision(),
         }
     }

@@ -38,8 +38,8 @@ impl Backend {
         self.kernels_for(Precision::Exact, operations).await
     }
 
-    /// The same, with linear layers of this precision where the device has such kernels; [`Kernels::precision`] says what it
-    /// has become. No GPU has other kernels than exact ones.
+    /// The same, with linear layers of this precision where the device has such kernels and no exact ones are faster;
+    /// [`Kernels::precision`] says what it has become.
     ///
     /// # Errors
     /// As [`Backend::kernels`].
@@ -69,7 +69,14 @@ impl Backend {
             }
         };
         let mut known = gpu.known_kernels().await;
-        let same = |k: &&KnownKernel, operation| k.family.as_deref() == family && k.kernel.does(operation);
+        // What reads no codes is the same in either precision.
+        let precision = |operation: Operation| match operation.weights() {
+            Some(format) if format.group().is_some() => precision,
+            _ => Precision::Exact,
+        };
+        let same = |k: &&KnownKernel, operation: Operation| {
+            (k.family.as_deref(), k.precision) == (family, precision(operation)) && k.kernel.does(operation)
+        };
         // Apart, because a fault of what others can do as well is not to be taken for one of theirs.
         for optional in [false, true] {
             let mut missing: Vec<Operation> = Vec::new();
@@ -80,14 +87,17 @@ impl Backend {
                 }
             }
             // In turns: some are checked while others compile.
-            let checks = missing.iter().map(|&operation| self.check(gpu, operation, family));
+            let checks = missing.iter().map(|&operation| self.check(gpu, operation, precision(operation), family));
             for (&operation, checked) in missing.iter().zip(together(checks).await) {
                 let made = match checked {
                     Ok(checked) => self.fastest(operation, checked).await,
                     Err(error) => Err(error),
                 };
                 match made {
-                    Ok(kernel) => known.push(KnownKernel { family: family.map(str::to_owned), kernel }),
+                    Ok(kernel) => {
+                        let (family, precision) = (family.map(str::to_owned), precision(operation));
+                        known.push(KnownKernel { family, precision, kernel });
+                    }
                     // Other operations do the same.
                     Err(Error::Gpu { .. } | Error::WrongKernel { .. }) if optional => {}
                     Err(error) => return Err(error),
@@ -99,9 +109,15 @@ impl Backend {
     }
 
     /// The families of an operation that are right.
-    async fn check(&self, gpu: &Arc<Gpu>, operation: Operation, family: Option<&str>) -> Result<Checked> {
+    async fn check(
+        &self,
+        gpu: &Arc<Gpu>,
+        operation: Operation,
+        precision: Precision,
+        family: Option<&str>,
+    ) -> Result<Checked> {
         let mut checked = Checked::default();
-        for candidate in candidates(gpu, operation, family).await? {
+        for candidate in candidates(gpu, operation, precision, family).await? {
             let candidate = Arc::new(candidate);
             let kernels = Kernels::Gpu(GpuKernels::new(vec![Arc::clone(&candidate)]));
             let mut found = probe::check(self, &kernels, operation, candidate.tolerance()).await;
@@ -145,8 +161,8 @@ impl Backend {
         Ok(kernel)
     }
 
-    /// Why the processor, with so many threads (by default all), is a better choice than this GPU with these kernels for
-    /// weights of `format`: it multiplies them in less time. `None` where the GPU is the faster one, or this is no GPU.
+    /// Why the processor, with so many threads (by default all) and as exact as is asked for, is a better choice than this GPU
+    /// with these kernels for weights of `format`: it multiplies them in less time. `None` where the GPU is the faster one, or this is no GPU.
     ///
     /// # Errors
     /// A fault of the device, [`Error::OutOfMemory`].
@@ -154,6 +170,7 @@ impl Backend {
         &self,
         kernels: &Kernels,
         format: MatrixFormat,
+        precision: Precision,
         threads: Option<u32>,
     ) -> Result<Option<String>> {
         if matches!(self, Self::Cpu(_)) {
@@ -165,7 +182,7 @@ impl Backend {
             return Ok(None);
         }
         let processor = threads.map_or_else(Self::cpu, Self::cpu_with_threads);
-        let kernels = processor.kernels(&[operation]).await?;
+        let kernels = processor.kernels_for(precision, &[operation]).await?;
         let seconds = processor.seconds(&kernels, operation).await?;
         let faster = seconds < gpu;
         Ok(faster.then(|| {

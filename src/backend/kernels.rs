@@ -34,7 +34,7 @@ impl Kernels {
     /// How exactly linear layers take their activations. [`Precision::Fast`] if any of them rounds to 8 bits.
     pub fn precision(&self) -> Precision {
         match self {
-            Self::Gpu(_) => Precision::Exact,
+            Self::Gpu(kernels) => kernels.precision(),
             Self::Cpu { precision, .. } => *precision,
         }
     }

@@ -297,12 +297,13 @@ impl Backend {
         })
     }
 
-    /// The blocks of a row of K activations that these kernels round to integers with one scale each, where they meet weights
-    /// of this format, and the largest of those integers; `None` where activations stay f32.
-    pub fn rounded_blocks(&self, kernels: &Kernels, format: MatrixFormat, k: u32) -> Option<(Vec<Range<usize>>, f32)> {
-        match self {
-            Self::Gpu(_) => None,
-            Self::Cpu(cpu) => cpu.rounded_blocks(format, kernels.precision(), k),
+    /// The blocks of a row of K activations that these kernels round to integers with one scale each, where they do this linear
+    /// layer, and the largest of those integers; `None` where activations stay f32.
+    pub fn rounded_blocks(&self, kernels: &Kernels, operation: Operation, k: u32) -> Option<(Vec<Range<usize>>, f32)> {
+        match (self, kernels) {
+            (Self::Gpu(_), Kernels::Gpu(kernels)) => kernels.rounded_blocks(operation, k),
+            (Self::Cpu(cpu), _) => cpu.rounded_blocks(operation.weights()?, kernels.precision(), k),
+            (Self::Gpu(_), Kernels::Cpu { .. }) => None,
         }
     }
 

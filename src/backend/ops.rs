@@ -63,6 +63,14 @@ impl Operation {
         }
     }
 
+    /// The format of the weights of a linear layer.
+    pub(in crate::backend) fn weights(self) -> Option<MatrixFormat> {
+        match self {
+            Self::Matmul(format) | Self::Swiglu(format) | Self::Heads(format) => Some(format),
+            _ => None,
+        }
+    }
+
     /// Whether an engine need not have a kernel for it.
     pub(in crate::backend) fn is_optional(self) -> bool {
         matches!(self, Self::Heads(_) | Self::DenseBounds(_))

@@ -9,10 +9,10 @@ use crate::numbers::parse_name;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// As float32, or rounded to 16 bits.
+    /// As float32, or, on the processor, rounded to 16 bits.
     #[default]
     Exact,
-    /// Rounded to 8 bits, where the processor has instructions for that; elsewhere as [`Precision::Exact`].
+    /// Rounded to 8 bits, where the device has instructions for that; elsewhere as [`Precision::Exact`].
     Fast,
 }
 

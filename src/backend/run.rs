@@ -40,7 +40,7 @@ impl Run<'_> {
     /// As [`Run`] says.
     pub async fn matmul(&mut self, x: &Buffer, w: &Weight, y: &Buffer, rows: u32, y_row: u32) -> Result<()> {
         match self {
-            Self::Gpu(run) => run.matmul(x.gpu()?, w.gpu()?, y.gpu()?, rows, y_row, false),
+            Self::Gpu(run) => run.matmuls(x.gpu()?, &[(w.gpu()?, y.gpu()?, y_row)], rows, false),
             Self::Cpu(run) => {
                 let product = Product { w: w.cpu()?, y: y.cpu()?, store: MatmulStore::At(y_row) };
                 run.matmul(x.cpu()?, &[product], rows).await
@@ -54,9 +54,10 @@ impl Run<'_> {
     /// As [`Run`] says.
     pub async fn matmuls(&mut self, x: &Buffer, products: &[(&Weight, &Buffer, u32)], rows: u32) -> Result<()> {
         match self {
-            Self::Gpu(run) => products
-                .iter()
-                .try_for_each(|(w, y, y_row)| run.matmul(x.gpu()?, w.gpu()?, y.gpu()?, rows, *y_row, false)),
+            Self::Gpu(run) => {
+                let on_gpu = products.iter().map(|(w, y, y_row)| Ok((w.gpu()?, y.gpu()?, *y_row)));
+                run.matmuls(x.gpu()?, &on_gpu.collect::<Result<Vec<_>>>()?, rows, false)
+            }
             Self::Cpu(run) => {
                 let mut on_cpu = Vec::with_capacity(products.len());
                 for &(w, y, row) in products {
@@ -73,7 +74,7 @@ impl Run<'_> {
     /// As [`Run`] says.
     pub async fn matmul_add(&mut self, x: &Buffer, w: &Weight, y: &Buffer, rows: u32) -> Result<()> {
         match self {
-            Self::Gpu(run) => run.matmul(x.gpu()?, w.gpu()?, y.gpu()?, rows, 0, true),
+            Self::Gpu(run) => run.matmuls(x.gpu()?, &[(w.gpu()?, y.gpu()?, 0)], rows, true),
             Self::Cpu(run) => {
                 let product = Product { w: w.cpu()?, y: y.cpu()?, store: MatmulStore::Add };
                 run.matmul(x.cpu()?, &[product], rows).await

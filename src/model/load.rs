@@ -35,7 +35,7 @@ pub struct LoadOptions {
     pub memory: Option<u64>,
     /// How exactly linear layers of weights that are codes take their activations. [`Precision::Fast`] needs weights that are
     /// or can become codes: it is refused with [`WeightChoice::F32`] and [`WeightChoice::F16`]. Where the device has no such
-    /// kernels, and where weights turn out not to be codes, the exact ones run; [`ModelInfo::precision`] says what does.
+    /// kernels, or exact ones are faster, and where weights turn out not to be codes, the exact ones run; [`ModelInfo::precision`] says what does.
     pub precision: Precision,
 }
 

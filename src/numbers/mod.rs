@@ -4,6 +4,7 @@
 //! [`RowFormat`] what rows of vectors are made of, [`Dtype`] the form in which `embed` returns vectors. [`RowData`] and
 //! [`RowBuf`] are rows in host memory, borrowed and owned.
 
+mod blocks;
 mod float;
 mod matrix_format;
 mod names;
@@ -13,6 +14,7 @@ mod rounding;
 mod row_data;
 mod row_format;
 
+pub use blocks::Block;
 pub use float::Float;
 pub use matrix_format::MatrixFormat;
 pub use names::parse_name;

@@ -82,6 +82,12 @@ impl GpuBuffer {
         Ok(sizes.iter().map(stretch).collect())
     }
 
+    /// The whole of a buffer that no other has.
+    pub(super) fn whole(gpu: &Arc<Gpu>, raw: Arc<OwnedBuffer>) -> Self {
+        let size = raw.size();
+        Self { gpu: Arc::clone(gpu), raw, at: 0, size }
+    }
+
     /// All of the buffer that this is a stretch of.
     pub(super) fn all(&self) -> Self {
         Self { gpu: Arc::clone(&self.gpu), raw: Arc::clone(&self.raw), at: 0, size: self.raw.size() }

@@ -37,6 +37,8 @@ pub struct Gpu {
     pub(super) pace: Mutex<f64>,
     /// Uniform buffers that no recorder holds at the moment.
     pub(super) parameters: Mutex<Vec<Arc<OwnedBuffer>>>,
+    /// Scratch buffers that no recorder holds at the moment, by name: to make them anew takes time, and so does binding them.
+    pub(super) scratch: Mutex<Vec<(&'static str, Arc<OwnedBuffer>)>>,
     /// What dispatches bound lately, to bind it again.
     pub(super) bindings: Mutex<Bindings>,
     /// Dispatches recorded so far, and bytes read back.
@@ -100,7 +102,8 @@ impl Gpu {
             let said = if message.is_empty() { format!("{reason:?}").to_lowercase() } else { message };
             drop(slot.set(said));
         });
-        let (parameters, bindings, kernels) = (Mutex::default(), Mutex::default(), async_lock::Mutex::default());
+        let (parameters, scratch, bindings) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let kernels = async_lock::Mutex::default();
         let pace = Mutex::new(2e9);
         let preferred = preferred.iter().map(|&name| name.to_owned()).collect();
         Ok(Arc::new(Self {
@@ -114,6 +117,7 @@ impl Gpu {
             lost,
             pace,
             parameters,
+            scratch,
             bindings,
             dispatches: AtomicU64::new(0),
             bytes_read: AtomicU64::new(0),

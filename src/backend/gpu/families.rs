@@ -8,10 +8,12 @@ use std::sync::{Arc, OnceLock};
 use super::Gpu;
 use super::kernel::{Adapters, Family, GpuKernel, Packing, Pipeline};
 use super::shaders::Shader;
+use crate::backend::Precision;
 use crate::backend::ops::Operation;
 use crate::error::{Error, Result};
 
 const WEIGHTS: &[&str] = &["f32", "f16", "bf16", "q8", "q4"];
+const CODES: &[&str] = &["q8", "q4"];
 const NO_FORMAT: &[&str] = &[""];
 
 /// Sums here have at most a few thousand terms of size about one, each rounded to f32 once, and `exp` may be off by a
@@ -45,6 +47,11 @@ const fn strips(
     Family { packing: Packing::Strips, ..family(operation, name, formats, shaders, Adapters::Hardware, ROUNDED) }
 }
 
+/// A family that rounds activations to 8 bits, by its last shader, and reads weights in strips of bytes.
+const fn bytes(operation: &'static str, shaders: &'static [&'static str]) -> Family {
+    Family { packing: Packing::ByteStrips, ..family(operation, "int8", CODES, shaders, Adapters::Hardware, ROUNDED) }
+}
+
 /// Of several families that suit an adapter, the first is taken unless another is faster.
 #[rustfmt::skip]
 const FAMILIES: &[Family] = &[
@@ -57,6 +64,9 @@ const FAMILIES: &[Family] = &[
     family("bias", "number", NO_FORMAT, &["bias"], Adapters::Any, ROUNDED),
     family("pool", "blocks", NO_FORMAT, &["pool"], Adapters::Any, ROUNDED),
     family("quantize", "words", NO_FORMAT, &["quantize"], Adapters::Any, ROUNDED),
+    bytes("matmul", &["matmul_int8_large_{}", "matmul_int8_small_{}", "matmul_int8_few_{}", "round_rows"]),
+    bytes("swiglu", &["swiglu_int8_large_{}", "swiglu_int8_small_{}", "swiglu_int8_few_{}", "round_normed_rows"]),
+    bytes("heads", &["heads_int8_large_{}", "heads_int8_small_{}", "heads_int8_few_{}", "round_normed_rows"]),
     strips("matmul", "tile", WEIGHTS, &["matmul_large_{}", "matmul_small_{}", "matmul_few_{}"]),
     strips("matmul", "narrow", WEIGHTS, &["matmul_small_{}", "matmul_few_{}"]),
     family("matmul", "register", WEIGHTS, &["matmul_{}"], Adapters::Any, ROUNDED),
@@ -76,12 +86,20 @@ const FAMILIES: &[Family] = &[
     family("maxsim", "strip", &["float32", "float16", "int8", "binary"], &["maxsim_strip_{}", "maxsim_sum"], Adapters::Any, SUM_OF_PRODUCTS),
 ];
 
-/// The families that can do `operation` on this device, the preferred one first. `only` names the one to take, for
-/// tests and measurements, whatever the adapter.
-fn families(gpu: &Gpu, operation: Operation, only: Option<&str>) -> impl Iterator<Item = &'static Family> {
+/// The families that can do `operation` on this device as exactly as `precision` says, or more so, the preferred one first.
+/// `only` names the one to take, for tests and measurements, whatever the adapter.
+fn families(
+    gpu: &Gpu,
+    operation: Operation,
+    precision: Precision,
+    only: Option<&str>,
+) -> impl Iterator<Item = &'static Family> {
     let (name, format) = operation.name();
     let (features, software) = (gpu.device.features(), gpu.adapter().software);
-    let does = move |family: &&Family| family.operation == name && family.formats.contains(&format);
+    let exact_enough = move |family: &Family| [Precision::Exact, precision].contains(&family.packing.precision());
+    let does = move |family: &&Family| {
+        family.operation == name && family.formats.contains(&format) && (only.is_some() || exact_enough(family))
+    };
     let is_preferred = |family: &Family| gpu.preferred.iter().any(|name| name == family.name);
     let any_preferred = FAMILIES.iter().filter(does).any(is_preferred);
     FAMILIES.iter().filter(does).filter(move |family| {
@@ -94,19 +112,20 @@ fn families(gpu: &Gpu, operation: Operation, only: Option<&str>) -> impl Iterato
     })
 }
 
-/// Compiles every family that can do `operation`, the preferred one first.
+/// Compiles every family that can do `operation` as exactly as `precision` says, or more so, the preferred one first.
 ///
 /// # Errors
 /// [`Error::Gpu`] if a shader does not compile, or no family does this operation.
 pub(in crate::backend) async fn candidates(
     gpu: &Arc<Gpu>,
     operation: Operation,
+    precision: Precision,
     only: Option<&str>,
 ) -> Result<Vec<GpuKernel>> {
     let (name, format) = operation.name();
     let mut compiled: Vec<GpuKernel> = Vec::new();
     let mut refused = None;
-    for family in families(gpu, operation, only) {
+    for family in families(gpu, operation, precision, only) {
         let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let mut pipelines = Vec::new();
         for pattern in family.shaders {
@@ -140,7 +159,7 @@ fn missing(module: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{FAMILIES, Shader};
+    use super::{FAMILIES, Packing, Shader};
 
     #[test]
     fn every_shader_of_every_family_is_listed_and_none_is_unused() {
@@ -155,6 +174,22 @@ mod tests {
         }
         for shader in super::super::shaders::ALL {
             assert!(used.iter().any(|module| module == shader.name), "{} is in no family", shader.name);
+        }
+    }
+
+    #[test]
+    fn the_tiles_of_every_family_that_reads_strips_say_their_size() {
+        let strips = FAMILIES.iter().filter(|family| family.packing != Packing::RowMajor);
+        let names = strips.flat_map(|family| family.formats.iter().map(move |format| (family, format)));
+        for (family, format) in names {
+            for pattern in family.shaders.iter().filter(|pattern| pattern.contains("{}")) {
+                let shader = Shader::find(&pattern.replace("{}", format)).unwrap();
+                assert!(
+                    ["TOKENS", "OUTPUTS"].iter().all(|name| shader.find_constant(name).is_some()),
+                    "{}",
+                    shader.name
+                );
+            }
         }
     }
 }

@@ -1,8 +1,11 @@
 //! What a kernel is: a family's shaders, compiled for one operation.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
+use super::byte_strips;
 use super::shaders::Shader;
+use crate::backend::Precision;
 use crate::backend::ops::{Heads, Operation, Tile};
 use crate::numbers::MatrixFormat;
 
@@ -43,6 +46,18 @@ pub(super) enum Packing {
     RowMajor,
     /// In strips of 64 rows, as `strips.rs` says.
     Strips,
+    /// In strips of 64 rows for activations of 8 bits, as `byte_strips.rs` says.
+    ByteStrips,
+}
+
+impl Packing {
+    /// How exactly kernels that read it take activations.
+    pub(super) fn precision(self) -> Precision {
+        match self {
+            Self::RowMajor | Self::Strips => Precision::Exact,
+            Self::ByteStrips => Precision::Fast,
+        }
+    }
 }
 
 /// Where `shared/norm_rows.wgsl` binds the norms.
@@ -92,12 +107,25 @@ impl GpuKernel {
 
     /// Whether a linear layer normalizes the rows that it reads.
     pub fn normalizes(&self) -> bool {
-        self.pipelines.first().is_some_and(|pipeline| pipeline.shader.buffers.contains(&NORM_BINDING))
+        self.pipelines.iter().any(|pipeline| pipeline.shader.buffers.contains(&NORM_BINDING))
+    }
+
+    /// How exactly a linear layer takes its activations.
+    pub fn precision(&self) -> Precision {
+        self.family.packing.precision()
+    }
+
+    /// The pipelines of its tiles, the largest first, and, where activations are rounded before, the one that does.
+    pub(super) fn tiles(&self) -> (&[Pipeline], Option<&Pipeline>) {
+        match (self.family.packing, &self.pipelines[..]) {
+            (Packing::ByteStrips, [tiles @ .., round]) => (tiles, Some(round)),
+            (_, tiles) => (tiles, None),
+        }
     }
 
     /// Whether it takes one of several tiles, by size.
     pub fn has_tiles(&self) -> bool {
-        self.family.packing == Packing::Strips && self.pipelines.len() > 1
+        self.family.packing != Packing::RowMajor && self.tiles().0.len() > 1
     }
 
     /// Most tokens in a tile of attention: a kernel that takes all query heads of a key head has ROWS of both together.
@@ -116,6 +144,8 @@ impl GpuKernel {
 pub struct KnownKernel {
     /// The family, where the caller asked for one by name.
     pub family: Option<String>,
+    /// How exactly it was to take activations.
+    pub precision: Precision,
     /// The kernel.
     pub kernel: Arc<GpuKernel>,
 }
@@ -133,6 +163,21 @@ impl GpuKernels {
     /// The kernel for an operation, if it is among these.
     pub(in crate::backend) fn find(&self, operation: Operation) -> Option<&Arc<GpuKernel>> {
         self.0.iter().find(|kernel| kernel.does(operation))
+    }
+
+    /// [`Precision::Fast`] if any of them rounds activations to 8 bits.
+    pub fn precision(&self) -> Precision {
+        let fast = self.0.iter().any(|kernel| kernel.precision() == Precision::Fast);
+        if fast { Precision::Fast } else { Precision::Exact }
+    }
+
+    /// The blocks of a row of K activations that a linear layer rounds with one scale each, and the largest code; `None` where
+    /// it does not.
+    pub fn rounded_blocks(&self, operation: Operation, k: u32) -> Option<(Vec<Range<usize>>, f32)> {
+        let format = operation.weights()?;
+        let fast = self.find(operation)?.precision() == Precision::Fast;
+        let blocks = || byte_strips::blocks(format, k).iter().map(|b| b.start..b.start + b.count).collect();
+        fast.then(|| (blocks(), byte_strips::LEVELS))
     }
 
     /// Most tokens in a tile of attention; those of the processor where none of these does it.

@@ -3,6 +3,7 @@
 
 mod bindings;
 mod buffer;
+mod byte_strips;
 mod device;
 mod families;
 mod kernel;

@@ -4,7 +4,7 @@
 //! the device, never more than two at once, and checks between them whether the caller has cancelled. So a page stays
 //! smooth, cancelling is quick, and the device always has work. A submission's size follows the speed measured so far.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,7 +40,7 @@ pub struct Recorder<'a> {
     /// All that was recorded is done.
     finished: bool,
     /// Tables that kernels make for themselves, by name: they are used again by the next dispatch.
-    scratch: BTreeMap<&'static str, Rc<GpuBuffer>>,
+    scratch: Vec<(&'static str, Rc<GpuBuffer>)>,
 }
 
 #[derive(Default)]
@@ -71,6 +71,10 @@ impl Drop for Recorder<'_> {
         // that the device knows.
         if self.finished {
             locked(&self.gpu.parameters).extend(self.params.take());
+            // One of each name, the last, which is the largest that was asked for.
+            let mut spare = locked(&self.gpu.scratch);
+            spare.retain(|(name, _)| self.scratch.iter().all(|(n, _)| n != name));
+            spare.extend(self.scratch.drain(..).map(|(name, buffer)| (name, Arc::clone(&buffer.raw))));
         }
     }
 }
@@ -88,7 +92,7 @@ impl<'a> Recorder<'a> {
             running: VecDeque::new(),
             last_done: None,
             finished: false,
-            scratch: BTreeMap::new(),
+            scratch: Vec::new(),
         }
     }
 
@@ -107,13 +111,21 @@ impl<'a> Recorder<'a> {
         *locked(&self.gpu.pace) * SUBMISSION_SECONDS
     }
 
-    /// A buffer of at least `bytes` that stays the same for one `name` until more is asked for.
+    /// A buffer of at least `bytes`, of whatever is in them, that stays the same for one `name` until more is asked for.
     pub(super) fn scratch(&mut self, name: &'static str, bytes: u64) -> Result<Rc<GpuBuffer>> {
-        if let Some(buffer) = self.scratch.get(name).filter(|buffer| buffer.size() >= bytes) {
+        if let Some((_, buffer)) = self.scratch.iter().find(|(n, buffer)| *n == name && buffer.size() >= bytes) {
             return Ok(Rc::clone(buffer));
         }
-        let buffer = Rc::new(GpuBuffer::zeros(&self.gpu, name, bytes)?);
-        self.scratch.insert(name, Rc::clone(&buffer));
+        self.scratch.retain(|(n, _)| *n != name);
+        let mut spare = locked(&self.gpu.scratch);
+        let found = spare.iter().position(|(n, buffer)| *n == name && buffer.size() >= bytes);
+        let found = found.map(|i| spare.swap_remove(i).1);
+        drop(spare);
+        let buffer = Rc::new(match found {
+            Some(buffer) => GpuBuffer::whole(&self.gpu, buffer),
+            None => GpuBuffer::zeros(&self.gpu, name, bytes)?,
+        });
+        self.scratch.push((name, Rc::clone(&buffer)));
         Ok(buffer)
     }
 
@@ -129,9 +141,22 @@ impl<'a> Recorder<'a> {
         groups: [u32; 3],
         work: f64,
     ) -> Result<()> {
+        self.push_bytes(pipeline, bytemuck::bytes_of(&params), buffers, groups, work)
+    }
+
+    /// Once for parameters of all types.
+    #[inline(never)]
+    fn push_bytes(
+        &mut self,
+        pipeline: &Pipeline,
+        params: &[u8],
+        buffers: &[&GpuBuffer],
+        groups: [u32; 3],
+        work: f64,
+    ) -> Result<()> {
         let shader = pipeline.shader;
-        if buffers.len() != shader.buffers.len() || size_of::<P>() != shader.params_bytes {
-            let came = format!("{} buffers and {} bytes of parameters", buffers.len(), size_of::<P>());
+        if buffers.len() != shader.buffers.len() || params.len() != shader.params_bytes {
+            let came = format!("{} buffers and {} bytes of parameters", buffers.len(), params.len());
             let wanted = format!("{} and {}", shader.buffers.len(), shader.params_bytes);
             return Err(Error::Gpu { message: format!("{} got {came}, it binds {wanted}", shader.name) });
         }
@@ -148,7 +173,7 @@ impl<'a> Recorder<'a> {
             }))
         });
         let offset = self.open.params.len() as u32;
-        self.open.params.extend_from_slice(bytemuck::bytes_of(&params));
+        self.open.params.extend_from_slice(params);
         self.open.params.resize(self.open.params.len().next_multiple_of(SLOT), 0);
         let params = (&**params_buffer, SLOT as u64);
         let bindings = locked(&self.gpu.bindings).get(&self.gpu, pipeline, params, buffers);

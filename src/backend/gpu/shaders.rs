@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 pub struct Shader {
     /// Its name in `shaders/variants.txt`.
     pub name: &'static str,
-    /// The WGSL, in the files that it is made of.
-    pub files: &'static [&'static str],
+    /// The files that it is made of, as places among those of all modules.
+    files: &'static [u8],
     /// Threads of a workgroup in each direction.
     pub workgroup: [u32; 3],
     /// The bindings of the storage buffers that it takes, in the order in which they are given; binding 0 is the parameters.
@@ -18,17 +18,21 @@ pub struct Shader {
     pub written: &'static [u32],
     /// Bytes of its parameters.
     pub params_bytes: usize,
-    /// Its u32 constants, such as the sizes of its tile.
+    /// Those of its u32 constants that the host reads, such as the sizes of its tile.
     pub constants: &'static [(&'static str, u32)],
 }
 
+/// The texts of all files, and the modules that are made of them.
+type Modules = (&'static [&'static str], &'static [Shader]);
+const MODULES: Modules = include!(concat!(env!("OUT_DIR"), "/shaders.rs"));
+
 /// Every module of `shaders/variants.txt`.
-pub const ALL: &[Shader] = include!(concat!(env!("OUT_DIR"), "/shaders.rs"));
+pub const ALL: &[Shader] = MODULES.1;
 
 impl Shader {
     /// The WGSL.
     pub fn source(&self) -> String {
-        self.files.concat()
+        self.files.iter().filter_map(|&file| MODULES.0.get(usize::from(file))).copied().collect()
     }
 
     /// The module of that name, if the list has it.
@@ -36,7 +40,7 @@ impl Shader {
         ALL.iter().find(|shader| shader.name == name)
     }
 
-    /// A u32 constant of the module; 1 if it has none of that name, which a test of this file rules out.
+    /// A u32 constant of the module that `build.rs` lists; 1 if it has none of that name.
     pub(super) fn constant(&self, name: &str) -> u32 {
         self.find_constant(name).unwrap_or(1)
     }

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::kernel::{GpuKernels, Packing};
 use super::strips::{self, Incoming, Place};
-use super::{Gpu, GpuBuffer};
+use super::{Gpu, GpuBuffer, byte_strips};
+use crate::backend::Precision;
 use crate::backend::ops::Operation;
 use crate::error::{Error, Result};
 use crate::numbers::MatrixFormat;
@@ -61,13 +62,8 @@ impl GpuWeight {
     ) -> Result<Self> {
         check(label, format, k)?;
         let packing = kernels.packing(matrices, format);
-        // A part is whole units of so many rows.
-        let (unit, values) = match packing {
-            Packing::RowMajor => (1, format.value_bytes(k.into())),
-            Packing::Strips => (strips::ROWS, strips::value_bytes(format, k)),
-        };
-        let values = values * u64::from(matrices);
-        let groups = format.row_groups(k.into()) * GROUP_BYTES * u64::from(unit * matrices);
+        let Unit { rows: unit, values, groups } = Unit::new(packing, format, k);
+        let [values, groups] = [values, groups].map(|bytes| bytes * u64::from(matrices));
         let rows_each = (max_bytes / values.max(groups).max(1)).clamp(1, n.div_ceil(unit).max(1).into()) as u32 * unit;
         let parts = (0..n)
             .step_by(rows_each as usize)
@@ -95,15 +91,15 @@ impl GpuWeight {
         format: MatrixFormat,
     ) -> Result<Option<Vec<Self>>> {
         check(label, format, k)?;
-        let packing = kernels.find(Operation::Heads(format)).map(|kernel| kernel.family.packing);
-        let strip = strips::value_bytes(format, k);
-        let groups = format.row_groups(k.into()) * GROUP_BYTES * u64::from(strips::ROWS);
-        let all: u64 = ns.iter().map(|&n| u64::from(n / strips::ROWS)).sum();
-        let whole = ns.iter().all(|n| n.is_multiple_of(strips::ROWS));
-        if packing != Some(Packing::Strips) || !whole || all * strip.max(groups) > gpu.max_binding() {
+        let Some(kernel) = kernels.find(Operation::Heads(format)) else { return Ok(None) };
+        let packing = kernel.family.packing;
+        let Unit { rows: unit, values: strip, groups } = Unit::new(packing, format, k);
+        let all: u64 = ns.iter().map(|&n| u64::from(n / unit)).sum();
+        let whole = ns.iter().all(|n| n.is_multiple_of(unit));
+        if !whole || all * strip.max(groups) > gpu.max_binding() {
             return Ok(None);
         }
-        let sizes = |bytes: u64| ns.iter().map(|&n| u64::from(n / strips::ROWS) * bytes).collect::<Vec<_>>();
+        let sizes = |bytes: u64| ns.iter().map(|&n| u64::from(n / unit) * bytes).collect::<Vec<_>>();
         let values = GpuBuffer::in_one(gpu, label, &sizes(strip))?;
         let mut groups = match groups {
             0 => Vec::new(),
@@ -112,7 +108,7 @@ impl GpuWeight {
         .into_iter();
         let weight = |(values, &n): (GpuBuffer, &u32)| {
             let parts = vec![WeightPart { values, groups: groups.next(), first: 0, rows: n }];
-            Self { parts, n, k, matrices: 1, packing: Packing::Strips, format, incoming: Mutex::default() }
+            Self { parts, n, k, matrices: 1, packing, format, incoming: Mutex::default() }
         };
         Ok(Some(values.into_iter().zip(ns).map(weight).collect()))
     }
@@ -144,7 +140,9 @@ impl GpuWeight {
     pub fn bytes(&self) -> u64 {
         match self.packing {
             Packing::RowMajor => u64::from(self.matrices) * u64::from(self.n) * self.format.row_bytes(self.k.into()),
-            Packing::Strips => self.parts.iter().flat_map(WeightPart::buffers).map(GpuBuffer::size).sum(),
+            Packing::Strips | Packing::ByteStrips => {
+                self.parts.iter().flat_map(WeightPart::buffers).map(GpuBuffer::size).sum()
+            }
         }
     }
 
@@ -155,12 +153,13 @@ impl GpuWeight {
             Packing::RowMajor => self.spread(matrix, row, row_bytes, values, |part, at, bytes| {
                 part.values.write(at, bytes);
             }),
-            Packing::Strips => self.spread_strips(false, matrix, row, row_bytes, values, |part, at, rows| {
-                part.values.write(
-                    at * strips::value_bytes(self.format, self.k),
-                    &strips::pack_values(self.format, self.k, rows),
-                );
-            }),
+            Packing::Strips | Packing::ByteStrips => {
+                let pack = if self.packing == Packing::Strips { strips::pack_values } else { byte_strips::pack_values };
+                self.spread_strips(false, matrix, row, row_bytes, values, |part, at, rows| {
+                    let strip = pack(self.format, self.k, rows);
+                    part.values.write(at * strip.len() as u64, &strip);
+                });
+            }
         }
     }
 
@@ -172,11 +171,17 @@ impl GpuWeight {
             Packing::RowMajor => self.spread(matrix, row, row_bytes, bytes, |part, at, bytes| {
                 part.groups.iter().for_each(|buffer| buffer.write(at, bytes));
             }),
-            Packing::Strips => self.spread_strips(true, matrix, row, row_bytes, bytes, |part, at, rows| {
-                let strip = strips::pack_groups(row_groups, &bytemuck::pod_collect_to_vec::<u8, [f32; 2]>(rows));
-                let at = at * size_of_val(&strip[..]) as u64;
-                part.groups.iter().for_each(|buffer| buffer.write(at, bytemuck::cast_slice(&strip)));
-            }),
+            Packing::Strips | Packing::ByteStrips => {
+                self.spread_strips(true, matrix, row, row_bytes, bytes, |part, at, rows| {
+                    let rows = bytemuck::pod_collect_to_vec::<u8, [f32; 2]>(rows);
+                    let strip = match self.packing {
+                        Packing::ByteStrips => byte_strips::pack_groups(self.format, self.k, &rows),
+                        Packing::Strips | Packing::RowMajor => strips::pack_groups(row_groups, &rows),
+                    };
+                    let at = at * size_of_val(&strip[..]) as u64;
+                    part.groups.iter().for_each(|buffer| buffer.write(at, bytemuck::cast_slice(&strip)));
+                });
+            }
         }
     }
 
@@ -225,9 +230,50 @@ impl GpuWeight {
         }
     }
 
-    /// As the shaders count: groups of a row, and vec4s of K in a group. A plain row is one group.
+    /// As the shaders count: groups of a row, and vec4s of K in a group, or, in strips of bytes, blocks, and words that each has
+    /// room for. A plain row is one group.
     pub(super) fn shader_groups(&self) -> [u32; 2] {
-        shader_groups(self.format, self.k)
+        match self.packing {
+            Packing::RowMajor | Packing::Strips => shader_groups(self.format, self.k),
+            Packing::ByteStrips => {
+                let shape = self.byte_shape();
+                [shape.blocks, shape.span * 4]
+            }
+        }
+    }
+
+    /// The blocks that activations are rounded in.
+    pub(super) fn byte_shape(&self) -> byte_strips::Shape {
+        byte_strips::Shape::new(self.format, self.k)
+    }
+
+    /// How exactly kernels take activations with it.
+    pub fn precision(&self) -> Precision {
+        self.packing.precision()
+    }
+}
+
+/// Rows that lie together in a packing, and their bytes.
+struct Unit {
+    rows: u32,
+    values: u64,
+    groups: u64,
+}
+
+impl Unit {
+    fn new(packing: Packing, format: MatrixFormat, k: u32) -> Self {
+        let groups = format.row_groups(k.into()) * GROUP_BYTES;
+        match packing {
+            Packing::RowMajor => Self { rows: 1, values: format.value_bytes(k.into()), groups },
+            Packing::Strips => {
+                let (rows, values) = (strips::ROWS, strips::value_bytes(format, k));
+                Self { rows, values, groups: groups * u64::from(rows) }
+            }
+            Packing::ByteStrips => {
+                let (values, groups) = (byte_strips::value_bytes(format, k), byte_strips::group_bytes(format, k));
+                Self { rows: strips::ROWS, values, groups }
+            }
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::{Probe, floats, values};
 use crate::backend::ops::{Activation, HeadRows, Heads, Segment, Tile};
-use crate::backend::{Backend, Buffer, Kernels, Weight};
+use crate::backend::{Backend, Buffer, Kernels};
 use crate::error::Result;
-use crate::numbers::{Dtype, Float, MatrixFormat, Rope, RopeScaling, sign_bits};
+use crate::numbers::{Dtype, Rope, RopeScaling, sign_bits};
 use crate::reference;
 
 impl Probe<'_> {
@@ -14,14 +14,6 @@ impl Probe<'_> {
 
     pub(super) fn buffer<T: bytemuck::NoUninit>(&self, data: &[T]) -> Result<Buffer> {
         self.backend.buffer_of("probe", data)
-    }
-
-    /// Activations as a weight of this format meets them.
-    fn rounded(&self, x: &[f32], format: MatrixFormat, k: u32) -> Vec<f32> {
-        match self.backend.rounded_blocks(self.kernels, format, k) {
-            Some((blocks, levels)) => reference::round_activations(x, k as usize, &blocks, levels),
-            None => x.to_vec(),
-        }
     }
 }
 
@@ -36,111 +28,6 @@ pub async fn rms_norm(probe: &Probe<'_>, rows: u32, h: u32) -> Result<()> {
     run.rms_norm(&probe.buffer(&x)?, &probe.buffer(&w)?, &y, rows, h, 1e-6)?;
     run.finish().await?;
     probe.compare("rms_norm", &floats(&y, rows * h).await?, &reference::rms_norm(&x, &w, 1e-6))
-}
-
-/// A linear layer of `[rows, n, k]`, its weight in parts of at most `max_bytes` a buffer: stored at a row offset, then
-/// accumulated.
-///
-/// # Errors
-/// [`crate::Error::WrongKernel`], or a fault of the device.
-pub async fn matmul(probe: &Probe<'_>, format: MatrixFormat, [rows, n, k]: [u32; 3], max_bytes: u64) -> Result<()> {
-    let x = values(3, (rows * k) as usize);
-    let (w, mut w_values) = filled_weight(probe, format, [1, n, k], 4, max_bytes)?;
-    let w_values = w_values.remove(0);
-    let before = values(5, (rows * n) as usize);
-    let (x_buffer, y, sum) = (probe.buffer(&x)?, probe.room((rows + 1) * n)?, probe.buffer(&before)?);
-    let mut run = probe.backend.run(probe.kernels, &())?;
-    run.matmul(&x_buffer, &w, &y, rows, 1).await?;
-    run.matmul_add(&x_buffer, &w, &sum, rows).await?;
-    run.finish().await?;
-    let product = reference::matmul(&probe.rounded(&x, format, k), &w_values, k as usize);
-    let mut expected = vec![0.0; n as usize];
-    expected.extend(&product);
-    let kernel = format!("matmul {}", format.name());
-    probe.compare(&kernel, &floats(&y, (rows + 1) * n).await?, &expected)?;
-    let total: Vec<f32> = before.iter().zip(&product).map(|(a, b)| a + b).collect();
-    probe.compare(&format!("{kernel}, accumulated"), &floats(&sum, rows * n).await?, &total)
-}
-
-/// The gated half of an MLP, `[rows, n, k]`, its weights in parts of at most `max_bytes` a buffer.
-///
-/// # Errors
-/// [`crate::Error::WrongKernel`], or a fault of the device.
-pub async fn swiglu(probe: &Probe<'_>, format: MatrixFormat, [rows, n, k]: [u32; 3], max_bytes: u64) -> Result<()> {
-    let x: Vec<f32> = values(6, (rows * k) as usize).iter().map(|v| v * 4.0).collect();
-    let (pair, held) = filled_weight(probe, format, [2, n, k], 7, max_bytes)?;
-    let y = probe.room(rows * n)?;
-    let w = values(19, k as usize);
-    let w_buffer = probe.buffer(&w)?;
-    let normalizes = probe.kernels.normalizes(format);
-    let mut run = probe.backend.run(probe.kernels, &())?;
-    run.swiglu(&probe.buffer(&x)?, normalizes.then_some((&w_buffer, 1e-6)), &pair, &y, rows).await?;
-    run.finish().await?;
-    let x = if normalizes { reference::rms_norm(&x, &w, 1e-6) } else { probe.rounded(&x, format, k) };
-    let expected = reference::swiglu(&x, &held[0], &held[1], k as usize);
-    probe.compare(&format!("swiglu {}", format.name()), &floats(&y, rows * n).await?, &expected)
-}
-
-/// Whether a row of `matmul` (one matrix) or `swiglu` (two) has the same bits whatever other rows there are: few, some, or
-/// so many that another tile is taken. The sums go over several blocks of K.
-///
-/// # Errors
-/// [`crate::Error::WrongKernel`], or a fault of the device.
-pub async fn rows_alike(probe: &Probe<'_>, format: MatrixFormat, matrices: u32) -> Result<()> {
-    const ROWS: [u32; 3] = [3, 40, 4097];
-    const SHAPE: [u32; 2] = [9, 136];
-    let [n, k] = SHAPE;
-    let x = probe.buffer(&values(16, (ROWS[2] * k) as usize))?;
-    let (weight, _) = filled_weight(probe, format, [matrices, n, k], 17, u64::MAX)?;
-    let norm = probe.buffer(&values(18, k as usize))?;
-    let norm = probe.kernels.normalizes(format).then_some((&norm, 1e-6));
-    let mut longest = Vec::new();
-    for rows in ROWS.into_iter().rev() {
-        let y = probe.room(rows * n)?;
-        let mut run = probe.backend.run(probe.kernels, &())?;
-        match matrices {
-            1 => run.matmul(&x, &weight, &y, rows, 0).await?,
-            _ => run.swiglu(&x, norm, &weight, &y, rows).await?,
-        }
-        run.finish().await?;
-        let kernel = format!("{} {}", if matrices == 1 { "matmul" } else { "swiglu" }, format.name());
-        same_bits(&kernel, rows, floats(&y, rows * n).await?, &mut longest)?;
-    }
-    Ok(())
-}
-
-/// Whether what was made of the first `rows` rows has the bits that it has in `longest`, which is set by the first call.
-///
-/// # Errors
-/// [`crate::Error::WrongKernel`].
-pub(super) fn same_bits(kernel: &str, rows: u32, made: Vec<f32>, longest: &mut Vec<f32>) -> Result<()> {
-    if let Some(i) = made.iter().zip(&*longest).position(|(a, b)| a.to_bits() != b.to_bits()) {
-        let message = format!("value {i} of {rows} rows has other bits than among more rows");
-        return Err(crate::Error::WrongKernel { kernel: kernel.into(), message });
-    }
-    if longest.is_empty() {
-        *longest = made;
-    }
-    Ok(())
-}
-
-/// One or two matrices of ordinary size, to be timed.
-///
-/// # Errors
-/// A fault of the device.
-pub(super) async fn exercise(backend: &Backend, kernels: &Kernels, format: MatrixFormat, matrices: u32) -> Result<()> {
-    const ROWS: u32 = 512;
-    const SIZE: u32 = 1024;
-    let weight = backend.weight(kernels, "probe", [matrices, SIZE, SIZE], format)?;
-    let room = || backend.buffer("probe", u64::from(ROWS * SIZE) * 4);
-    let (x, y) = (room()?, room()?);
-    let norm = kernels.normalizes(format).then_some((&x, 1e-6));
-    let mut run = backend.run(kernels, &())?;
-    match matrices {
-        1 => run.matmul(&x, &weight, &y, ROWS, 0).await?,
-        _ => run.swiglu(&x, norm, &weight, &y, ROWS).await?,
-    }
-    run.finish().await
 }
 
 /// Head norm and rotary embedding of `rows` tokens, in a buffer and a table that both start earlier.
@@ -333,69 +220,4 @@ pub async fn quantize(probe: &Probe<'_>, vectors: u32, [h, d]: [u32; 2], dtype: 
         probe.compare("quantize", &got, &expected)?;
     }
     Ok(())
-}
-
-/// A weight filled at random, the rows of each matrix in two writes; and the values in -1..1 it then holds.
-fn filled_weight(
-    probe: &Probe<'_>,
-    format: MatrixFormat,
-    shape: [u32; 3],
-    seed: u64,
-    max_bytes: u64,
-) -> Result<(Weight, Vec<Vec<f32>>)> {
-    let [matrices, n, k] = shape;
-    let limit = max_bytes.min(probe.backend.limits().buffer_bytes);
-    let weight = probe.backend.weight_in_parts(probe.kernels, "probe", shape, format, limit)?;
-    let held = (0..matrices as usize).map(|matrix| fill(&weight, matrix, [n, k], seed + matrix as u64));
-    let held = held.collect();
-    Ok((weight, held))
-}
-
-pub(super) fn fill(weight: &Weight, matrix: usize, [n, k]: [u32; 2], seed: u64) -> Vec<f32> {
-    let format = weight.format();
-    let raw = values(seed, (n * k) as usize);
-    let row_groups = format.row_groups(k.into()) as usize;
-    let mut groups = Vec::new();
-    let (bytes, held) = match format {
-        MatrixFormat::F32 | MatrixFormat::F16 | MatrixFormat::Bf16 => {
-            let number = format.float().unwrap_or(Float::F32);
-            let bytes = Float::F32.convert(bytemuck::cast_slice(&raw), number).unwrap_or_default().into_owned();
-            let mut held = Vec::new();
-            number.widen(&bytes, &mut held);
-            (bytes, held)
-        }
-        MatrixFormat::Q8 { group } | MatrixFormat::Q4 { group } => {
-            groups = group_pairs(seed + 100, n as usize * row_groups, format.bits());
-            let bytes = codes(&raw, format.bits());
-            let held = reference::dequantize(&bytes, format.bits() as usize, &groups, k as usize, group as usize);
-            (bytes, held)
-        }
-    };
-    let cut = n / 3;
-    let (first, rest) = bytes.split_at((u64::from(cut) * format.value_bytes(k.into())) as usize);
-    let (first_groups, rest_groups) = groups.split_at(cut as usize * row_groups);
-    weight.write(matrix, 0, first);
-    weight.write(matrix, cut, rest);
-    weight.write_groups(matrix, 0, first_groups);
-    weight.write_groups(matrix, cut, rest_groups);
-    held
-}
-
-/// `raw` in -1..1 as packed codes of `bits`. Every fifth is 0, and every fifth the largest.
-fn codes(raw: &[f32], bits: u32) -> Vec<u8> {
-    let largest = (1u32 << bits) - 1;
-    let code = |(i, v): (usize, &f32)| match i % 5 {
-        0 => 0,
-        1 => largest,
-        _ => ((v * 0.5 + 0.5) * largest as f32).round() as u32,
-    };
-    let codes: Vec<u32> = raw.iter().enumerate().map(code).collect();
-    codes.chunks(8 / bits as usize).map(|byte| byte.iter().rev().fold(0, |b, code| b << bits | code) as u8).collect()
-}
-
-/// Scales of either sign and biases that keep every weight in -1..1.
-fn group_pairs(seed: u64, count: usize, bits: u32) -> Vec<[f32; 2]> {
-    let largest = ((1u32 << bits) - 1) as f32;
-    let (spans, edges) = (values(seed, count), values(seed + 1, count));
-    spans.iter().zip(&edges).map(|(span, edge)| [span / largest, edge.abs().copysign(-span)]).collect()
 }

@@ -1,8 +1,8 @@
 //! Queries, keys and values in one, with the norms before and after and the rotation.
 
-use super::encoder::{fill, same_bits};
+use super::linear::{Rows, fill, same_bits};
 use super::{Probe, floats, values};
-use crate::backend::ops::HeadProducts;
+use crate::backend::ops::{HeadProducts, Operation};
 use crate::backend::{Backend, Buffer, Kernels, Weight};
 use crate::error::{Error, Result};
 use crate::numbers::{MatrixFormat, Rope, RopeScaling};
@@ -19,7 +19,10 @@ struct Layer {
     weights: [Weight; 3],
     /// The numbers in them, one matrix below the other.
     held: Vec<f32>,
-    norms: [Vec<f32>; 3],
+    /// Rows, and what is multiplied of them.
+    rows: Rows,
+    /// Of queries and of keys.
+    norms: [Vec<f32>; 2],
     norm_buffers: [Buffer; 3],
     table: Vec<f32>,
     positions: Vec<u32>,
@@ -34,16 +37,18 @@ impl Layer {
         let none = || Error::Gpu { message: format!("these kernels do not make heads of {}", format.name()) };
         let weights = weights.ok_or_else(none)?;
         let held = weights.iter().zip(&ns).zip(30..).flat_map(|((w, &n), seed)| fill(w, 0, [n, k], seed)).collect();
-        let norms = [(40, k), (41, DIM), (42, DIM)].map(|(seed, count)| values(seed, count as usize));
+        let x = probe.rows(Operation::Heads(format), [rows, k], 43, 1.0, true);
+        let norms = [41, 42].map(|seed| values(seed, DIM as usize));
         let norm_buffers = probe.backend.buffers("probe", [k, DIM, DIM].map(|count| u64::from(count) * 4))?;
-        norms.iter().zip(&norm_buffers).for_each(|(norm, buffer)| buffer.write(0, norm));
+        let each = std::iter::once(&x.norm).chain(&norms).zip(&norm_buffers);
+        each.for_each(|(norm, buffer)| buffer.write(0, norm));
         let table = Rope { theta: 1e6, scaling: RopeScaling::None }.table(TABLE, DIM as usize);
         let positions: Vec<u32> = (0..rows + FIRST).map(|i| i * 7919 % TABLE as u32).collect();
         let bytes = [size_of_val(&table[..]) as u64, size_of_val(&positions[..]) as u64];
         let places = probe.backend.buffers("probe", bytes)?;
         places[0].write(0, &table);
         places[1].write(0, &positions);
-        Ok(Self { weights, held, norms, norm_buffers, table, positions, places, heads: [query, key] })
+        Ok(Self { weights, held, rows: x, norms, norm_buffers, table, positions, places, heads: [query, key] })
     }
 
     /// `q`, and `k` and `v` from their first row on, of the first `rows` rows of `x`, in dispatches of these heads.
@@ -78,13 +83,12 @@ impl Layer {
 /// [`Error::WrongKernel`], or a fault of the device.
 pub async fn heads(probe: &Probe<'_>, format: MatrixFormat, [rows, k]: [u32; 2], [query, key]: [u32; 2]) -> Result<()> {
     let layer = Layer::new(probe, format, [rows, k], [query, key])?;
-    let x = values(43, (rows * k) as usize);
-    let x_buffer = probe.buffer(&x)?;
+    let x_buffer = probe.buffer(&layer.rows.x)?;
     let all = query + 2 * key;
     let made = layer.run(probe, &x_buffer, rows, &[0, all]).await?;
 
-    let [norm, queries, keys] = &layer.norms;
-    let products = reference::matmul(&reference::rms_norm(&x, norm, 1e-6), &layer.held, k as usize);
+    let [queries, keys] = &layer.norms;
+    let products = reference::matmul(&layer.rows.met, &layer.held, k as usize);
     let columns = |first: u32, count: u32| -> Vec<f32> {
         let of = |row: &[f32]| row[(first * DIM) as usize..][..(count * DIM) as usize].to_vec();
         products.chunks_exact((all * DIM) as usize).flat_map(of).collect()
@@ -111,7 +115,7 @@ pub async fn heads_alike(probe: &Probe<'_>, format: MatrixFormat) -> Result<()> 
     const ROWS: [u32; 3] = [3, 40, 1025];
     const K: u32 = 1096;
     let layer = Layer::new(probe, format, [ROWS[2], K], [2, 1])?;
-    let x = probe.buffer(&values(44, (ROWS[2] * K) as usize))?;
+    let x = probe.buffer(&layer.rows.x)?;
     let mut longest = [Vec::new(), Vec::new(), Vec::new()];
     for rows in ROWS.into_iter().rev() {
         let made = layer.run(probe, &x, rows, &[0, 4]).await?;

@@ -7,12 +7,14 @@
 mod dense;
 mod encoder;
 mod heads;
+mod linear;
 mod maxsim;
 mod pack_rows;
 
 pub use dense::{dense, dense_bounds};
-pub use encoder::{attention, bias, head_norm_rope, matmul, pool, quantize, rms_norm, rows_alike, swiglu};
+pub use encoder::{attention, bias, head_norm_rope, pool, quantize, rms_norm};
 pub use heads::{heads, heads_alike};
+pub use linear::{matmul, rows_alike, swiglu};
 pub use maxsim::maxsim;
 pub use pack_rows::{pack_rows, pack_these_rows};
 
@@ -103,8 +105,8 @@ fn grouped(format: MatrixFormat) -> MatrixFormat {
 pub(super) async fn exercise(backend: &Backend, kernels: &Kernels, operation: Operation) -> Result<()> {
     match operation {
         Operation::MaxSim(format) => maxsim::exercise(backend, kernels, format).await,
-        Operation::Matmul(format) => encoder::exercise(backend, kernels, format, 1).await,
-        Operation::Swiglu(format) => encoder::exercise(backend, kernels, format, 2).await,
+        Operation::Matmul(format) => linear::exercise(backend, kernels, format, 1).await,
+        Operation::Swiglu(format) => linear::exercise(backend, kernels, format, 2).await,
         Operation::Heads(format) => heads::exercise(backend, kernels, format).await,
         Operation::Attention(heads) => encoder::exercise_attention(backend, kernels, heads).await,
         Operation::HeadNormRope => encoder::exercise_head_norm_rope(backend, kernels).await,

@@ -110,7 +110,8 @@ impl Weights {
         watch.progress(Progress::Compile);
         let Room { form, formats, kernels, mut weights } = Room::make(backend, config, &plan, &stored, request).await?;
         if let (true, Some(&format)) = (request.any_device, formats.get(1))
-            && let Some(why) = backend.slower_than_processor(&kernels, format, request.threads).await?
+            && let Some(why) =
+                backend.slower_than_processor(&kernels, format, request.precision, request.threads).await?
         {
             return Ok(Loaded::Declined(why));
         }

@@ -3,20 +3,12 @@
 
 use crate::backend::cpu::simd::Int8;
 use crate::error::{Error, Result};
-use crate::numbers::MatrixFormat;
+use crate::numbers::{Block, MatrixFormat};
 
 /// Most inputs that share a scale of their activations: sums of so many 16-bit by 8-bit products stay below 2^31.
 const MAX_BLOCK: usize = 256;
 /// What larger groups are cut into.
 const CUT: usize = 128;
-
-/// Inputs that share a scale, of the weights and of the activations.
-#[derive(Clone, Copy)]
-pub(super) struct Block {
-    pub(super) start: usize,
-    pub(super) count: usize,
-    group: usize,
-}
 
 /// Where each weight of `[N, K]` matrices lies.
 pub(super) struct Layout {
@@ -34,18 +26,7 @@ pub(super) struct Layout {
 
 /// The blocks of a row of `k` inputs: its groups, the larger ones cut.
 pub(super) fn blocks(k: usize, format: MatrixFormat) -> Vec<Block> {
-    let group = format.group().map_or(k, |group| k.min(group as usize)).max(1);
-    let cut = if group > MAX_BLOCK { CUT } else { group };
-    let mut blocks = Vec::new();
-    for (index, first) in (0..k).step_by(group).enumerate() {
-        let end = k.min(first + group);
-        blocks.extend((first..end).step_by(cut).map(|start| Block {
-            start,
-            count: cut.min(end - start),
-            group: index,
-        }));
-    }
-    blocks
+    Block::of_row(k, format, MAX_BLOCK, CUT)
 }
 
 impl Layout {

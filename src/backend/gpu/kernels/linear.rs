@@ -1,7 +1,11 @@
 //! The operations that read weight matrices: `matmul`, `swiglu` and `heads`.
 
+use std::rc::Rc;
+
 use bytemuck::{Pod, Zeroable};
 
+use crate::backend::Precision;
+use crate::backend::gpu::byte_strips::Shape;
 use crate::backend::gpu::kernel::{GpuKernel, Packing, Pipeline};
 use crate::backend::gpu::{GpuBuffer, GpuWeight, Recorder};
 use crate::backend::ops::{HeadProducts, Operation};
@@ -41,19 +45,26 @@ struct HeadParams {
 }
 
 impl Recorder<'_> {
-    /// See [`crate::backend::Run::matmul`] and [`crate::backend::Run::matmul_add`].
-    pub fn matmul(
+    /// See [`crate::backend::Run::matmuls`] and [`crate::backend::Run::matmul_add`].
+    pub fn matmuls(
         &mut self,
         x: &GpuBuffer,
-        w: &GpuWeight,
-        y: &GpuBuffer,
+        products: &[(&GpuWeight, &GpuBuffer, u32)],
         rows: u32,
-        y_row: u32,
         add: bool,
     ) -> Result<()> {
-        let kernel = self.kernel(Operation::Matmul(w.format()))?;
-        let params = Params { rows, y_row, accumulate: u32::from(add), ..w.params() };
-        self.linear(&kernel, [x, y], w, None, params, 1)
+        // Weights that lie alike read the same rounded rows.
+        let mut rounded: Option<(Shape, Rc<GpuBuffer>)> = None;
+        for &(w, y, y_row) in products {
+            let kernel = self.kernel(Operation::Matmul(w.format()))?;
+            let params = Params { rows, y_row, accumulate: u32::from(add), ..w.params() };
+            if rounded.as_ref().is_none_or(|(shape, _)| *shape != w.byte_shape()) {
+                rounded = self.rounded(&kernel, x, w, None, rows)?.map(|rows| (w.byte_shape(), rows));
+            }
+            let x = rounded.as_ref().filter(|_| kernel.precision() == Precision::Fast).map_or(x, |(_, rows)| rows);
+            self.linear(&kernel, [x, y], w, None, params, 1)?;
+        }
+        Ok(())
     }
 
     /// See [`crate::backend::Run::swiglu`].
@@ -66,9 +77,16 @@ impl Recorder<'_> {
         rows: u32,
     ) -> Result<()> {
         let kernel = self.kernel(Operation::Swiglu(gate_up.format()))?;
+        if kernel.normalizes() != norm.is_some() {
+            let message = format!("{} takes {} norm", kernel.name(), if kernel.normalizes() { "a" } else { "no" });
+            return Err(Error::Gpu { message });
+        }
         let eps = norm.map_or(0.0, |(_, eps)| eps);
         let params = Params { rows, eps, ..gate_up.params() };
-        self.linear(&kernel, [x, y], gate_up, norm.map(|(weight, _)| weight), params, 2)
+        match self.rounded(&kernel, x, gate_up, norm, rows)? {
+            Some(x) => self.linear(&kernel, [&x, y], gate_up, None, params, 2),
+            None => self.linear(&kernel, [x, y], gate_up, norm.map(|(weight, _)| weight), params, 2),
+        }
     }
 
     /// See [`crate::backend::Run::heads`].
@@ -107,6 +125,8 @@ impl Recorder<'_> {
         let outputs = heads.len() as u32 * HeadProducts::DIM;
         let (pipeline, groups) = grid(&kernel, rows, outputs, 1);
         let work = f64::from(rows) * f64::from(outputs) * f64::from(wq.k);
+        let rounded = self.rounded(&kernel, x, wq, Some((norm, eps)), rows)?;
+        let x = rounded.as_deref().unwrap_or(x);
         let (norms, places) = (norm.all(), table.all());
         let buffers: Vec<_> = [x, q].into_iter().chain(&weights).chain([&norms, &places, k, v]).collect();
         self.push(pipeline, params, &buffers, groups, work)
@@ -130,10 +150,6 @@ impl Recorder<'_> {
             let message = format!("{} reads {matrices} matrices, the weight has {}", kernel.name(), w.matrices);
             return Err(Error::Gpu { message });
         }
-        if kernel.normalizes() != norm.is_some() {
-            let message = format!("{} takes {} norm", kernel.name(), if kernel.normalizes() { "a" } else { "no" });
-            return Err(Error::Gpu { message });
-        }
         for part in &w.parts {
             let (pipeline, groups) = grid(kernel, params.rows, part.rows, matrices);
             let work = f64::from(matrices) * f64::from(params.rows) * f64::from(part.rows) * f64::from(w.k);
@@ -152,6 +168,7 @@ const FEW_TOKENS: u32 = 32;
 /// The pipeline for so many rows and outputs, and its workgroups. Families of several tiles list the largest first and the
 /// one for few tokens last; all give the same bits.
 fn grid(kernel: &GpuKernel, rows: u32, cols: u32, matrices: u32) -> (&Pipeline, [u32; 3]) {
+    let (tiles, _) = kernel.tiles();
     let grid = |pipeline: &Pipeline| {
         let shader = pipeline.shader;
         let [outputs, tokens] = match kernel.family.packing {
@@ -160,16 +177,16 @@ fn grid(kernel: &GpuKernel, rows: u32, cols: u32, matrices: u32) -> (&Pipeline, 
                 [shader.workgroup[0] * shader.constant("OUTPUTS"), shader.workgroup[1] * shader.constant("TOKENS")]
             }
             // A workgroup's, which a pair has to share.
-            Packing::Strips => [shader.constant("OUTPUTS") / matrices, shader.constant("TOKENS")],
+            Packing::Strips | Packing::ByteStrips => [shader.constant("OUTPUTS") / matrices, shader.constant("TOKENS")],
         };
         [cols.div_ceil(outputs), rows.div_ceil(tokens), 1]
     };
-    let last = kernel.pipelines.len() - 1;
+    let last = tiles.len() - 1;
     let fits = |i: &usize| {
-        let [x, y, _] = grid(&kernel.pipelines[*i]);
+        let [x, y, _] = grid(&tiles[*i]);
         rows > FEW_TOKENS && (x * y >= ENOUGH_GROUPS || i + 2 > last)
     };
-    let pipeline = &kernel.pipelines[(0..last).find(fits).unwrap_or(last)];
+    let pipeline = &tiles[(0..last).find(fits).unwrap_or(last)];
     (pipeline, grid(pipeline))
 }
 

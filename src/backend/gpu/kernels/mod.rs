@@ -14,6 +14,7 @@ mod pack_rows;
 mod pool;
 mod quantize;
 mod rms_norm;
+mod round_rows;
 
 /// Most workgroups of a dispatch that a host function asks for in one direction: a power of two below 65,535, which is
 /// what WebGPU allows.

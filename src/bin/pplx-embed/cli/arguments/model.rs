@@ -71,8 +71,8 @@ pub(crate) struct ModelOptions {
     /// and f32 to verify.
     #[arg(long)]
     weights: Option<String>,
-    /// How weights of 8 and 4 bits meet activations on the processor: exact (of 16 bits), or fast (of 8 bits, which changes
-    /// vectors slightly). Where there are no instructions for it, fast runs as exact; `info` says what runs.
+    /// How weights of 8 and 4 bits meet activations: exact, or fast (of 8 bits, which changes vectors slightly). Where there are
+    /// no instructions for it, or they are not faster, fast runs as exact; `info` says what runs.
     #[arg(long, value_parser = Precision::from_str, default_value = "exact")]
     precision: Precision,
     #[command(flatten)]
