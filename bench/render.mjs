@@ -18,9 +18,10 @@ const ENGLISH = 6;
 const read = (name) => JSON.parse(readFileSync(new URL(`results/${name}.json`, import.meta.url)));
 const table = (head, rows) => [head, head.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
 const size = (bytes) => (bytes < 2 ** 29 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`);
-/** Results of `make bench`, one of each machine. */
+/** Results of `make bench`. The chart and the README's table are of the first: two layers, which all engines ran. */
 const compared = () =>
-  readdirSync(`${ROOT}bench/results`).sort().map((file) => read(file.replace(/\.json$/, ""))).filter(({ kind }) => kind === "compare");
+  readdirSync(`${ROOT}bench/results`).sort().map((file) => read(file.replace(/\.json$/, "")))
+    .filter(({ kind }) => kind === "compare").sort((a, b) => a.layers - b.layers);
 const SHAPES = { long: "2 layers, hidden 64" };
 
 /** Parameters of the published models: all of them, and those of the embedding table. */

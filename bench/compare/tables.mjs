@@ -87,7 +87,8 @@ export function compareTables(reports) {
   }).join("\n\n");
 }
 
-export function taskTables(reports) {
+export function taskTables(all) {
+  const reports = all.filter(({ tasks }) => tasks.length > 0);
   if (reports.length === 0) return "Nothing has been measured yet: `make bench`.";
   return reports.map((report) => {
     const parts = [machineLine(report)];
