@@ -172,7 +172,8 @@ export class Helpers {
   /**
    * Starts the helpers of a model that runs on `threads` threads and a copy of whose weights takes `bytes`. They have copies
    * of it where these fit {@link COPIES_BYTES}; the default is then one a core. Else it is half of what the machine says it
-   * runs at once, but two where it runs two: there a helper brought 1.7 times the speed (docs/benchmarks.md). Where workers cannot be made there are none, which `notice` is told.
+   * runs at once, but two where it runs two: there a helper brought 1.7 times the speed (docs/benchmarks.md). Where workers
+   * cannot be made there are none, which `notice` is told.
    */
   async start(
     host: ThreadHost,

@@ -8,8 +8,11 @@ const STATE = 0;
 const LENGTH = 1;
 /** How many messages were posted to the helper. */
 const TO_HELPER = 2;
+/** How many of these it took. */
+const TAKEN = 3;
 /** How many answers it posted. */
-const FROM_HELPER = 3;
+const FROM_HELPER = 4;
+const WORDS = 5;
 
 /** The helper does not look. The memory is the leader's. */
 const CLOSED = 0;
@@ -39,7 +42,7 @@ export interface SharedBox {
 /** A new box, or undefined where threads share no memory or this one may not wait, as that of a page may not. */
 export function newBox(): SharedBox | undefined {
   if (typeof SharedArrayBuffer !== "function") return undefined;
-  const words = new Int32Array(new SharedArrayBuffer(4 * 4));
+  const words = new Int32Array(new SharedArrayBuffer(4 * WORDS));
   try {
     Atomics.wait(words, STATE, ASKED, 0);
   } catch {
@@ -77,10 +80,11 @@ export class Leader {
 
   /** Memory for a question of `length` bytes; undefined if it is to be posted. */
   room(length: number): Uint8Array<SharedArrayBuffer> | undefined {
-    const open = !this.#asked && Atomics.load(this.#words, STATE) === OPEN;
-    // Answers keep the order of questions.
-    const answered = this.#taken === Atomics.load(this.#words, FROM_HELPER);
-    return open && answered && length <= this.#data.byteLength ? new Uint8Array(this.#data, 0, length) : undefined;
+    const [words, load] = [this.#words, Atomics.load];
+    const open = !this.#asked && load(words, STATE) === OPEN;
+    // A question overtakes no message that was posted before it, nor its answer one.
+    const inOrder = load(words, TAKEN) === load(words, TO_HELPER) && load(words, FROM_HELPER) === this.#taken;
+    return open && inOrder && length <= this.#data.byteLength ? new Uint8Array(this.#data, 0, length) : undefined;
   }
 
   /** Asks what was written to `message`. False if it is not in the box, or the helper has stopped looking. */
@@ -122,8 +126,6 @@ export class Leader {
 export class Follower {
   readonly #words: Int32Array<SharedArrayBuffer>;
   #data: SharedArrayBuffer;
-  /** Posted messages that were taken. */
-  #taken = 0;
 
   constructor({ words, data }: SharedBox) {
     [this.#words, this.#data] = [words, data];
@@ -131,7 +133,7 @@ export class Follower {
 
   /** A posted message was taken. */
   took(): void {
-    this.#taken++;
+    Atomics.add(this.#words, TAKEN, 1);
   }
 
   /** An answer is about to be posted. */
@@ -150,7 +152,7 @@ export class Follower {
     for (;;) {
       Atomics.store(this.#words, STATE, OPEN);
       Atomics.notify(this.#words, STATE);
-      const posted = Atomics.load(this.#words, TO_HELPER) !== this.#taken;
+      const posted = Atomics.load(this.#words, TO_HELPER) !== Atomics.load(this.#words, TAKEN);
       if (posted || whileState(this.#words, OPEN, PATIENCE) !== ASKED) {
         // The leader may have asked meanwhile.
         if (Atomics.compareExchange(this.#words, STATE, OPEN, CLOSED) !== ASKED) return;
