@@ -11,7 +11,8 @@ use std::process::Command;
 use std::{env, fs};
 
 /// The constants of shaders that the host reads: a page downloads them.
-const CONSTANTS: [&str; 7] = ["KEYS", "LANES", "OUTPUTS", "QUERIES", "ROWS", "TOKENS", "WIDE_QUERIES"];
+const CONSTANTS: [&str; 9] =
+    ["FEWEST", "KEYS", "LANES", "OUTPUTS", "QUERIES", "ROWS", "SUBGROUPS", "TOKENS", "WIDE_QUERIES"];
 
 fn main() {
     if let Err(error) = build() {
@@ -27,10 +28,15 @@ fn build() -> Result<(), Box<dyn Error>> {
     let list = fs::read_to_string(shaders.join("variants.txt"))?;
     // Each file once, and the modules that are made of them.
     let (mut files, mut table) = (Vec::new(), String::new());
+    let in_page = env::var("CARGO_CFG_TARGET_ARCH")? == "wasm32";
     for line in list.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
+        let (line, native) = line.strip_prefix("native ").map_or((line, false), |line| (line, true));
+        if native && in_page {
+            continue;
+        }
         let (name, parts) = line.split_once('=').ok_or_else(|| format!("variants.txt: no `=` in {line:?}"))?;
         let module = ShaderModule::read(&shaders, name.trim(), parts)?;
-        let parsed = module.validate()?;
+        let parsed = module.validate(native)?;
         let mut own = Vec::new();
         for (file, text) in module.texts() {
             let known = files.iter().position(|(name, _)| name == file);
@@ -44,7 +50,7 @@ fn build() -> Result<(), Box<dyn Error>> {
     let texts: String = files.iter().map(|(_, text)| format!("    {text:?},\n")).collect();
     let shaders = format!("(&[\n{texts}], &[\n{table}])\n");
     fs::write(PathBuf::from(env::var("OUT_DIR")?).join("shaders.rs"), shaders)?;
-    if env::var("CARGO_CFG_TARGET_ARCH")? == "wasm32" { relaxed() } else { Ok(()) }
+    if in_page { relaxed() } else { Ok(()) }
 }
 
 /// Compiles `relaxed/kernel.rs`: a module that imports its memory, and has neither a stack nor data in it.
@@ -100,12 +106,17 @@ impl ShaderModule {
         self.files.iter().zip(ends).map(|((file, start), end)| (file.as_str(), &self.source[*start..end]))
     }
 
-    fn validate(&self) -> Result<naga::Module, String> {
+    fn validate(&self, native: bool) -> Result<naga::Module, String> {
         let parsed = naga::front::wgsl::parse_str(&self.source)
             .map_err(|e| self.at(e.location(&self.source), &e.emit_to_string(&self.source)))?;
+        use naga::valid::Capabilities;
         // Only what every WebGPU device has. unpack2x16float is among it, but naga counts it apart.
-        let core = naga::valid::Capabilities::default() | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-        naga::valid::Validator::new(naga::valid::ValidationFlags::all(), core)
+        let mut allowed = Capabilities::default() | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+        if native {
+            // What `gpu/device.rs` asks for where there are cooperative matrices.
+            allowed |= Capabilities::COOPERATIVE_MATRIX | Capabilities::SHADER_FLOAT16 | Capabilities::SUBGROUP;
+        }
+        naga::valid::Validator::new(naga::valid::ValidationFlags::all(), allowed)
             .validate(&parsed)
             .map_err(|e| self.at(e.location(&self.source), &e.emit_to_string(&self.source)))?;
         Ok(parsed)

@@ -31,7 +31,7 @@ impl Kernels {
         }
     }
 
-    /// How exactly linear layers take their activations. [`Precision::Fast`] if any of them rounds to 8 bits.
+    /// How exactly linear layers take their activations. [`Precision::Fast`] if any of them rounds to 8 bits or to halves.
     pub fn precision(&self) -> Precision {
         match self {
             Self::Gpu(kernels) => kernels.precision(),

@@ -307,6 +307,11 @@ impl Backend {
         }
     }
 
+    /// Whether this linear layer rounds activations and weights to halves.
+    pub(crate) fn takes_halves(&self, kernels: &Kernels, operation: Operation) -> bool {
+        matches!(kernels, Kernels::Gpu(kernels) if kernels.takes_halves(operation))
+    }
+
     /// What `make` makes of buffers, once the device has said that there was room for all of them. If there was not,
     /// they are dropped.
     ///

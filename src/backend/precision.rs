@@ -12,7 +12,7 @@ pub enum Precision {
     /// As float32, or, on the processor, rounded to 16 bits.
     #[default]
     Exact,
-    /// Rounded to 8 bits, where the device has instructions for that; elsewhere as [`Precision::Exact`].
+    /// Rounded to 8 bits, or to halves, where the device has instructions for that; elsewhere as [`Precision::Exact`].
     Fast,
 }
 

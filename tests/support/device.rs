@@ -9,3 +9,11 @@ pub fn device() -> Device {
 pub fn every() -> bool {
     std::env::var_os("EVERY").is_some_and(|value| value == "1")
 }
+
+/// The sizes of cooperative matrices that tests of their kernels run with; without any it is said that they are skipped.
+pub fn matrix_sizes(gpu: &pplx_embed::backend::Gpu) -> Vec<u32> {
+    if gpu.matrices().is_empty() {
+        println!("skipped: {} multiplies no cooperative matrices of halves", gpu.adapter().name);
+    }
+    gpu.matrices().to_vec()
+}

@@ -11,7 +11,7 @@ pub mod maxsim;
 pub mod modules;
 
 #[allow(unused_imports, reason = "the tests of pages use a share of it")]
-pub use device::{device, every};
+pub use device::{device, every, matrix_sizes};
 #[cfg(not(target_arch = "wasm32"))]
 use pplx_embed::model::Tokenizer;
 use pplx_embed::model::{Data, EmbedOptions, Model};

@@ -37,9 +37,14 @@ impl Shape {
         Self { blocks, span, group, block }
     }
 
-    /// Bytes of rounded rows.
+    /// Bytes of a row rounded to 8 bits: a scale and a total behind each block.
     pub(super) fn row_bytes(self) -> u64 {
         u64::from(self.blocks) * u64::from(self.span + 1) * 16
+    }
+
+    /// Bytes of a row rounded to halves: an even number of units of 16, then a scale.
+    pub(super) fn half_row_bytes(self) -> u64 {
+        u64::from(self.blocks * self.span).next_multiple_of(2) * 32 + 16
     }
 }
 

@@ -26,6 +26,10 @@ pub struct Gpu {
     adapter: AdapterInfo,
     /// Families that are taken for whatever they do, whatever the adapter: none, but in tests and measurements.
     pub(super) preferred: Vec<String>,
+    /// Rows and columns of the cooperative matrices of halves that it multiplies with sums in f32, where it does: natively.
+    pub(super) matrices: Vec<u32>,
+    /// Lanes of its largest subgroups.
+    pub(super) subgroup: u32,
     /// The adapter has memory of its own; browsers do not say.
     discrete: bool,
     /// The adapter has no memory of its own, but the machine's.
@@ -89,8 +93,10 @@ impl Gpu {
         let shares_memory = matches!(info.device_type, wgpu::DeviceType::Cpu | wgpu::DeviceType::IntegratedGpu);
         Self::check_limits(&summary.name, &adapter.limits())?;
 
-        let (device, queue) = adapter.request_device(&wgpu::DeviceDescriptor::default()).await.map_err(|e| {
-            Error::NoAdapter { message: format!("{} refused a device with default limits: {e}", summary.name) }
+        let subgroup = info.subgroup_max_size;
+        let (matrices, descriptor) = with_matrices(&adapter, subgroup);
+        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| Error::NoAdapter {
+            message: format!("{} refused a device with default limits: {e}", summary.name),
         })?;
         let fault = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&fault);
@@ -111,6 +117,8 @@ impl Gpu {
             queue,
             adapter: summary,
             preferred,
+            matrices,
+            subgroup,
             discrete,
             shares_memory,
             fault,
@@ -142,6 +150,12 @@ impl Gpu {
     /// What is known of the adapter.
     pub fn adapter(&self) -> &AdapterInfo {
         &self.adapter
+    }
+
+    /// Rows and columns of the cooperative matrices that kernels may use here; none in browsers.
+    #[doc(hidden)]
+    pub fn matrices(&self) -> &[u32] {
+        &self.matrices
     }
 
     /// Bytes that weights may take, as far as anything is known of that: an estimate.
@@ -283,6 +297,49 @@ impl Drop for Gpu {
     fn drop(&mut self) {
         self.device.destroy();
     }
+}
+
+/// Bytes of workgroup memory of the kernels of cooperative matrices.
+#[cfg(not(target_arch = "wasm32"))]
+const MATRIX_BYTES: u32 = 32_768;
+
+/// The sizes of cooperative matrices that kernels may use, and a device that can; one with WebGPU's defaults where there are none.
+#[cfg(not(target_arch = "wasm32"))]
+#[allow(unsafe_code)]
+fn with_matrices(adapter: &wgpu::Adapter, subgroup: u32) -> (Vec<u32>, wgpu::DeviceDescriptor<'static>) {
+    use wgpu::{CooperativeScalarType, Features};
+    let needed = Features::EXPERIMENTAL_COOPERATIVE_MATRIX | Features::SHADER_F16 | Features::SUBGROUP;
+    let (has, limits) = (adapter.features(), adapter.limits());
+    let can = has.contains(needed) && limits.max_compute_workgroup_storage_size >= MATRIX_BYTES;
+    let mut sizes: Vec<u32> = Vec::new();
+    for matrix in adapter.cooperative_matrix_properties().into_iter().filter(|_| can) {
+        let [m, n, k] = [matrix.m_size, matrix.n_size, matrix.k_size];
+        let types = (matrix.ab_type, matrix.cr_type) == (CooperativeScalarType::F16, CooperativeScalarType::F32);
+        // A workgroup has a subgroup for each part of its tile.
+        let lanes = if m == 8 { 8 } else { 4 } * subgroup;
+        if types && m == n && n == k && lanes <= limits.max_compute_invocations_per_workgroup.min(256) {
+            sizes.push(m);
+        }
+    }
+    if sizes.is_empty() {
+        return (sizes, wgpu::DeviceDescriptor::default());
+    }
+    let required_limits = wgpu::Limits { max_compute_workgroup_storage_size: MATRIX_BYTES, ..Default::default() };
+    // SAFETY: of what is experimental only cooperative matrices are used, by shaders of `shaders/variants.txt` that naga has
+    // validated and whose results are compared before they are taken.
+    let experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
+    let descriptor = wgpu::DeviceDescriptor {
+        required_features: needed,
+        required_limits,
+        experimental_features,
+        ..Default::default()
+    };
+    (sizes, descriptor)
+}
+
+#[cfg(target_arch = "wasm32")]
+fn with_matrices(_: &wgpu::Adapter, _: u32) -> (Vec<u32>, wgpu::DeviceDescriptor<'static>) {
+    (Vec::new(), wgpu::DeviceDescriptor::default())
 }
 
 fn record(slot: &Mutex<Option<Error>>, error: Error) {

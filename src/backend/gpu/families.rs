@@ -33,8 +33,8 @@ const fn family(
     adapters: Adapters,
     tolerance: f64,
 ) -> Family {
-    let (features, packing) = (wgpu::Features::empty(), Packing::RowMajor);
-    Family { name, operation, formats, shaders, features, adapters, packing, tolerance }
+    let (matrices, packing) = (None, Packing::RowMajor);
+    Family { name, operation, formats, shaders, matrices, adapters, packing, tolerance }
 }
 
 /// A family that reads weights in strips.
@@ -52,6 +52,14 @@ const fn bytes(operation: &'static str, shaders: &'static [&'static str]) -> Fam
     Family { packing: Packing::ByteStrips, ..family(operation, "int8", CODES, shaders, Adapters::Hardware, ROUNDED) }
 }
 
+/// A family that rounds activations to halves, by its last shader, and multiplies cooperative matrices of so many rows and
+/// columns. It reads weights as those do that round to 8 bits.
+#[cfg(not(target_arch = "wasm32"))]
+const fn matrices(operation: &'static str, name: &'static str, size: u32, shaders: &'static [&'static str]) -> Family {
+    let suits = family(operation, name, CODES, shaders, Adapters::Hardware, ROUNDED);
+    Family { packing: Packing::ByteStrips, matrices: Some(size), ..suits }
+}
+
 /// Of several families that suit an adapter, the first is taken unless another is faster.
 #[rustfmt::skip]
 const FAMILIES: &[Family] = &[
@@ -67,6 +75,18 @@ const FAMILIES: &[Family] = &[
     bytes("matmul", &["matmul_int8_large_{}", "matmul_int8_small_{}", "matmul_int8_few_{}", "round_rows"]),
     bytes("swiglu", &["swiglu_int8_large_{}", "swiglu_int8_small_{}", "swiglu_int8_few_{}", "round_normed_rows"]),
     bytes("heads", &["heads_int8_large_{}", "heads_int8_small_{}", "heads_int8_few_{}", "round_normed_rows"]),
+    #[cfg(not(target_arch = "wasm32"))]
+    matrices("matmul", "matrix16", 16, &["matmul_matrix16_large_{}", "matmul_matrix16_small_{}", "halve_rows"]),
+    #[cfg(not(target_arch = "wasm32"))]
+    matrices("matmul", "matrix8", 8, &["matmul_matrix8_large_{}", "matmul_matrix8_small_{}", "halve_rows"]),
+    #[cfg(not(target_arch = "wasm32"))]
+    matrices("swiglu", "matrix16", 16, &["swiglu_matrix16_large_{}", "swiglu_matrix16_small_{}", "halve_normed_rows"]),
+    #[cfg(not(target_arch = "wasm32"))]
+    matrices("swiglu", "matrix8", 8, &["swiglu_matrix8_large_{}", "swiglu_matrix8_small_{}", "halve_normed_rows"]),
+    #[cfg(not(target_arch = "wasm32"))]
+    matrices("heads", "matrix16", 16, &["heads_matrix16_large_{}", "heads_matrix16_small_{}", "halve_normed_rows"]),
+    #[cfg(not(target_arch = "wasm32"))]
+    matrices("heads", "matrix8", 8, &["heads_matrix8_large_{}", "heads_matrix8_small_{}", "halve_normed_rows"]),
     strips("matmul", "tile", WEIGHTS, &["matmul_large_{}", "matmul_small_{}", "matmul_few_{}"]),
     strips("matmul", "narrow", WEIGHTS, &["matmul_small_{}", "matmul_few_{}"]),
     family("matmul", "register", WEIGHTS, &["matmul_{}"], Adapters::Any, ROUNDED),
@@ -95,7 +115,7 @@ fn families(
     only: Option<&str>,
 ) -> impl Iterator<Item = &'static Family> {
     let (name, format) = operation.name();
-    let (features, software) = (gpu.device.features(), gpu.adapter().software);
+    let software = gpu.adapter().software;
     let exact_enough = move |family: &Family| [Precision::Exact, precision].contains(&family.packing.precision());
     let does = move |family: &&Family| {
         family.operation == name && family.formats.contains(&format) && (only.is_some() || exact_enough(family))
@@ -103,8 +123,9 @@ fn families(
     let is_preferred = |family: &Family| gpu.preferred.iter().any(|name| name == family.name);
     let any_preferred = FAMILIES.iter().filter(does).any(is_preferred);
     FAMILIES.iter().filter(does).filter(move |family| {
-        let suits = features.contains(family.features) && !(software && family.adapters == Adapters::Hardware);
-        match only {
+        let suits = !(software && family.adapters == Adapters::Hardware);
+        let can = family.matrices.is_none_or(|size| gpu.matrices.contains(&size));
+        can && match only {
             Some(only) => family.name == only,
             None if any_preferred => is_preferred(family),
             None => suits,

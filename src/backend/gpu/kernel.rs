@@ -20,8 +20,8 @@ pub(super) struct Family {
     pub(super) formats: &'static [&'static str],
     /// Its shaders, in the order in which the host function uses them; `{}` stands for the format.
     pub(super) shaders: &'static [&'static str],
-    /// Features that the device has to have.
-    pub(super) features: wgpu::Features,
+    /// Rows and columns of the cooperative matrices that it multiplies, of activations rounded to halves, if it does.
+    pub(super) matrices: Option<u32>,
     /// Where it may run.
     pub(super) adapters: Adapters,
     /// How it wants weights to lie.
@@ -123,6 +123,11 @@ impl GpuKernel {
         }
     }
 
+    /// Whether a linear layer rounds its activations to halves.
+    pub(super) fn takes_halves(&self) -> bool {
+        self.family.matrices.is_some()
+    }
+
     /// Whether it takes one of several tiles, by size.
     pub fn has_tiles(&self) -> bool {
         self.family.packing != Packing::RowMajor && self.tiles().0.len() > 1
@@ -165,7 +170,7 @@ impl GpuKernels {
         self.0.iter().find(|kernel| kernel.does(operation))
     }
 
-    /// [`Precision::Fast`] if any of them rounds activations to 8 bits.
+    /// [`Precision::Fast`] if any of them rounds activations.
     pub fn precision(&self) -> Precision {
         let fast = self.0.iter().any(|kernel| kernel.precision() == Precision::Fast);
         if fast { Precision::Fast } else { Precision::Exact }
@@ -175,9 +180,15 @@ impl GpuKernels {
     /// it does not.
     pub fn rounded_blocks(&self, operation: Operation, k: u32) -> Option<(Vec<Range<usize>>, f32)> {
         let format = operation.weights()?;
-        let fast = self.find(operation)?.precision() == Precision::Fast;
+        let kernel = self.find(operation)?;
+        let fast = kernel.precision() == Precision::Fast && !kernel.takes_halves();
         let blocks = || byte_strips::blocks(format, k).iter().map(|b| b.start..b.start + b.count).collect();
         fast.then(|| (blocks(), byte_strips::LEVELS))
+    }
+
+    /// Whether a linear layer rounds its activations, and the weights that it widens, to halves.
+    pub fn takes_halves(&self, operation: Operation) -> bool {
+        self.find(operation).is_some_and(|kernel| kernel.takes_halves())
     }
 
     /// Most tokens in a tile of attention; those of the processor where none of these does it.

@@ -50,6 +50,11 @@ impl Shader {
         self.constants.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
     }
 
+    /// The lanes of a workgroup that has to have so many subgroups, if this is one, whatever size they are.
+    fn lanes(&self, gpu: &Gpu) -> Option<u32> {
+        self.find_constant("SUBGROUPS").map(|subgroups| (subgroups * gpu.subgroup).max(self.constant("FEWEST")))
+    }
+
     /// The layout of its bindings: parameters at an offset that each dispatch has, then storage buffers.
     fn layout(&self, gpu: &Gpu) -> wgpu::BindGroupLayout {
         let entry = |binding: u32| {
@@ -86,7 +91,7 @@ impl Shader {
             // Every shader writes its workgroup memory before it reads it.
             compilation_options: wgpu::PipelineCompilationOptions {
                 zero_initialize_workgroup_memory: false,
-                ..Default::default()
+                constants: &self.lanes(gpu).map(|lanes| ("LANES", lanes.into())).into_iter().collect::<Vec<_>>(),
             },
             cache: None,
         });

@@ -36,7 +36,9 @@ impl Layer {
         let weights = probe.backend.head_weights(probe.kernels, "probe", (ns, k), format)?;
         let none = || Error::Gpu { message: format!("these kernels do not make heads of {}", format.name()) };
         let weights = weights.ok_or_else(none)?;
-        let held = weights.iter().zip(&ns).zip(30..).flat_map(|((w, &n), seed)| fill(w, 0, [n, k], seed)).collect();
+        let halves = probe.backend.takes_halves(probe.kernels, Operation::Heads(format));
+        let held =
+            weights.iter().zip(&ns).zip(30..).flat_map(|((w, &n), seed)| fill(w, 0, [n, k], seed, halves)).collect();
         let x = probe.rows(Operation::Heads(format), [rows, k], 43, 1.0, true);
         let norms = [41, 42].map(|seed| values(seed, DIM as usize));
         let norm_buffers = probe.backend.buffers("probe", [k, DIM, DIM].map(|count| u64::from(count) * 4))?;

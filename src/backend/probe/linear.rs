@@ -20,12 +20,17 @@ impl Probe<'_> {
     pub(super) fn rows(&self, operation: Operation, [rows, k]: [u32; 2], seed: u64, size: f32, normed: bool) -> Rows {
         let mut x: Vec<f32> = values(seed, (rows * k) as usize).iter().map(|v| v * size).collect();
         let mut norm = values(seed + 13, k as usize);
+        let power = |w: &mut f32| *w = if w.abs() < 0.5 { 0.5_f32 } else { 2.0 }.copysign(*w);
+        if self.backend.takes_halves(self.kernels, operation) {
+            // Halves hold these exactly.
+            norm.iter_mut().for_each(power);
+            x.iter_mut().for_each(|x| *x = (*x / size * 128.0).round() * size / 128.0);
+        }
         let blocks = self.backend.rounded_blocks(self.kernels, operation, k);
         // A GPU's quotients may be off by a few units in the last place, and its squares are summed up in another order: a
         // number halfway between two codes may become either. Here all are within a quarter of one.
         if let (Some((blocks, levels)), Backend::Gpu(_)) = (&blocks, self.backend) {
-            let scale = |w: f32| if w.abs() < 0.5 { 0.5_f32 } else { 2.0 };
-            norm.iter_mut().for_each(|w| *w = scale(*w).copysign(*w));
+            norm.iter_mut().for_each(power);
             let by = |i: usize| if normed { norm[i] } else { 1.0 };
             for (t, row) in x.chunks_exact_mut(k as usize).enumerate() {
                 for (i, x) in row.iter_mut().enumerate() {
@@ -160,12 +165,15 @@ fn filled_weight(
     let [matrices, n, k] = shape;
     let limit = max_bytes.min(probe.backend.limits().buffer_bytes);
     let weight = probe.backend.weight_in_parts(probe.kernels, "probe", shape, format, limit)?;
-    let held = (0..matrices as usize).map(|matrix| fill(&weight, matrix, [n, k], seed + matrix as u64));
+    let operation = if matrices == 1 { Operation::Matmul(format) } else { Operation::Swiglu(format) };
+    let halves = probe.backend.takes_halves(probe.kernels, operation);
+    let held = (0..matrices as usize).map(|matrix| fill(&weight, matrix, [n, k], seed + matrix as u64, halves));
     let held = held.collect();
     Ok((weight, held))
 }
 
-pub(super) fn fill(weight: &Weight, matrix: usize, [n, k]: [u32; 2], seed: u64) -> Vec<f32> {
+/// Fills a matrix at random with values in -1..1, or, so that `halves` hold them exactly, in -1.5..1.5, and returns them.
+pub(super) fn fill(weight: &Weight, matrix: usize, [n, k]: [u32; 2], seed: u64, halves: bool) -> Vec<f32> {
     let format = weight.format();
     let raw = values(seed, (n * k) as usize);
     let row_groups = format.row_groups(k.into()) as usize;
@@ -180,6 +188,13 @@ pub(super) fn fill(weight: &Weight, matrix: usize, [n, k]: [u32; 2], seed: u64) 
         }
         MatrixFormat::Q8 { group } | MatrixFormat::Q4 { group } => {
             groups = group_pairs(seed + 100, n as usize * row_groups, format.bits());
+            if halves {
+                let step = 0.5_f32.powi(format.bits() as i32);
+                for [scale, bias] in &mut groups {
+                    *scale = if scale.abs() < step / 2.0 { step / 2.0 } else { step }.copysign(*scale);
+                    *bias = (*bias * 32.0).round() / 64.0;
+                }
+            }
             let bytes = codes(&raw, format.bits());
             let held = reference::dequantize(&bytes, format.bits() as usize, &groups, k as usize, group as usize);
             (bytes, held)

@@ -31,7 +31,8 @@ impl Recorder<'_> {
     ) -> Result<Option<Rc<GpuBuffer>>> {
         let Some(pipeline) = kernel.tiles().1 else { return Ok(None) };
         let shape = w.byte_shape();
-        let rounded = self.scratch("rounded", u64::from(rows) * shape.row_bytes())?;
+        let row_bytes = if kernel.takes_halves() { shape.half_row_bytes() } else { shape.row_bytes() };
+        let rounded = self.scratch("rounded", u64::from(rows) * row_bytes)?;
         let params = Params {
             k4: w.k / 4,
             group4: shape.group / 4,
