@@ -11,7 +11,11 @@
 //
 // A device's subgroups may have several sizes. The host gives the workgroup so many lanes that there are enough of the largest;
 // those too many do what the last does, and store the same.
-@group(0) @binding(1) var<storage, read> x: array<vec4<u32>>;   // [T, 2 * units, rounded up to 4, + 1]: halves, then the row's scale
+struct Halves {
+    low: vec4<f16>,
+    high: vec4<f16>,
+}
+@group(0) @binding(1) var<storage, read> x: array<Halves>;  // [T, 2 * units, rounded up to 4, + 1]: the last is the row's scale
 
 override LANES: u32 = 128u;     // FEWEST, or as many as SUBGROUPS have
 const FEWEST = 128u;
@@ -56,8 +60,10 @@ fn quad_at(at: u32) -> vec4<f32> {
     return vec4<f32>(sums[at], sums[at + 1u], sums[at + 2u], sums[at + 3u]);
 }
 
-fn halves(words: vec2<u32>) -> vec4<f16> {
-    return vec4<f16>(vec4<f32>(unpack2x16float(words.x), unpack2x16float(words.y)));
+// A row's scale, of which each half is a byte.
+fn scale_of(row: u32) -> f32 {
+    let bytes = vec4<u32>(x[row].low) << vec4<u32>(0u, 8u, 16u, 24u);
+    return bitcast<f32>(bytes.x | bytes.y | bytes.z | bytes.w);
 }
 
 // Four values of K of an output.
@@ -72,6 +78,7 @@ fn main(
     @builtin(subgroup_id) subgroup: u32,
 ) {
     let span = params.group4 / 4u;
+    let shift = span / 2u;          // of 1, 2 or 4
     let units = params.groups * span;
     let row = group.y * TOKENS;
     let last = params.rows - 1u;
@@ -90,7 +97,7 @@ fn main(
 
     var c = Sums();
     for (var unit = 0u; unit < units; unit += 2u) {
-        var x_new: array<vec4<u32>, X_LOADS>;
+        var x_new: array<Halves, X_LOADS>;
         for (var i = 0u; i < X_LOADS; i++) {
             let token = (lane + i * LANES) / 4u;
             x_new[i] = x[min(row + token, last) * stride + unit * 2u + quarter];
@@ -102,14 +109,14 @@ fn main(
             let own = piece + i * (LANES / QUADS);
             let its = min(unit + own * 2u / PIECES, units - 1u);
             w_new[i] = w[(w_at + its * PIECES / 2u + own % (PIECES / 2u)) * 16u + at.quad];
-            by[i] = groups[(by_at + its / span) * 16u + at.quad];
+            by[i] = groups[(by_at + (its >> shift)) * 16u + at.quad];
         }
         workgroupBarrier();
         for (var i = 0u; i < X_LOADS; i++) {
             let token = (lane + i * LANES) / 4u;
             if (token < TOKENS) {
-                put_x(token * ROW + quarter * 2u, halves(x_new[i].xy));
-                put_x(token * ROW + quarter * 2u + 1u, halves(x_new[i].zw));
+                put_x(token * ROW + quarter * 2u, x_new[i].low);
+                put_x(token * ROW + quarter * 2u + 1u, x_new[i].high);
             }
         }
         for (var i = 0u; i < W_LOADS; i++) {
@@ -143,7 +150,7 @@ fn main(
         if (t < ROWS / 4u) {
             for (var j = 0u; j < 4u; j++) {
                 let token = min(first + t * 4u + j, last);
-                let scale = bitcast<f32>(x[(token + 1u) * stride - 1u].x);
+                let scale = scale_of((token + 1u) * stride - 1u);
                 a[j] = quad_at((t * 4u + j) * LINE + n * 4u) * scale;
                 b[j] = quad_at((t * 4u + j) * LINE + (n + LANES_N) * 4u) * scale;
             }

@@ -74,6 +74,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         y[to + units * 8u + lane] = 0u;
     }
     if (lane == 0u) {
-        y[to + words] = bitcast<u32>(scale);
+        // A half for each byte.
+        let bytes = vec4<f32>((vec4<u32>(bitcast<u32>(scale)) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
+        y[to + words] = pack2x16float(bytes.xy);
+        y[to + words + 1u] = pack2x16float(bytes.zw);
     }
 }
