@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PORT ?= 8080
 SERVE ?= 1
 ENV := . scripts/env.sh &&
-STEPS := vulkan browser rust wasm32 wasm-bindgen wasm-pack lint npm
+STEPS := vulkan browser mesa rust wasm32 wasm-bindgen wasm-pack lint npm
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -33,7 +33,7 @@ docs: setup-rust setup-docs ## Build the documentation as a site, target/site
 test: setup ## Everything a change must pass
 	scripts/test.sh
 
-test-native: setup-rust setup-vulkan setup-browser ## Rust tests, on each of two software GPUs
+test-native: setup-rust setup-vulkan setup-browser setup-mesa ## Rust tests, on each of two software GPUs
 	scripts/test-native.sh
 
 test-web: setup-rust setup-browser setup-wasm32 setup-wasm-bindgen setup-wasm-pack ## Rust tests in headless Chromium

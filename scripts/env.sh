@@ -4,6 +4,7 @@
 #   use_wasm_toolchain   from here on `cargo` is the one that can build wasm32, with a target directory of its own
 #   use_lavapipe         from here on native GPU code runs on Mesa's software Vulkan driver
 #   use_swiftshader      ... on the software Vulkan driver that comes with Chromium
+#   mesa_runner          what starts a program with the newer lavapipe that scripts/setup.sh mesa unpacked, if it did
 #   wasm_toolchain, lavapipe_icd, swiftshader_icd, find_chromium, find_chromedriver    print what they find, or fail
 
 PPLX_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -94,6 +95,8 @@ swiftshader_icd() {
   first_file "$(dirname "$(readlink -f "$chromium")")/vk_swiftshader_icd.json" /usr/lib/chromium/vk_swiftshader_icd.json \
     /usr/lib*/chromium-browser/vk_swiftshader_icd.json /opt/google/chrome/vk_swiftshader_icd.json
 }
+
+mesa_runner() { first_file "$PPLX_ROOT/target/setup/mesa/run"; }
 
 use_icd() {
   # VK_DRIVER_FILES, the newer name, would win over it.

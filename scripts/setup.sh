@@ -2,7 +2,7 @@
 # Installs what builds and tests need. A step that has nothing to do says "ok"; one that has says what it does.
 #
 #   scripts/setup.sh              every step but docs
-#   scripts/setup.sh STEP...      of: vulkan browser system rust wasm32 wasm-bindgen wasm-pack lint npm docs
+#   scripts/setup.sh STEP...      of: vulkan browser mesa system rust wasm32 wasm-bindgen wasm-pack lint npm docs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
@@ -72,11 +72,11 @@ step_docs() { npm_ci docs; }
 run_step() {
   step=$1
   case $step in
-    system) run_step vulkan; run_step browser ;;
-    vulkan | browser | rust | wasm32 | lint | npm | docs) "step_$step" ;;
+    system) run_step vulkan; run_step browser; run_step mesa ;;
+    vulkan | browser | mesa | rust | wasm32 | lint | npm | docs) "step_$step" ;;
     wasm-bindgen) step_wasm_bindgen ;;
     wasm-pack) step_wasm_pack ;;
-    *) fail "unknown step; the steps are: vulkan browser $ALL_STEPS docs" ;;
+    *) fail "unknown step; the steps are: vulkan browser mesa $ALL_STEPS docs" ;;
   esac
 }
 

@@ -20,6 +20,13 @@ echo "== models on ${VK_ICD_FILENAMES:-Metal}"
 # shellcheck disable=SC2086
 PPLX_TEST_DEVICE=gpu cargo test --test native -- $MODELS $OTHERS
 if [ "$(uname -s)" = Darwin ]; then exit; fi
+if runner=$(mesa_runner); then
+  echo "== cooperative matrices on Mesa 26's lavapipe"
+  host=$(rustc -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)
+  env "CARGO_TARGET_${host}_RUNNER=$runner" cargo test --test native -- kernels::fast:: precision::
+else
+  echo "== skipped: cooperative matrices, because Mesa 26's lavapipe is not here"
+fi
 use_swiftshader
 # Whole models on the tiles of real GPUs take minutes here. scripts/test-full.sh has them.
 OTHERS+=" --skip the_families_of_real_gpus --skip on_the_processor --skip kernels::fuzz::"
