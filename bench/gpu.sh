@@ -3,7 +3,7 @@
 #   bench/gpu.sh [MODEL]     a folder, or a repository of the Hub; without one perplexity-ai/pplx-embed-v1-0.6b
 # CEILING  the GPU's float32 multiply-adds and additions a second as its maker says, such as 67e12, for shares of it
 # CASES    cases of `pplx-embed bench`, by default 32,32x128,8x2048,32768
-# WEIGHTS  by default "q8 q4 f16"
+# WEIGHTS  by default "q8 q4 f16"; codes are measured with activations of either precision
 # TORCH    a Python with torch for this GPU and transformers, which then runs the same lengths in bfloat16 with SDPA
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,10 +15,14 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
 # A wrong kernel is not worth timing.
-cargo test --test native -- kernels:: rows:: oracle::
+cargo test --test native -- kernels:: rows:: oracle:: precision::
 cargo build --release
 for weights in ${WEIGHTS:-q8 q4 f16}; do
-  target/release/pplx-embed bench --model "$model" --device gpu --weights "$weights" --cases "$cases" --json > "$out/$weights.json"
+  for precision in exact fast; do
+    case $weights-$precision in f32-fast | f16-fast) continue ;; esac
+    target/release/pplx-embed bench --model "$model" --device gpu --weights "$weights" --precision $precision \
+      --cases "$cases" --json > "$out/$weights-$precision.json"
+  done
 done
 if [ -n "${TORCH:-}" ]; then
   "$TORCH" bench/kernels/torch_gpu.py "$model" "$cases" > "$out/torch.json"

@@ -29,6 +29,13 @@ export const KERNELS = [
     ...each(CODES, (f) => ({ name: `${operation}_int8_small_${f}`, tokens: "some", shape: INT8 })),
     ...each(CODES, (f) => ({ name: `${operation}_int8_few_${f}`, tokens: "up to 32", shape: INT8_FEW })),
   ]),
+  // By cooperative matrices, whose instructions take as long as many others: no multiply-adds a vector instruction.
+  ...["matmul", "swiglu", "heads"].flatMap((operation) => [
+    ...each(CODES, (f) => ({ name: `${operation}_matrix16_large_${f}`, tokens: "many" })),
+    ...each(CODES, (f) => ({ name: `${operation}_matrix16_small_${f}`, tokens: "up to 32" })),
+  ]),
+  { name: "halve_rows" },
+  { name: "halve_normed_rows" },
   { name: "round_rows" },
   { name: "round_normed_rows" },
   { name: "attention_tile_64", shape: attention(1024, 1024) },

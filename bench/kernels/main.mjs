@@ -4,7 +4,9 @@
 // that is there, and prints the driver's statistics, with --isa its assembly too, with --checked bounded loops and indices.
 // WRAPPER VENDOR CHIP PROGRAM ... runs it on a driver of Mesa for a chip that need not be there. Nothing runs on a GPU.
 import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { CHIPS, GPUS, KERNELS, MODELS, TOKENS, WEIGHT_BITS, work } from "./kernels.mjs";
@@ -19,11 +21,24 @@ if (!program || !wrapper) {
 
 const variants = new Map(
   readFileSync(`${ROOT}shaders/variants.txt`, "utf8").split("\n").filter((line) => /^\w/.test(line))
-    .map((line) => line.split("=").map((part) => part.trim())),
+    .map((line) => line.replace(/^native /, "").split("=").map((part) => part.trim())),
 );
 
+const scratch = mkdtempSync(join(tmpdir(), "kernels-"));
+process.on("exit", () => rmSync(scratch, { recursive: true }));
+
+/** A shader's file; one with values that the host overrides as a copy that has their defaults. */
+function fixed(file) {
+  const path = `${ROOT}shaders/${file}`;
+  const text = readFileSync(path, "utf8");
+  if (!/^override /m.test(text)) return path;
+  const copy = join(scratch, file.replaceAll("/", "-"));
+  writeFileSync(copy, text.replace(/^override /gm, "const "));
+  return copy;
+}
+
 function compile([vendor, chip], name, checked = false) {
-  const files = variants.get(name).split(/\s+/).map((file) => `${ROOT}shaders/${file}`);
+  const files = variants.get(name).split(/\s+/).map(fixed);
   const options = [...(vendor === "amd" ? ["--isa"] : []), ...(checked ? ["--checked"] : [])];
   return execFileSync(wrapper, [vendor, chip, program, ...options, ...files], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"], maxBuffer: 1 << 28 });
 }

@@ -12,19 +12,20 @@ if (runs.length === 0) throw new Error(`${folder} has no results`);
 
 const peak = ceiling ? Number(ceiling) : undefined;
 if (ceiling && !(peak > 0)) throw new Error(`CEILING is ${ceiling}, a number such as 67e12 is wanted`);
-const { adapter, kernels } = runs[0].info;
+const { adapter } = runs[0].info;
+const kernels = Object.fromEntries(runs.map(({ info }) => [`${info.weights} ${info.precision}`, info.kernels]));
 const results = runs.flatMap(({ info, cases }) => cases.map((one) => {
   const beside = torch?.cases.find((other) => other.case === one.name);
   return {
-    weights: info.weights, case: one.name, tokensPerSecond: one.tokensPerSecond, gflops: one.gflops, seconds: one.seconds,
+    weights: info.weights, precision: info.precision, case: one.name, tokensPerSecond: one.tokensPerSecond, gflops: one.gflops, seconds: one.seconds,
     ...(peak && { shareOfCeiling: (one.gflops * 1e9) / peak }),
     ...(beside && { torchTokensPerSecond: beside.tokens / beside.seconds }),
   };
 }));
-console.log(["weights", "case", "tokens/s", "GFLOP/s", peak ? "of the ceiling" : "", torch ? "torch, tokens/s" : ""].join("\t"));
+console.log(["weights", "precision", "case", "tokens/s", "GFLOP/s", peak ? "of the ceiling" : "", torch ? "torch, tokens/s" : ""].join("\t"));
 for (const r of results) {
   const share = r.shareOfCeiling === undefined ? "" : `${(100 * r.shareOfCeiling).toFixed(0)} %`;
-  console.log([r.weights, r.case, r.tokensPerSecond.toFixed(0), r.gflops.toFixed(0), share, r.torchTokensPerSecond?.toFixed(0) ?? ""].join("\t"));
+  console.log([r.weights, r.precision, r.case, r.tokensPerSecond.toFixed(0), r.gflops.toFixed(0), share, r.torchTokensPerSecond?.toFixed(0) ?? ""].join("\t"));
 }
 
 const name = adapter.name.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "") || "unknown";

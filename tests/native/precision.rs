@@ -145,7 +145,6 @@ fn compare_fast_vectors(family: &str, within: std::ops::Range<f64>) {
             let made = vectors(&fast);
             let exact = load(checkpoint, Device::Gpu, weights, Precision::Exact).unwrap();
             let from_exact = distances(&made, &vectors(&exact));
-            println!("{family}, {weights:?}: 1 - cosine = {from_exact:?}");
             assert!(from_exact.iter().all(|d| within.contains(d)), "{weights:?}: 1 - cosine = {from_exact:?}");
             if can_be_fast() && family == "int8" {
                 // Both round alike, but where attention or a norm put a number on the other side of a half.

@@ -11,6 +11,7 @@ pub fn every() -> bool {
 }
 
 /// The sizes of cooperative matrices that tests of their kernels run with; without any it is said that they are skipped.
+#[expect(clippy::print_stdout, reason = "a test that is skipped says why")]
 pub fn matrix_sizes(gpu: &pplx_embed::backend::Gpu) -> Vec<u32> {
     if gpu.matrices().is_empty() {
         println!("skipped: {} multiplies no cooperative matrices of halves", gpu.adapter().name);

@@ -305,7 +305,7 @@ const MATRIX_BYTES: u32 = 32_768;
 
 /// The sizes of cooperative matrices that kernels may use, and a device that can; one with WebGPU's defaults where there are none.
 #[cfg(not(target_arch = "wasm32"))]
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "wgpu asks for it where a feature is experimental")]
 fn with_matrices(adapter: &wgpu::Adapter, subgroup: u32) -> (Vec<u32>, wgpu::DeviceDescriptor<'static>) {
     use wgpu::{CooperativeScalarType, Features};
     let needed = Features::EXPERIMENTAL_COOPERATIVE_MATRIX | Features::SHADER_F16 | Features::SUBGROUP;

@@ -73,7 +73,7 @@ impl Shader {
 
     /// Its module, with all of wgpu's checks but that loops end. Counting their turns takes up to a tenth of a GPU's time: it
     /// keeps compilers from unrolling them.
-    #[allow(unsafe_code)]
+    #[expect(unsafe_code, reason = "wgpu asks for it where a check is left out")]
     fn module(&self, gpu: &Gpu) -> wgpu::ShaderModule {
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(self.name),
