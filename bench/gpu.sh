@@ -4,6 +4,8 @@
 # CEILING  the GPU's float32 multiply-adds and additions a second as its maker says, such as 67e12, for shares of it
 # CASES    cases of `pplx-embed bench`, by default 32,32x128,8x2048,32768
 # WEIGHTS  by default "q8 q4 f16"; codes are measured with activations of either precision
+# DAWN=1   this package and ONNX Runtime Web in Node through Dawn, Chrome's WebGPU, too (two layers of the 0.6B width;
+#          scripts/bench.sh installs what it takes, several GB). Writes bench/results/gpu-ADAPTER-dawn.json
 # TORCH    a Python with torch for this GPU and transformers, which then runs the same lengths in bfloat16 with SDPA
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -27,4 +29,9 @@ done
 if [ -n "${TORCH:-}" ]; then
   "$TORCH" bench/kernels/torch_gpu.py "$model" "$cases" > "$out/torch.json"
 fi
-node bench/kernels/measured.mjs "$out" "${CEILING:-}"
+node bench/kernels/measured.mjs "$out" "${CEILING:-}" | tee "$out/said"
+if [ "${DAWN:-}" = 1 ]; then
+  scripts/build-web.sh
+  name=$(basename "$(tail -n 1 "$out/said")" .json)
+  GPU=1 ONLY=ours-dawn,ort-web-dawn CASES=16,128,512,mixed WEIGHTS= NAME=$name-dawn scripts/bench.sh
+fi

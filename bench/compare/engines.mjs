@@ -25,14 +25,14 @@ function inPage(name, what, threads, module, weights, { isolated = false, gpu = 
   return { name, what, where: "page", threads, isolated, ...more, weights: Object.keys(weights), run };
 }
 
-/** In Node. Modules are those of the page. */
-function inNode(name, what, threads, module, weights, more = {}) {
+/** In Node. Modules are those of the page. With `dawn` there is WebGPU. */
+function inNode(name, what, threads, module, weights, { dawn, ...more } = {}) {
   async function run({ models, cases, seconds, ...settings }, form) {
     const server = await serveJob({ models });
     try {
       const dist = new URL("../../dist/index.js", import.meta.url).href;
       const place = module === "ours.js" ? { origin: server.origin, dist } : { models: `${models}/` };
-      const job = { module, options: { ...weights[form], ...place }, cases, settings, file: join(models, "cases.json") };
+      const job = { module, options: { ...weights[form], ...place }, cases, settings, dawn, file: join(models, "cases.json") };
       const node = [join(HERE, "node.mjs"), JSON.stringify(job)];
       return { ...(await runChild(process.execPath, node, { seconds })), files: server.sent };
     } finally {
@@ -143,5 +143,8 @@ export function engines({ gpu, cores }) {
       each(ALL, (form) => ({ file: "separate", dtype: DTYPE[form], device: "webgpu" })), webgpu,
     ),
     inPage("ours-webgpu", own, undefined, "ours.js", each(ALL, (form) => ({ model: form, device: "webgpu" })), webgpu),
+    // Dawn, which is Chrome's WebGPU, is in this thread of Node, and not in a worker.
+    inNode("ort-web-dawn", "onnxruntime-web", undefined, "ort.js", separate({ bundle: "webgpu" }), { dawn: [] }),
+    inNode("ours-dawn", own, undefined, "ours.js", each(ALL, (form) => ({ model: form, device: "webgpu", worker: false })), { dawn: [] }),
   ];
 }

@@ -1,10 +1,17 @@
-// Runs one job in this process: node node.mjs JOB, where JOB is JSON like that of page.js. Prints the result as JSON.
+// Runs one job in this process: node node.mjs JOB, where JOB is JSON like that of page.js. Prints the result as JSON. A job with
+// `dawn`, options of Dawn, has WebGPU.
 import { readFileSync } from "node:fs";
 import { stdout } from "node:process";
 
 import { measure, readCases } from "./page/timing.js";
 
-const { module, options, cases, settings, file, task } = JSON.parse(process.argv[2]);
+const { module, options, cases, settings, file, task, dawn } = JSON.parse(process.argv[2]);
+let files;
+if (dawn) {
+  const { installDawn, nodeFiles } = await import("./dawn.mjs");
+  installDawn(dawn);
+  files = nodeFiles(options.models);
+}
 const start = performance.now();
 const engine = await import(`./page/${module}`);
 const imported = performance.now() - start;
@@ -13,7 +20,7 @@ if (task) {
   result = await engine[task]({ options, settings });
 } else {
   const expected = readCases(JSON.parse(readFileSync(file, "utf8")), cases);
-  result = await measure(() => engine.load({ options }), expected, settings);
+  result = await measure(() => engine.load({ options, files }), expected, settings);
   result.load_ms += imported;
 }
 const peak_bytes = process.resourceUsage().maxRSS * 1024;

@@ -9,7 +9,7 @@
 //   MS=300             how long a case is repeated in a round
 //   TIMEOUT=120        seconds that a run may take (with FULL=1 900)
 //   FULL=1             the model has all 28 layers
-//   GPU=1              WebGPU too (on a software GPU a run takes minutes: raise TIMEOUT)
+//   GPU=1              WebGPU too, in a page and in Node through Dawn (on a software GPU a run takes minutes: raise TIMEOUT)
 //   NAME=machine       the name of the file
 //   NOTE=text          goes into the file
 import { readFileSync, writeFileSync } from "node:fs";

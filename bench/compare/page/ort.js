@@ -1,12 +1,14 @@
-// onnxruntime-web. Options: file, bundle ("wasm" or "webgpu"), threads, hideSubgroups.
-const DIST = "/modules/onnxruntime-web/dist/";
+// onnxruntime-web. Options: file, bundle ("wasm" or "webgpu"), threads; `files` says where a page finds the library and the model,
+// dawn.mjs where Node does.
+const IN_PAGE = { dist: "/modules/onnxruntime-web/dist/", read: (path) => bytes(`/hub/${path}`) };
 
-export async function load({ options: { file, bundle = "wasm", threads = 1 } }) {
-  const ort = await import(`${DIST}ort.${bundle}.min.mjs`);
-  ort.env.wasm.wasmPaths = DIST;
+export async function load({ options: { file, bundle = "wasm", threads = 1 }, files = IN_PAGE }) {
+  const ort = await import(`${files.dist}ort.${bundle}.min.mjs`);
+  ort.env.wasm.wasmPaths = files.dist;
   ort.env.wasm.numThreads = threads;
-  const path = `/hub/f32/onnx/${file}.onnx`;
-  const [graph, weights] = await Promise.all([bytes(path), bytes(`${path}_data`)]);
+  if (files.wasm) ort.env.wasm.wasmBinary = await files.wasm();
+  const path = `f32/onnx/${file}.onnx`;
+  const [graph, weights] = await Promise.all([files.read(path), files.read(`${path}_data`)]);
   const session = await ort.InferenceSession.create(graph, {
     executionProviders: [bundle],
     externalData: [{ path: `${file}.onnx_data`, data: weights }],
