@@ -44,6 +44,15 @@ fn products(s: Sums, d: u32, t: u32, r: u32) -> Sums {
     return Sums(outer(s.a, t0, r0), outer(s.b, t0, r1), outer(s.c, t1, r0), outer(s.d, t1, r1));
 }
 
+fn quarter(s: Sums, c: u32, t: u32, r: u32) -> Sums {
+    let t_c = t ^ (c * 2u);
+    let r_c = r ^ (c * 2u);
+    let first = products(s, c * 4u, t_c, r_c);
+    let second = products(first, c * 4u + 1u, t_c, r_c);
+    let third = products(second, c * 4u + 2u, t_c, r_c);
+    return products(third, c * 4u + 3u, t_c, r_c);
+}
+
 // Where the similarity of a token's quad with a quad of rows lies in a row of the tile.
 fn column(i: u32, t: u32, r: u32) -> u32 {
     return i * 8u + (r ^ (t % 8u));
@@ -132,14 +141,10 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group
             tile[part * 4u + 3u][quad][copied % 4u] = t_new[i].w;
         }
         workgroupBarrier();
-        for (var c = 0u; c < 4u; c++) {
-            let t_c = t ^ (c * 2u);
-            let r_c = r ^ (c * 2u);
-            sums = products(sums, c * 4u, t_c, r_c);
-            sums = products(sums, c * 4u + 1u, t_c, r_c);
-            sums = products(sums, c * 4u + 2u, t_c, r_c);
-            sums = products(sums, c * 4u + 3u, t_c, r_c);
-        }
+        sums = quarter(sums, 0u, t, r);
+        sums = quarter(sums, 1u, t, r);
+        sums = quarter(sums, 2u, t, r);
+        sums = quarter(sums, 3u, t, r);
     }
 
     let low = scales_of(quad_of(strip.token + t * 4u, last_token));

@@ -6,8 +6,8 @@ const CODES = ["q8", "q4"];
 const each = (formats, make) => formats.map(make);
 
 // 64 values of K, of 8 x 8, 4 x 8 or 16 x 4 sums. Scales and biases are those of a group of 64.
-const LARGE = { madds: 4096, loops: [{ madds: 4096, loops: [{ madds: 1024 }] }], rare: 1 / 4 };
-const SMALL = { madds: 2048, loops: [{ madds: 2048, loops: [{ madds: 512 }] }], rare: 1 / 4 };
+const LARGE = { madds: 4096, loops: [{ madds: 4096 }], rare: 1 / 4 };
+const SMALL = { madds: 2048, loops: [{ madds: 2048 }], rare: 1 / 4 };
 const FEW = { madds: 4096, loops: [{ madds: 4096 }], others: 16, rare: 1 / 16 };
 // A block of 64 values of K, of 4 x 8 or 16 x 4 sums of packed dot products.
 const INT8 = { madds: 2048 };
