@@ -41,9 +41,9 @@ export const KERNELS = [
   { name: "dense_tile_float32", shape: { madds: 256, loops: [{ madds: 32 }, { madds: 256 }] } },
   { name: "dense_tile_binary" },
   // Those of software adapters, which had to serve every GPU before.
-  { name: "matmul_f32", software: true, shape: { madds: 128 } },
-  { name: "matmul_q8", software: true, shape: { madds: 2048, loops: [{ madds: 2048 }] } },
-  { name: "matmul_q4", software: true, shape: { madds: 2048, loops: [{ madds: 2048 }] } },
+  { name: "matmul_f32", software: true, shape: { madds: 256 } },
+  { name: "matmul_q8", software: true, shape: { madds: 4096, loops: [{ madds: 4096 }] } },
+  { name: "matmul_q4", software: true, shape: { madds: 4096, loops: [{ madds: 4096 }] } },
   { name: "attention", software: true, shape: { madds: 8192, loops: [{ madds: 4096 }, { madds: 4096 }] } },
   { name: "dense_int8", software: true },
 ];
