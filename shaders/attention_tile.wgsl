@@ -158,8 +158,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     }
 
     // And of v: a vec4 of d of keys that are V_STEP apart.
-    let v_d = min(lane % D4, dh4 - 1u);
-    let v_at = lane / D4 * k_stride;
+    let v_d = k_base + min(lane % D4, dh4 - 1u);
+    let v_at = v_d + lane / D4 * k_stride;
+    let v_last = v_d + last_key * k_stride;
 
     // From the block with the first key that the first token sees to the last key that the last token sees.
     let ahead = select(params.reach, 0u, params.causal == 1u);
@@ -236,8 +237,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         for (var block = 0u; block < params.keys; block += V_KEYS) {
             var v_new: array<vec4<f32>, V_LOADS>;
             for (var i = 0u; i < V_LOADS; i++) {
-                let at = min((first + block + i * V_STEP) * k_stride + v_at, last_key * k_stride);
-                v_new[i] = v[k_base + v_d + at];
+                v_new[i] = v[min(v_at + (first + block + i * V_STEP) * k_stride, v_last)];
             }
             workgroupBarrier();
             for (var i = 0u; i < V_LOADS; i++) {

@@ -18,6 +18,13 @@ fn store(row: u32, col: u32, value: f32) {
     }
 }
 
+fn store_tokens(row: u32, col: u32, values: vec4<f32>) {
+    store(row, col, values.x);
+    store(row + 1u, col, values.y);
+    store(row + 2u, col, values.z);
+    store(row + 3u, col, values.w);
+}
+
 @compute @workgroup_size(8, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let col = id.x * OUTPUTS;
@@ -26,16 +33,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         return;
     }
     let cols = min(col + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(params.cols - 1u));
-    let s = tile_of(row, cols, params.cols + cols);
+    var sums = tile_of(row, cols, params.cols + cols);
     // In a loop, because it is the stores that take a software adapter long to compile.
-    var gates = array<vec4<f32>, 8>(s.a.a.low, s.a.a.high, s.a.b.low, s.a.b.high, s.a.c.low, s.a.c.high, s.a.d.low, s.a.d.high);
-    var ups = array<vec4<f32>, 8>(s.b.a.low, s.b.a.high, s.b.b.low, s.b.b.high, s.b.c.low, s.b.c.high, s.b.d.low, s.b.d.high);
-    for (var i = 0u; i < 8u; i++) {
-        let values = silu(gates[i]) * ups[i];
-        let first = row + i % 2u * 4u;
-        store(first, col + i / 2u, values.x);
-        store(first + 1u, col + i / 2u, values.y);
-        store(first + 2u, col + i / 2u, values.z);
-        store(first + 3u, col + i / 2u, values.w);
+    for (var i = 0u; i < 4u; i++) {
+        store_tokens(row, col + i, silu(sums.low[i]) * sums.low[i + 4u]);
+        store_tokens(row + 4u, col + i, silu(sums.high[i]) * sums.high[i + 4u]);
     }
 }

@@ -40,7 +40,7 @@ export const KERNELS = [
   { name: "dense_tile_int8", shape: { madds: 1024, loops: [{ madds: 128 }, { madds: 1024 }] } },
   { name: "dense_tile_float32", shape: { madds: 256, loops: [{ madds: 32 }, { madds: 256 }] } },
   { name: "dense_tile_binary" },
-  // Those of software adapters, which had to serve every GPU before.
+  // Those of software adapters.
   { name: "matmul_f32", software: true, shape: { madds: 256 } },
   { name: "matmul_q8", software: true, shape: { madds: 4096, loops: [{ madds: 4096 }] } },
   { name: "matmul_q4", software: true, shape: { madds: 4096, loops: [{ madds: 4096 }] } },
