@@ -92,10 +92,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
     var squares: array<f32, X_LOADS>;
     var total = Sums();
-    for (var block = 0u; block < k4; block += BLOCK4) {
+    var k = 0u;
+    while (k < k4) {
         var sums = Sums();
-        let end = min(block + BLOCK4, k4);
-        for (var k = block; k < end; k += 4u) {
+        let end = min(k + BLOCK4, k4);
+        for (; k < end; k += 4u) {
             let pair = k * 2u + w_pair;
             let next = pair / 2u >= g_end;
             if (next) {
