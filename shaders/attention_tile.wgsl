@@ -49,6 +49,7 @@ const Q_LOADS = ROWS * 4u / LANES;
 const K_LOADS = KEYS * 4u / LANES;
 const V_KEYS = 512u / D4;               // keys whose values fit the stage
 const V_LOADS = 512u / LANES;
+const V_STEP = LANES / D4;
 
 var<workgroup> p: array<array<vec4<f32>, ROW_QUADS>, KEYS>;
 var<workgroup> stage: array<array<vec4<f32>, 32>, 16>;
@@ -114,6 +115,14 @@ fn products(s: mat4x4<f32>, d: u32, row_quad: u32, key_column: u32) -> mat4x4<f3
     return outer(s2, stage[d + 3u][key_column], stage[d + 3u][row_quad]);
 }
 
+// With four keys from `key` of the stage on, whose weights are those of keys from `from_key` on.
+fn with_four(s: Sums, from_key: u32, key: u32, low: u32, high: u32, d: u32) -> Sums {
+    let first = with_value(s, from_key + key, low, high, key, d);
+    let second = with_value(first, from_key + key + 1u, low, high, key + 1u, d);
+    let third = with_value(second, from_key + key + 2u, low, high, key + 2u, d);
+    return with_value(third, from_key + key + 3u, low, high, key + 3u, d);
+}
+
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let tile = tiles[params.first + workgroup.x];
@@ -148,12 +157,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         q_at[i] = query_at(tile, key_head, copied + i * 32u);
     }
 
-    // And of v: a vec4 of d of keys that are 128 / D4 apart.
-    let v_d = min(lane % D4, dh4 - 1u);
-    var v_at: array<u32, V_LOADS>;
-    for (var i = 0u; i < V_LOADS; i++) {
-        v_at[i] = (lane + i * LANES) / D4 * k_stride;
-    }
+    // And of v: a vec4 of d of keys that are V_STEP apart.
+    let v_d = k_base + min(lane % D4, dh4 - 1u);
+    let v_at = v_d + lane / D4 * k_stride;
+    let v_last = v_d + last_key * k_stride;
 
     // From the block with the first key that the first token sees to the last key that the last token sees.
     let ahead = select(params.reach, 0u, params.causal == 1u);
@@ -162,10 +169,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let row = row_quad * 4u;
     let places = tile.start + vec4<u32>(
         token_of(tile, row), token_of(tile, row + 1u), token_of(tile, row + 2u), token_of(tile, row + 3u),
-    );
-    let seen = Seen(
-        places - min(places, vec4<u32>(params.reach)),
-        min(places + ahead, vec4<u32>(tile.keys - 1u)),
     );
 
     var highest = vec4<f32>(LOWEST);
@@ -204,6 +207,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         }
 
         let key = first + key_quad * 4u;
+        let seen = Seen(places - min(places, vec4<u32>(params.reach)), min(places + ahead, vec4<u32>(last_key)));
         s = mat4x4<f32>(
             score(s[0], key, seen), score(s[1], key + 1u, seen),
             score(s[2], key + 2u, seen), score(s[3], key + 3u, seen),
@@ -233,18 +237,22 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         for (var block = 0u; block < params.keys; block += V_KEYS) {
             var v_new: array<vec4<f32>, V_LOADS>;
             for (var i = 0u; i < V_LOADS; i++) {
-                v_new[i] = v[k_base + v_d + min((first + block) * k_stride + v_at[i], last_key * k_stride)];
+                v_new[i] = v[min(v_at + (first + block + i * V_STEP) * k_stride, v_last)];
             }
             workgroupBarrier();
             for (var i = 0u; i < V_LOADS; i++) {
                 stage[lane / 32u + i * 4u][lane % 32u] = v_new[i];
             }
             workgroupBarrier();
-            for (var i = 0u; i < V_KEYS; i += 4u) {
-                sums = with_value(sums, p[block + i][low], p[block + i][high], i, d_lane);
-                sums = with_value(sums, p[block + i + 1u][low], p[block + i + 1u][high], i + 1u, d_lane);
-                sums = with_value(sums, p[block + i + 2u][low], p[block + i + 2u][high], i + 2u, d_lane);
-                sums = with_value(sums, p[block + i + 3u][low], p[block + i + 3u][high], i + 3u, d_lane);
+            // Nothing is beyond it, but that has to be seen, or each load would add up its address.
+            let from_key = min(block, KEYS - V_KEYS);
+            for (var i = 0u; i < V_KEYS; i += 16u) {
+                sums = with_four(sums, from_key, i, low, high, d_lane);
+                sums = with_four(sums, from_key, i + 4u, low, high, d_lane);
+                if (V_KEYS > 8u) {
+                    sums = with_four(sums, from_key, i + 8u, low, high, d_lane);
+                    sums = with_four(sums, from_key, i + 12u, low, high, d_lane);
+                }
             }
         }
     }

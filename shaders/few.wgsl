@@ -30,28 +30,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let slice = lane / QUADS;
     let here = place(group.x, quad / LANES_N, quad % LANES_N);
     let w_at = here.strip * ((k4 + 3u) / 4u * 4u) * 32u + here.quad * 2u;
-    let last = vec4<u32>(params.rows - 1u);
-    let rows = row + vec4<u32>(0u, 1u, 2u, 3u);
-    let x0 = min(rows, last) * k4;
-    let x1 = min(rows + 4u, last) * k4;
-    let x2 = min(rows + 8u, last) * k4;
-    let x3 = min(rows + 12u, last) * k4;
+    let groups_at = first_group(here.strip, here.quad);
+    let x0 = row_at(row);
+    let x1 = row_at(row + 4u);
+    let x2 = row_at(row + 8u);
+    let x3 = row_at(row + 12u);
 
     // What a lane that stores multiplies its token's sums by.
     var scale = 1.0;
     if (NORMED) {
-        let chain = lane % 16u;
-        for (var token = lane / 16u; token < TOKENS; token += QUADS * SLICES / 16u) {
-            let at = min(row + token, params.rows - 1u) * k4;
-            var squares = vec4<f32>();
-            for (var k = chain; k < k4; k += 16u) {
-                squares = with_squares(squares, x[at + k], 0u);
-            }
-            terms[0][token * 4u + chain % 4u][chain / 4u] = squares.x;
+        if (lane < TOKENS * 4u) {
+            let at = row_at(row + lane / 4u);
+            terms[0][lane / 4u][lane % 4u] = chain_of_squares(at, lane % 4u);
         }
         workgroupBarrier();
-        let token = lane / LANES_N % TOKENS * 4u;
-        let sum = sum_of_chains(terms[0][token], terms[0][token + 1u], terms[0][token + 2u], terms[0][token + 3u]);
+        let sum = sum_of_chains(terms[0][lane / LANES_N % TOKENS]);
         scale = row_scales(vec4<f32>(sum)).x;
     }
 
@@ -73,7 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 g_end = group_end(g);
             }
             // Loaded again each time: kept, they would cost GPUs of few registers what they do not have.
-            let shared_by = group_at(here.strip, g, here.quad);
+            let shared_by = group_at(groups_at, g);
             let low = w[w_at + k * 32u];
             let high = w[w_at + k * 32u + 1u];
             let w4 = normed4(mat4x4<f32>(

@@ -28,25 +28,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let slice = lane / QUADS;
     let here = place(group.x, quad / LANES_N, quad % LANES_N);
     let w_at = here.strip * ((k4 + 3u) / 4u * 4u) * 32u + here.quad * 2u;
-    let last = vec4<u32>(params.rows - 1u);
-    let rows = row + vec4<u32>(0u, 1u, 2u, 3u);
-    let x0 = min(rows, last) * k4;
-    let x1 = min(rows + 4u, last) * k4;
-    let x2 = min(rows + 8u, last) * k4;
-    let x3 = min(rows + 12u, last) * k4;
+    let groups_at = first_group(here.strip, here.quad);
+    let x0 = row_at(row);
+    let x1 = row_at(row + 4u);
+    let x2 = row_at(row + 8u);
+    let x3 = row_at(row + 12u);
 
-    // The token that a lane stores, and a chain of its squares.
+    // The token and the quads that a lane stores.
     let token = lane / LANES_N;
     let n = lane % LANES_N;
-    let x_at = min(row + token, params.rows - 1u) * k4;
-    var squares = vec4<f32>();
-    for (var k = n; k < k4; k += 16u) {
-        squares = with_squares(squares, x[x_at + k], 0u);
+    if (lane < TOKENS * 4u) {
+        let at = row_at(row + lane / 4u);
+        terms[0][lane / 4u][lane % 4u] = chain_of_squares(at, lane % 4u);
     }
-    terms[0][token * 4u + n % 4u][n / 4u] = squares.x;
     workgroupBarrier();
-    let own = token * 4u;
-    let sum = sum_of_chains(terms[0][own], terms[0][own + 1u], terms[0][own + 2u], terms[0][own + 3u]);
+    let sum = sum_of_chains(terms[0][token]);
     let scale = row_scales(vec4<f32>(sum)).x;
 
     // Half of the lanes add up tokens 0 to 3 and 8 to 11, the others those between and behind.
@@ -69,7 +65,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 g_end = group_end(g);
             }
             // Loaded again each time: kept, they would cost GPUs of few registers what they do not have.
-            let shared_by = group_at(here.strip, g, here.quad);
+            let shared_by = group_at(groups_at, g);
             let low = w[w_at + k * 32u];
             let high = w[w_at + k * 32u + 1u];
             let w4 = normed4(mat4x4<f32>(

@@ -32,20 +32,19 @@ struct Sums {
     b: Ints,
 }
 
-fn with_word(s: Sums, t: vec4<u32>, k: u32, n: u32) -> Sums {
-    return Sums(quad_dots(s.a, t, ws[k][n]), quad_dots(s.b, t, ws[k + STEP][n]));
+// With the products of four words of a side of w, from k on.
+fn with_side(s: Ints, t: Words, k: u32, n: u32) -> Ints {
+    let first = quad_dots(s, vec4<u32>(t.x.x, t.y.x, t.z.x, t.w.x), ws[k][n]);
+    let second = quad_dots(first, vec4<u32>(t.x.y, t.y.y, t.z.y, t.w.y), ws[k + 1u][n]);
+    let third = quad_dots(second, vec4<u32>(t.x.z, t.y.z, t.z.z, t.w.z), ws[k + 2u][n]);
+    return quad_dots(third, vec4<u32>(t.x.w, t.y.w, t.z.w, t.w.w), ws[k + 3u][n]);
 }
 
-// With the products of four words, those of vec4 i.
+// With the products of vec4 i of words. One side after the other needs fewer registers than both at once.
 fn with_words(s: Sums, i: u32, t: u32, n: u32) -> Sums {
-    let x0 = xs[i][t * 4u];
-    let x1 = xs[i][t * 4u + 1u];
-    let x2 = xs[i][t * 4u + 2u];
-    let x3 = xs[i][t * 4u + 3u];
-    let first = with_word(s, vec4<u32>(x0.x, x1.x, x2.x, x3.x), i * 4u, n);
-    let second = with_word(first, vec4<u32>(x0.y, x1.y, x2.y, x3.y), i * 4u + 1u, n);
-    let third = with_word(second, vec4<u32>(x0.z, x1.z, x2.z, x3.z), i * 4u + 2u, n);
-    return with_word(third, vec4<u32>(x0.w, x1.w, x2.w, x3.w), i * 4u + 3u, n);
+    let rows = Words(xs[i][t * 4u], xs[i][t * 4u + 1u], xs[i][t * 4u + 2u], xs[i][t * 4u + 3u]);
+    let a = with_side(s.a, rows, i * 4u, n);
+    return Sums(a, with_side(s.b, rows, STEP + i * 4u, n));
 }
 
 fn scaled(y: vec4<f32>, s: vec4<i32>, scale: f32, total: f32, by: Group) -> vec4<f32> {
@@ -85,6 +84,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let low_at = low.strip * params.groups * 16u + low.quad;
     let high_at = high.strip * params.groups * 16u + high.quad;
 
+    let copies_scale = lane < TOKENS;
     var a = mat4x4<f32>();
     var b = mat4x4<f32>();
     for (var block = 0u; block < params.groups; block++) {
@@ -102,20 +102,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 ws[(t + i * LANES_T) * HALVES + h][n] = word_of(w_new[i], h);
             }
         }
-        if (lane < TOKENS) {
+        if (copies_scale) {
             scales[quarter][part] = pair.x;
             totals[quarter][part] = pair.y;
         }
         workgroupBarrier();
 
-        var s = with_words(Sums(), 0u, t, n);
+        // The last words first: what all blocks have comes behind the branches, or sums would be moved where they meet.
+        var s = Sums();
         if (span > 2u) {
-            s = with_words(s, 1u, t, n);
-            s = with_words(s, 2u, t, n);
-            s = with_words(s, 3u, t, n);
+            s = with_words(with_words(with_words(s, 3u, t, n), 2u, t, n), 1u, t, n);
         } else if (span > 1u) {
             s = with_words(s, 1u, t, n);
         }
+        s = with_words(s, 0u, t, n);
         a = with_block(a, s.a, scales[t], totals[t], groups[low_at + block * 16u]);
         b = with_block(b, s.b, scales[t], totals[t], groups[high_at + block * 16u]);
     }

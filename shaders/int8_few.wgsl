@@ -23,24 +23,18 @@ fn put(slice: u32, quad: u32, token: u32, s: Ints) {
     terms[slice][at + QUADS * 6u + 1u] = s.w.zw;
 }
 
-// With the products of a vec4 of words of four tokens.
-fn with_words(s: Ints, at: vec4<u32>, w: Words) -> Ints {
-    let a = x[at.x];
-    let b = x[at.y];
-    let c = x[at.z];
-    let d = x[at.w];
-    let first = quad_dots(s, vec4<u32>(a.x, b.x, c.x, d.x), w.x);
-    let second = quad_dots(first, vec4<u32>(a.y, b.y, c.y, d.y), w.y);
-    let third = quad_dots(second, vec4<u32>(a.z, b.z, c.z, d.z), w.z);
-    return quad_dots(third, vec4<u32>(a.w, b.w, c.w, d.w), w.w);
+// With the products of a vec4 of words of a token.
+fn with_token(s: vec4<i32>, at: u32, w: Words) -> vec4<i32> {
+    let t = x[at];
+    return dots(dots(dots(dots(s, t.x, w.x), t.y, w.y), t.z, w.z), t.w, w.w);
 }
 
-// Four words of a quad of outputs.
-struct Words {
-    x: vec4<u32>,
-    y: vec4<u32>,
-    z: vec4<u32>,
-    w: vec4<u32>,
+// The same for four tokens that lie `stride` apart. Past the last row of x are numbers that nobody stores.
+fn with_words(s: Ints, at: u32, stride: u32, w: Words) -> Ints {
+    return Ints(
+        with_token(s.x, at, w), with_token(s.y, at + stride, w),
+        with_token(s.z, at + 2u * stride, w), with_token(s.w, at + 3u * stride, w),
+    );
 }
 
 // Where a lane that adds up finds what it needs: the outputs of its quad, and which two.
@@ -49,9 +43,10 @@ struct Own {
     high: bool,
 }
 
-// With the blocks of a round of the token whose scales are at `scales`, in the order of K.
-fn added(y: vec2<f32>, own: Own, lane: u32, scales: u32, round: u32) -> vec2<f32> {
+// With the blocks of a round of a token, in the order of K.
+fn added(y: vec2<f32>, own: Own, lane: u32, row: u32, round: u32) -> vec2<f32> {
     let step = params.group4 / 4u + 1u;
+    let scales = min(row, params.rows - 1u) * params.groups * step + step - 1u;
     let blocks = min(SLICES, params.groups - round);
     var sum = y;
     for (var i = 0u; i < blocks; i++) {
@@ -81,18 +76,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let here = place(group.x, quad / LANES_N, quad % LANES_N);
     let w_block = span * 4u / HALVES * 16u;
     let w_at = here.strip * params.groups * w_block + here.quad;
-    let rows = row + vec4<u32>(0u, 1u, 2u, 3u);
-    let x0 = min(rows, vec4<u32>(last)) * stride;
-    let x1 = min(rows + 4u, vec4<u32>(last)) * stride;
-    let x2 = min(rows + 8u, vec4<u32>(last)) * stride;
-    let x3 = min(rows + 12u, vec4<u32>(last)) * stride;
+    let x0 = min(row, last) * stride;
+    let x1 = min(row + 4u, last) * stride;
+    let x2 = min(row + 8u, last) * stride;
+    let x3 = min(row + 12u, last) * stride;
 
     let own_quad = lane / 2u % QUADS;
     let there = place(group.x, own_quad / LANES_N, own_quad % LANES_N);
     let own = Own(there.strip * params.groups * 16u + there.quad, lane % 2u == 1u);
     let own_row = row + lane / (QUADS * 2u);
-    let scales = vec4<u32>(own_row, own_row + AT, own_row + 2u * AT, own_row + 3u * AT);
-    let scales_at = min(scales, vec4<u32>(last)) * stride + span;
 
     var y0 = vec2<f32>();
     var y1 = vec2<f32>();
@@ -105,18 +97,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         var s3 = Ints();
         let block = round + slice;
         // A slice past the last block has nothing to do.
-        let end = select(0u, span, block < params.groups);
-        for (var i = 0u; i < end; i++) {
-            let at = w_at + block * w_block + i * (4u / HALVES) * 16u;
+        var from_w = w_at + block * w_block;
+        var from_x = block * (span + 1u);
+        let end = select(0u, from_x + span, block < params.groups);
+        for (; from_x < end; from_x++) {
             let words = Words(
-                word_of(w[at], 0u), word_of(w[at + 1u / HALVES * 16u], 1u % HALVES),
-                word_of(w[at + 2u / HALVES * 16u], 0u), word_of(w[at + 3u / HALVES * 16u], 1u % HALVES),
+                word_of(w[from_w], 0u), word_of(w[from_w + 1u / HALVES * 16u], 1u % HALVES),
+                word_of(w[from_w + 2u / HALVES * 16u], 0u), word_of(w[from_w + 3u / HALVES * 16u], 1u % HALVES),
             );
-            let x_at = block * (span + 1u) + i;
-            s0 = with_words(s0, x0 + x_at, words);
-            s1 = with_words(s1, x1 + x_at, words);
-            s2 = with_words(s2, x2 + x_at, words);
-            s3 = with_words(s3, x3 + x_at, words);
+            from_w += 4u / HALVES * 16u;
+            s0 = with_words(s0, x0 + from_x, stride, words);
+            s1 = with_words(s1, x1 + from_x, stride, words);
+            s2 = with_words(s2, x2 + from_x, stride, words);
+            s3 = with_words(s3, x3 + from_x, stride, words);
         }
         workgroupBarrier();
         put(slice, quad, 0u, s0);
@@ -124,7 +117,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             put(slice, quad, 4u, s1);
         }
         workgroupBarrier();
-        y0 = added(y0, own, lane, scales_at.x, round);
+        y0 = added(y0, own, lane, own_row, round);
         workgroupBarrier();
         if (AT == 8u) {
             put(slice, quad, 0u, s2);
@@ -133,16 +126,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             put(slice, quad, 0u, s1);
         }
         workgroupBarrier();
-        y1 = added(y1, own, lane, scales_at.y, round);
+        y1 = added(y1, own, lane, own_row + AT, round);
         if (AT == 4u) {
             workgroupBarrier();
             put(slice, quad, 0u, s2);
             workgroupBarrier();
-            y2 = added(y2, own, lane, scales_at.z, round);
+            y2 = added(y2, own, lane, own_row + 2u * AT, round);
             workgroupBarrier();
             put(slice, quad, 0u, s3);
             workgroupBarrier();
-            y3 = added(y3, own, lane, scales_at.w, round);
+            y3 = added(y3, own, lane, own_row + 3u * AT, round);
         }
     }
 

@@ -1,17 +1,16 @@
 // MaxSim with tiles in workgroup memory, for GPUs. See shared/maxsim.wgsl for what it computes.
 //
-// A workgroup owns 32 query rows and a strip of up to 128 tokens, which takes no notice of where documents begin and end:
-// a thousand documents of one token cost what one document of a thousand tokens does. A lane owns two quads of rows and
-// two of tokens; 16 dimensions at a time come through workgroup memory, turned so that dimensions come first. Then the
-// 32 x 128 similarities go to workgroup memory too, half of the tokens at a time, and a lane walks 32 tokens of one row
-// in order, raising `best` at every end of a document.
+// A workgroup owns 32 query rows and a strip of up to 128 or 64 tokens, which takes no notice of where documents begin and
+// end: a thousand documents of one token cost what one document of a thousand tokens does. A lane owns two quads of rows
+// and two of tokens, or one (shared/maxsim_*.wgsl); 16 dimensions at a time come through workgroup memory, turned so that
+// dimensions come first. Then the similarities go to workgroup memory too, 64 tokens at a time, and a lane walks 32 tokens
+// of one row in order, raising `best` at every end of a document.
 //
 // Columns of workgroup memory are shuffled by XOR: otherwise lanes that write to one column would meet in a bank.
 
 @group(0) @binding(6) var<storage, read> ends: array<u32>;  // the token after each document's last
 
 const ROWS = 32u;
-const TOKENS = 128u;
 const LANES = 64u;
 const ROW_LANES = 4u;       // lanes over rows
 const TOKEN_LANES = 16u;    // lanes over tokens
@@ -21,14 +20,6 @@ const T_LOADS = TOKENS * 4u / LANES;
 var<workgroup> queries: array<array<vec4<f32>, 8>, 16>;  // [16 dimensions][quads of rows]
 var<workgroup> tile: array<array<vec4<f32>, 32>, 16>;    // [16 dimensions][quads of tokens], then similarities
 
-// Similarities: a column a token, a row a query row.
-struct Sums {
-    a: mat4x4<f32>,
-    b: mat4x4<f32>,
-    c: mat4x4<f32>,
-    d: mat4x4<f32>,
-}
-
 fn outer(s: mat4x4<f32>, t: vec4<f32>, r: vec4<f32>) -> mat4x4<f32> {
     return mat4x4<f32>(
         fma(vec4<f32>(t.x), r, s[0]), fma(vec4<f32>(t.y), r, s[1]),
@@ -36,12 +27,13 @@ fn outer(s: mat4x4<f32>, t: vec4<f32>, r: vec4<f32>) -> mat4x4<f32> {
     );
 }
 
-fn products(s: Sums, d: u32, t: u32, r: u32) -> Sums {
-    let t0 = tile[d][t];
-    let t1 = tile[d][t + TOKEN_LANES];
-    let r0 = queries[d][r];
-    let r1 = queries[d][r ^ ROW_LANES];
-    return Sums(outer(s.a, t0, r0), outer(s.b, t0, r1), outer(s.c, t1, r0), outer(s.d, t1, r1));
+fn quarter(s: Sums, c: u32, t: u32, r: u32) -> Sums {
+    let t_c = t ^ (c * 2u);
+    let r_c = r ^ (c * 2u);
+    let first = products(s, c * 4u, t_c, r_c);
+    let second = products(first, c * 4u + 1u, t_c, r_c);
+    let third = products(second, c * 4u + 2u, t_c, r_c);
+    return products(third, c * 4u + 3u, t_c, r_c);
 }
 
 // Where the similarity of a token's quad with a quad of rows lies in a row of the tile.
@@ -84,6 +76,19 @@ fn walk(strip: Strip, row: u32, r: u32, start: u32, place: u32) {
         highest = max(highest, tile[t][column(x % 4u, t, r / 4u)][r % 4u]);
     }
     atomicMax(&best[at + (doc - strip.doc) * strip.rows], ordered(highest));
+}
+
+// Raises maxima by the similarities of 64 tokens from `start` of the strip on, a and b: those of a lane's quads of rows.
+fn raise(a: mat4x4<f32>, b: mat4x4<f32>, strip: Strip, row: u32, start: u32, lane: u32) {
+    let t = lane % TOKEN_LANES;
+    let r = lane / TOKEN_LANES;
+    let scale = scales_of(quad_of(strip.token + start + t * 4u, strip.end - 1u));
+    workgroupBarrier();
+    put(a, t, r, scale);
+    put(b, t, r + ROW_LANES, scale);
+    workgroupBarrier();
+    let place = lane / ROWS * 32u;
+    walk(strip, row, lane % ROWS, start + place, place);
 }
 
 @compute @workgroup_size(LANES)
@@ -132,26 +137,11 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group
             tile[part * 4u + 3u][quad][copied % 4u] = t_new[i].w;
         }
         workgroupBarrier();
-        for (var c = 0u; c < 4u; c++) {
-            let t_c = t ^ (c * 2u);
-            let r_c = r ^ (c * 2u);
-            sums = products(sums, c * 4u, t_c, r_c);
-            sums = products(sums, c * 4u + 1u, t_c, r_c);
-            sums = products(sums, c * 4u + 2u, t_c, r_c);
-            sums = products(sums, c * 4u + 3u, t_c, r_c);
-        }
+        sums = quarter(sums, 0u, t, r);
+        sums = quarter(sums, 1u, t, r);
+        sums = quarter(sums, 2u, t, r);
+        sums = quarter(sums, 3u, t, r);
     }
 
-    let low = scales_of(quad_of(strip.token + t * 4u, last_token));
-    let high = scales_of(quad_of(strip.token + (t + TOKEN_LANES) * 4u, last_token));
-    workgroupBarrier();
-    put(sums.a, t, r, low);
-    put(sums.b, t, r + ROW_LANES, low);
-    workgroupBarrier();
-    walk(strip, row, lane % ROWS, lane / ROWS * 32u, lane / ROWS * 32u);
-    workgroupBarrier();
-    put(sums.c, t, r, high);
-    put(sums.d, t, r + ROW_LANES, high);
-    workgroupBarrier();
-    walk(strip, row, lane % ROWS, 64u + lane / ROWS * 32u, lane / ROWS * 32u);
+    finish(sums, strip, row, lane);
 }

@@ -47,7 +47,15 @@ fn scaled(s: mat4x4<f32>, t: vec4<f32>) -> mat4x4<f32> {
 
 // The factors of a quad of tokens, once the lanes of each row have put their squares in xs.
 fn scales_of(quad: u32) -> vec4<f32> {
-    return row_scales((xs[0][quad] + xs[1][quad]) + (xs[2][quad] + xs[3][quad]));
+    return row_scales((xs[0][quad] + xs[1][quad ^ 2u]) + (xs[2][quad ^ 4u] + xs[3][quad ^ 6u]));
+}
+
+fn quarter(s: Sums, c: u32, t: u32, n: u32) -> Sums {
+    let shuffled = t ^ (c * 2u);
+    let first = products(s, c * 4u, shuffled, n);
+    let second = products(first, c * 4u + 1u, shuffled, n);
+    let third = products(second, c * 4u + 2u, shuffled, n);
+    return products(third, c * 4u + 3u, shuffled, n);
 }
 
 @compute @workgroup_size(LANES)
@@ -66,36 +74,38 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         x_at[i] = min(row + x_row + i * (LANES / 4u), params.rows - 1u) * k4 + x_k;
     }
 
-    // And of w: half a vec4 of K of quads that are LANES / 8 apart.
-    let w_k = lane / (LANES / 4u);
-    let w_half = lane % 2u;
+    // And of w: a pair of values of K of quads that are LANES / 8 apart.
+    let w_pair = lane / (LANES / 4u) * 2u + lane % 2u;
     let w_quad = lane / 2u % (LANES / 8u);
     let w_rows = (k4 + 3u) / 4u * 4u;
-    var places: array<Place, W_LOADS>;
+    var groups_at: array<u32, W_LOADS>;
     var shared_by: array<Group, W_LOADS>;
     var w_at: array<u32, W_LOADS>;
     for (var i = 0u; i < W_LOADS; i++) {
         let quad = w_quad + i * (LANES / 8u);
-        places[i] = place(group.x, quad / LANES_N, quad % LANES_N);
-        w_at[i] = (places[i].strip * w_rows + w_k) * 32u + places[i].quad * 2u + w_half;
+        let here = place(group.x, quad / LANES_N, quad % LANES_N);
+        groups_at[i] = first_group(here.strip, here.quad);
+        w_at[i] = (here.strip * w_rows + w_pair / 2u) * 32u + here.quad * 2u + w_pair % 2u;
     }
     var g = 0u;
     var g_end = 0u;
 
-    var squares: array<vec4<f32>, X_LOADS>;
+    var squares: array<f32, X_LOADS>;
     var total = Sums();
-    for (var block = 0u; block < k4; block += BLOCK4) {
+    var k = 0u;
+    while (k < k4) {
         var sums = Sums();
-        let end = min(block + BLOCK4, k4);
-        for (var k = block; k < end; k += 4u) {
-            let next = k + w_k >= g_end;
+        let end = min(k + BLOCK4, k4);
+        for (; k < end; k += 4u) {
+            let pair = k * 2u + w_pair;
+            let next = pair / 2u >= g_end;
             if (next) {
-                g = group_of(k + w_k);
+                g = group_of(pair / 2u);
                 g_end = group_end(g);
             }
             if (next || RELOAD) {
                 for (var i = 0u; i < W_LOADS; i++) {
-                    shared_by[i] = group_at(places[i].strip, g, places[i].quad);
+                    shared_by[i] = group_at(groups_at[i], g);
                 }
             }
             var x_new: array<vec4<f32>, X_LOADS>;
@@ -104,7 +114,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 x_new[i] = select(vec4<f32>(), x[x_at[i] + k], k + x_k < k4);
             }
             for (var i = 0u; i < X_LOADS; i++) {
-                squares[i] = with_squares(squares[i], x_new[i], (k - block) / 4u);
+                squares[i] = with_square(squares[i], x_new[i]);
             }
             for (var i = 0u; i < W_LOADS; i++) {
                 w_new[i] = w[w_at[i] + k * 32u];
@@ -121,30 +131,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             for (var i = 0u; i < W_LOADS; i++) {
                 let quad = w_quad + i * (LANES / 8u);
                 let numbers = normed2(
-                    weights(first(w_new[i]), shared_by[i]), weights(second(w_new[i]), shared_by[i]),
-                    (k + w_k) * 2u + w_half,
+                    weights(first(w_new[i]), shared_by[i]), weights(second(w_new[i]), shared_by[i]), pair,
                 );
-                ws[w_k * 4u + w_half * 2u][quad] = numbers[0];
-                ws[w_k * 4u + w_half * 2u + 1u][quad] = numbers[1];
+                ws[w_pair * 2u][quad] = numbers[0];
+                ws[w_pair * 2u + 1u][quad] = numbers[1];
             }
             workgroupBarrier();
 
-            for (var c = 0u; c < 4u; c++) {
-                let shuffled = t ^ (c * 2u);
-                sums = products(sums, c * 4u, shuffled, n);
-                sums = products(sums, c * 4u + 1u, shuffled, n);
-                sums = products(sums, c * 4u + 2u, shuffled, n);
-                sums = products(sums, c * 4u + 3u, shuffled, n);
-            }
+            sums = quarter(sums, 0u, t, n);
+            sums = quarter(sums, 1u, t, n);
+            sums = quarter(sums, 2u, t, n);
+            sums = quarter(sums, 3u, t, n);
         }
         total = add(total, sums);
     }
     if (NORMED) {
-        // The lanes of a row have a quarter of its chains of squares each.
+        // The lanes of a row have a chain of its squares each.
         workgroupBarrier();
         for (var i = 0u; i < X_LOADS; i++) {
-            let at = x_row + i * (LANES / 4u);
-            xs[x_k][at / 4u][at % 4u] = (squares[i].x + squares[i].y) + (squares[i].z + squares[i].w);
+            xs[x_k][x_quad + i * (LANES / 16u)][x_row % 4u] = squares[i];
         }
         workgroupBarrier();
         total = row_scaled(total, t);

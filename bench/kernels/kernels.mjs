@@ -6,8 +6,8 @@ const CODES = ["q8", "q4"];
 const each = (formats, make) => formats.map(make);
 
 // 64 values of K, of 8 x 8, 4 x 8 or 16 x 4 sums. Scales and biases are those of a group of 64.
-const LARGE = { madds: 4096, loops: [{ madds: 4096, loops: [{ madds: 1024 }] }], rare: 1 / 4 };
-const SMALL = { madds: 2048, loops: [{ madds: 2048, loops: [{ madds: 512 }] }], rare: 1 / 4 };
+const LARGE = { madds: 4096, loops: [{ madds: 4096 }], rare: 1 / 4 };
+const SMALL = { madds: 2048, loops: [{ madds: 2048 }], rare: 1 / 4 };
 const FEW = { madds: 4096, loops: [{ madds: 4096 }], others: 16, rare: 1 / 16 };
 // A block of 64 values of K, of 4 x 8 or 16 x 4 sums of packed dot products.
 const INT8 = { madds: 2048 };
@@ -42,14 +42,15 @@ export const KERNELS = [
   { name: "attention_tile_128", shape: attention(2048, 1024) },
   { name: "attention_narrow_128", shape: attention(2048, 512) },
   { name: "attention_tile_256", shape: attention(4096, 512) },
-  ...each(["float32", "float16", "int8", "binary"], (f) => ({ name: `maxsim_tile_${f}`, shape: { madds: 1024, loops: [{ madds: 1024 }] } })),
+  ...each(["float32", "float16", "int8", "binary"], (f) => ({ name: `maxsim_tile_${f}`, shape: { madds: 1024 } })),
+  ...each(["float32", "float16", "int8", "binary"], (f) => ({ name: `maxsim_narrow_${f}`, shape: { madds: 512 } })),
   { name: "dense_tile_int8", shape: { madds: 1024, loops: [{ madds: 128 }, { madds: 1024 }] } },
   { name: "dense_tile_float32", shape: { madds: 256, loops: [{ madds: 32 }, { madds: 256 }] } },
   { name: "dense_tile_binary" },
-  // Those of software adapters, which had to serve every GPU before.
-  { name: "matmul_f32", software: true, shape: { madds: 128 } },
-  { name: "matmul_q8", software: true, shape: { madds: 2048, loops: [{ madds: 2048 }] } },
-  { name: "matmul_q4", software: true, shape: { madds: 2048, loops: [{ madds: 2048 }] } },
+  // Those of software adapters.
+  { name: "matmul_f32", software: true, shape: { madds: 256 } },
+  { name: "matmul_q8", software: true, shape: { madds: 4096, loops: [{ madds: 4096 }] } },
+  { name: "matmul_q4", software: true, shape: { madds: 4096, loops: [{ madds: 4096 }] } },
   { name: "attention", software: true, shape: { madds: 8192, loops: [{ madds: 4096 }, { madds: 4096 }] } },
   { name: "dense_int8", software: true },
 ];

@@ -9,7 +9,7 @@ export function kernelTable({ counts }, table) {
   const rows = counts.map(({ name, software, chips }) => {
     const { "RDNA 3": amd, "RDNA 4": next, Ampere: nvidia, Xe: intel } = chips;
     return [
-      `\`${name}\`${software ? " (before; now for software adapters)" : ""}`, found(amd.maddsAVector), found(amd.checked), found(amd.bufferBytes),
+      `\`${name}\`${software ? " (for software adapters)" : ""}`, found(amd.maddsAVector), found(amd.checked), found(amd.bufferBytes),
       found(amd.workgroupBytes), amd.registers, amd.waves, amd.spills, found(next.maddsAVector), nvidia.registers, intel.registers, intel.spills,
     ];
   });

@@ -4,8 +4,11 @@ const KEYS = 64u;       // keys at a time
 const D4 = 64u;         // vec4s of a head; shorter ones leave the rest idle
 const D_LANES = 32u;    // lanes over them
 
-fn with_value(s: Sums, low: vec4<f32>, high: vec4<f32>, key: u32, d: u32) -> Sums {
+// With a key of the stage, whose weights are row `weights` of p.
+fn with_value(s: Sums, weights: u32, low: u32, high: u32, key: u32, d: u32) -> Sums {
     let v0 = stage[key * 2u][d];
     let v1 = stage[key * 2u + 1u][d];
-    return Sums(outer(s.a, low, v0), outer(s.b, high, v0), outer(s.c, low, v1), outer(s.d, high, v1));
+    let w0 = p[weights][low];
+    let w1 = p[weights][high];
+    return Sums(outer(s.a, w0, v0), outer(s.b, w1, v0), outer(s.c, w0, v1), outer(s.d, w1, v1));
 }

@@ -4,6 +4,14 @@
 const STEP = 16u;   // most words of a block
 const PIECES = STEP / HALVES;
 
+// Four vec4s of words: those of four tokens, or of a quad of outputs.
+struct Words {
+    x: vec4<u32>,
+    y: vec4<u32>,
+    z: vec4<u32>,
+    w: vec4<u32>,
+}
+
 // Sums of four tokens with a quad of outputs.
 struct Ints {
     x: vec4<i32>,

@@ -11,9 +11,8 @@ struct Sums {
 
 fn products(s: Sums, k: u32, t: u32, n: u32) -> Sums {
     let t0 = xs[k][t];
-    let n0 = ws[k][n];
-    let n1 = ws[k][n + LANES_N];
-    return Sums(outer(s.a, t0, n0), outer(s.b, t0, n1));
+    let a = outer(s.a, t0, ws[k][n]);
+    return Sums(a, outer(s.b, t0, ws[k][n + LANES_N]));
 }
 
 fn add(s: Sums, t: Sums) -> Sums {

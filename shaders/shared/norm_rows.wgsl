@@ -5,9 +5,8 @@
 // A row's factor waits until the sum is there, so x is read once, and nobody writes it down normalized. The norm's weights
 // go to w, because a lane of few.wgsl has fewer numbers of it than of x.
 //
-// Squares: vec4 k4 of a row belongs to chain k4 % 16, a chain is in ascending order, and its vec4 is one chain of fma.
-// Chains c, c + 4, c + 8 and c + 12 are a vec4. tile.wgsl and few.wgsl keep to it, so that a token's bits do not depend on
-// which of them runs.
+// Squares: vec4 k4 of a row belongs to chain k4 % 4, which adds up its vec4s in ascending order, each of them one chain of fma.
+// tile.wgsl and few.wgsl keep to it, so that a token's bits do not depend on which of them runs.
 const NORMED = true;
 
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;   // [T, K/4]
@@ -17,15 +16,13 @@ fn square(x: vec4<f32>) -> f32 {
     return fma(x.w, x.w, fma(x.z, x.z, fma(x.y, x.y, x.x * x.x)));
 }
 
-// Squares of a vec4 of x, for the chain of this step.
-fn with_squares(s: vec4<f32>, x: vec4<f32>, step: u32) -> vec4<f32> {
-    let chain = select(vec4<f32>(), vec4<f32>(1.0), vec4<u32>(0u, 1u, 2u, 3u) == vec4<u32>(step));
-    return fma(vec4<f32>(square(x)), chain, s);
+fn with_square(s: f32, x: vec4<f32>) -> f32 {
+    return s + square(x);
 }
 
-// Two values of K of a quad of outputs. Past the end of K x is 0.
+// Two values of K of a quad of outputs. Past the end of K x is 0, and any number serves.
 fn normed2(first: vec4<f32>, second: vec4<f32>, k2: u32) -> mat2x4<f32> {
-    let by = norm[min(k2, params.k4 * 2u - 1u)];
+    let by = norm[k2];
     return mat2x4<f32>(first * by.x, second * by.y);
 }
 

@@ -5,8 +5,13 @@ struct Group {
 }
 @group(0) @binding(4) var<storage, read> groups: array<Group>;  // [strips, G, 16]
 
-fn group_at(strip: u32, g: u32, quad: u32) -> Group {
-    return groups[(strip * params.groups + g) * 16u + quad];
+// Where the groups of a quad of outputs begin: one for each 16 of `groups`.
+fn first_group(strip: u32, quad: u32) -> u32 {
+    return strip * params.groups * 16u + quad;
+}
+
+fn group_at(first: u32, g: u32) -> Group {
+    return groups[first + g * 16u];
 }
 
 fn weights(codes: vec4<f32>, group: Group) -> vec4<f32> {

@@ -1,7 +1,11 @@
 // Weights in strips without groups: a number is the weight.
 alias Group = u32;
 
-fn group_at(strip: u32, g: u32, quad: u32) -> Group {
+fn first_group(strip: u32, quad: u32) -> u32 {
+    return 0u;
+}
+
+fn group_at(first: u32, g: u32) -> Group {
     return 0u;
 }
 

@@ -21,9 +21,9 @@ fn gpu() -> &'static Backend {
     GPU.get_or_init(|| block_on(Backend::gpu()).unwrap())
 }
 
-fn scorers() -> &'static [Scorer; 2] {
-    static SCORERS: OnceLock<[Scorer; 2]> = OnceLock::new();
-    SCORERS.get_or_init(|| ["strip", "tile"].map(Scorer::of))
+fn scorers() -> &'static [Scorer; 3] {
+    static SCORERS: OnceLock<[Scorer; 3]> = OnceLock::new();
+    SCORERS.get_or_init(|| ["strip", "tile", "narrow"].map(Scorer::of))
 }
 
 /// Rows of items in a buffer that has room for three more, which are not zeros.
@@ -117,7 +117,7 @@ fn chosen_documents_score_as_among_all_whatever_lies_between_them() {
 #[test]
 fn any_cut_into_passes_and_groups_gives_the_same_bits() {
     let pairs: Vec<(u32, u32)> = (0..60).map(|i| (i * 7 % 4, i * 11 % 16)).collect();
-    for family in ["strip", "tile"] {
+    for family in ["strip", "tile", "narrow"] {
         let mut scorer = Scorer::of(family);
         for form in FORMS {
             let queries = Items::random(RowFormat::Float32, 24, &[3, 33, 1, 12], 1);

@@ -103,6 +103,7 @@ const FAMILIES: &[Family] = &[
     family("dense", "rows", &["float32"], &["dense_{}"], Adapters::Any, ROUNDED),
     family("dense_bounds", "blocks", &["float32", "int8", "binary"], &["dense_bounds_{}"], Adapters::Hardware, BOUND),
     family("maxsim", "tile", &["float32", "float16", "int8", "binary"], &["maxsim_tile_{}", "maxsim_sum"], Adapters::Hardware, SUM_OF_PRODUCTS),
+    family("maxsim", "narrow", &["float32", "float16", "int8", "binary"], &["maxsim_narrow_{}", "maxsim_sum"], Adapters::Hardware, SUM_OF_PRODUCTS),
     family("maxsim", "strip", &["float32", "float16", "int8", "binary"], &["maxsim_strip_{}", "maxsim_sum"], Adapters::Any, SUM_OF_PRODUCTS),
 ];
 

@@ -79,10 +79,10 @@ fn rms_norm_at_the_edges_of_64_lanes() {
 }
 
 #[test]
-fn matmul_at_the_edges_of_the_4x8_tile_and_the_32x64_workgroup() {
+fn matmul_at_the_edges_of_the_8x8_tile_and_the_32x64_workgroup() {
     on_each(async |probe| {
         for format in FORMATS {
-            for rows in [1, 3, 4, 5, 31, 32, 33] {
+            for rows in [1, 3, 4, 5, 7, 8, 9, 31, 32, 33] {
                 for n in [1, 7, 8, 9, 63, 64, 65] {
                     probe::matmul(probe, format, [rows, n, 24], u64::MAX).await.unwrap();
                 }
@@ -99,10 +99,10 @@ fn matmul_at_the_edges_of_the_4x8_tile_and_the_32x64_workgroup() {
 }
 
 #[test]
-fn swiglu_at_the_edges_of_the_4x4_tile_and_the_32x32_workgroup() {
+fn swiglu_at_the_edges_of_the_8x4_tile_and_the_32x32_workgroup() {
     on_each(async |probe| {
         for format in FORMATS {
-            for rows in [1, 3, 4, 5, 31, 32, 33] {
+            for rows in [1, 3, 4, 5, 7, 8, 9, 31, 32, 33] {
                 for n in [1, 3, 4, 5, 31, 32, 33] {
                     probe::swiglu(probe, format, [rows, n, 24], u64::MAX).await.unwrap();
                 }

@@ -41,7 +41,7 @@ fn any_cut_into_passes_groups_and_shards_gives_the_same_bits_in_each_family() {
     let lengths = [5, 0, 1, 64, 3, 200, 1, 1, 17, 0];
     let pairs: Vec<(u32, u32)> = (0..60).map(|i| (i * 7 % 4, i * 11 % 10)).chain([(2, 5), (2, 5), (0, 1)]).collect();
     let cuts = [(u64::MAX / 512, 32_768, 1 << 20), (7, 5, 16), (1, 1, 1), (70, 40, 64)];
-    for family in ["strip", "tile"] {
+    for family in ["strip", "tile", "narrow"] {
         let mut on = TestScorer::of_family(family);
         // A multiple of 32 goes to the device as it is, the other is padded on the way.
         for (form, dim) in FORMS.into_iter().flat_map(|form| [(form, 32), (form, 13)]) {

@@ -36,12 +36,12 @@ impl TestScorer {
     }
 }
 
-/// Both families of the GPU's kernel, and the processor.
-fn scorers() -> &'static [TestScorer; 3] {
-    static SCORERS: OnceLock<[TestScorer; 3]> = OnceLock::new();
+/// The families of the GPU's kernel, and the processor between them.
+fn scorers() -> &'static [TestScorer; 4] {
+    static SCORERS: OnceLock<[TestScorer; 4]> = OnceLock::new();
     SCORERS.get_or_init(|| {
-        let [strip, tile] = ["strip", "tile"].map(TestScorer::of_family);
-        [strip, tile, TestScorer { backend: Backend::cpu(), scorer: Scorer::new() }]
+        let [strip, tile, narrow] = ["strip", "tile", "narrow"].map(TestScorer::of_family);
+        [strip, tile, TestScorer { backend: Backend::cpu(), scorer: Scorer::new() }, narrow]
     })
 }
 
