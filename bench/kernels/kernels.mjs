@@ -29,10 +29,11 @@ export const KERNELS = [
     ...each(CODES, (f) => ({ name: `${operation}_int8_small_${f}`, tokens: "some", shape: INT8 })),
     ...each(CODES, (f) => ({ name: `${operation}_int8_few_${f}`, tokens: "up to 32", shape: INT8_FEW })),
   ]),
-  // By cooperative matrices, whose instructions take as long as many others: no multiply-adds a vector instruction.
+  // By cooperative matrices, whose instructions take as long as many others: no multiply-adds a vector instruction. Of Mesa's
+  // compilers only AMD's takes them without the chip.
   ...["matmul", "swiglu", "heads"].flatMap((operation) => [
-    ...each(CODES, (f) => ({ name: `${operation}_matrix16_large_${f}`, tokens: "many" })),
-    ...each(CODES, (f) => ({ name: `${operation}_matrix16_small_${f}`, tokens: "up to 32" })),
+    ...each(CODES, (f) => ({ name: `${operation}_matrix16_large_${f}`, tokens: "many", vendor: "amd" })),
+    ...each(CODES, (f) => ({ name: `${operation}_matrix16_small_${f}`, tokens: "up to 32", vendor: "amd" })),
   ]),
   { name: "halve_rows" },
   { name: "halve_normed_rows" },

@@ -69,8 +69,9 @@ function count(kernel, chip) {
 
 const counts = KERNELS.map((kernel) => {
   console.log(kernel.name);
-  const { shape, ...rest } = kernel;
-  return { ...rest, chips: Object.fromEntries(CHIPS.map((chip) => [chip[2], count(kernel, chip)])) };
+  const { shape, vendor, ...rest } = kernel;
+  const chips = CHIPS.filter((chip) => !vendor || chip[0] === vendor);
+  return { ...rest, chips: Object.fromEntries(chips.map((chip) => [chip[2], count(kernel, chip)])) };
 });
 
 const floors = MODELS.flatMap((model) => TOKENS.flatMap((tokens) => Object.keys(WEIGHT_BITS).map((weights) => {

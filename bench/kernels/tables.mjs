@@ -7,10 +7,11 @@ const number = (value, digits) => Number(value.toPrecision(digits)).toLocaleStri
 export function kernelTable({ counts }, table) {
   const found = (value) => value ?? "";
   const rows = counts.map(({ name, software, chips }) => {
-    const { "RDNA 3": amd, "RDNA 4": next, Ampere: nvidia, Xe: intel } = chips;
+    const { "RDNA 3": amd, "RDNA 4": next, Ampere: nvidia = {}, Xe: intel = {} } = chips;
     return [
       `\`${name}\`${software ? " (for software adapters)" : ""}`, found(amd.maddsAVector), found(amd.checked), found(amd.bufferBytes),
-      found(amd.workgroupBytes), amd.registers, amd.waves, amd.spills, found(next.maddsAVector), nvidia.registers, intel.registers, intel.spills,
+      found(amd.workgroupBytes), amd.registers, amd.waves, amd.spills, found(next.maddsAVector), found(nvidia.registers), found(intel.registers),
+      found(intel.spills),
     ];
   });
   const head = [
