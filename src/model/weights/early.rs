@@ -1,0 +1,115 @@
+//! The embedding table, read while kernels are compiled and while other weights are on their way to the device: it stays in
+//! host memory, so nobody has to say first how it is to lie. Natively a thread of its own reads it; a browser reads a
+//! little whenever it would wait for the device.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::Table;
+use crate::checkpoint::ApartMatrix;
+use crate::error::{Error, Result};
+use crate::progress::Watch;
+
+/// A table that is being read. If it is dropped, that ends, and its memory is given back.
+pub(super) struct EarlyTable {
+    stopped: Arc<AtomicBool>,
+    #[cfg(not(target_arch = "wasm32"))]
+    thread: Option<std::thread::JoinHandle<Result<Table>>>,
+    #[cfg(target_arch = "wasm32")]
+    reading: std::pin::Pin<Box<dyn Future<Output = Result<Table>>>>,
+    #[cfg(target_arch = "wasm32")]
+    read: Option<Result<Table>>,
+}
+
+/// Fills `table` with the rows of `matrix`.
+async fn filled(matrix: ApartMatrix, mut table: Table, stopped: Arc<AtomicBool>) -> Result<Table> {
+    let between = async || {
+        crate::backend::turn().await;
+        if stopped.load(Ordering::Relaxed) { Err(Error::Aborted) } else { Ok(()) }
+    };
+    matrix.read(&mut table.rows, between).await?;
+    Ok(table)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl EarlyTable {
+    /// Begins to fill `table`, which is empty, with the rows of `matrix`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if there can be no thread.
+    pub(super) fn begin(matrix: ApartMatrix, table: Table) -> Result<Self> {
+        let stopped = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&stopped);
+        let read = move || pollster::block_on(filled(matrix, table, flag));
+        let thread = std::thread::Builder::new().name("embedding table".into()).spawn(read);
+        Ok(Self { stopped, thread: Some(thread.map_err(|e| Error::io("the embedding table", e))?) })
+    }
+
+    /// What `work` gives, while the table is read.
+    pub(super) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
+        work.await
+    }
+
+    /// The table, once it is there.
+    ///
+    /// # Errors
+    /// [`Error::Aborted`] once the caller has cancelled, or what kept it from being read.
+    pub(super) async fn finish(mut self, watch: &dyn Watch) -> Result<Table> {
+        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            if watch.cancelled() {
+                return Err(Error::Aborted);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let read = self.thread.take().and_then(|thread| thread.join().ok());
+        read.unwrap_or_else(|| Err(Error::io("the embedding table", "the thread that read it has panicked")))
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Drop for EarlyTable {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        drop(self.thread.take().map(std::thread::JoinHandle::join));
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+impl EarlyTable {
+    pub(super) fn begin(matrix: ApartMatrix, table: Table) -> Result<Self> {
+        let stopped = Arc::new(AtomicBool::new(false));
+        let reading = Box::pin(filled(matrix, table, Arc::clone(&stopped)));
+        Ok(Self { stopped, reading, read: None })
+    }
+
+    fn poll(&mut self, context: &mut std::task::Context<'_>) -> bool {
+        if self.read.is_none()
+            && let std::task::Poll::Ready(read) = self.reading.as_mut().poll(context)
+        {
+            self.read = Some(read);
+        }
+        self.read.is_some()
+    }
+
+    pub(super) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        std::future::poll_fn(|context| {
+            let done = work.as_mut().poll(context);
+            if done.is_pending() {
+                self.poll(context);
+            }
+            done
+        })
+        .await
+    }
+
+    pub(super) async fn finish(mut self, watch: &dyn Watch) -> Result<Table> {
+        std::future::poll_fn(|context| {
+            let ready = self.poll(context);
+            self.stopped.store(watch.cancelled(), Ordering::Relaxed);
+            if ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+        self.read.unwrap_or(Err(Error::Aborted))
+    }
+}
