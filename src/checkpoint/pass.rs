@@ -223,7 +223,13 @@ impl WeightPass {
 }
 
 /// A weight that is not finite would be in every vector. Codes are finite, and so are scales, as `formats` checks.
-pub(super) fn check_finite(file: &str, tensor: &Tensor, matrix: &StoredMatrix, first: u64, values: &[u8]) -> Result<()> {
+pub(super) fn check_finite(
+    file: &str,
+    tensor: &Tensor,
+    matrix: &StoredMatrix,
+    first: u64,
+    values: &[u8],
+) -> Result<()> {
     let found = matrix.format().float().and_then(|number| number.first_not_finite(values));
     let Some((at, value)) = found else { return Ok(()) };
     let columns = matrix.shape()[1];

@@ -45,8 +45,8 @@ impl EarlyTable {
         Ok(Self { stopped, thread: Some(thread.map_err(|e| Error::io("the embedding table", e))?) })
     }
 
-    /// What `work` gives, while the table is read.
-    pub(super) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
+    /// What `work` gives, while the table, if there is one, is read.
+    pub(super) async fn beside<T>(_table: &mut Option<Self>, work: impl Future<Output = T>) -> T {
         work.await
     }
 
@@ -91,12 +91,12 @@ impl EarlyTable {
         self.read.is_some()
     }
 
-    pub(super) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
+    pub(super) async fn beside<T>(table: &mut Option<Self>, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         std::future::poll_fn(|context| {
             let done = work.as_mut().poll(context);
-            if done.is_pending() {
-                self.poll(context);
+            if let (Some(table), true) = (&mut *table, done.is_pending()) {
+                table.poll(context);
             }
             done
         })

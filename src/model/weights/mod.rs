@@ -10,6 +10,7 @@ mod shard;
 mod table;
 
 pub use choice::WeightChoice;
+use early::EarlyTable;
 use fill::Fill;
 use plan::{MatrixPlace, Plan, Projection, VectorPlace};
 use room::Room;
@@ -119,10 +120,7 @@ impl Weights {
         }
         let mut fill = Fill::new(backend, &plan, &mut weights, Meter::new(watch, shards.bytes()));
         let rest = shards.read(source, &plan, stored, &formats, (name, table.is_some()), &mut fill);
-        match &mut table {
-            Some(table) => table.beside(rest).await?,
-            None => rest.await?,
-        }
+        EarlyTable::beside(&mut table, rest).await?;
         if let Some(table) = table {
             fill.take_table(table.finish(watch).await?);
         }

@@ -107,10 +107,7 @@ impl Room {
             let weights = backend.allocate(|| buffers(backend, &kernels, config, plan, (&formats, empty))).await?;
             Ok::<_, Error>((kernels, weights))
         };
-        let (kernels, weights) = match &mut table {
-            Some(table) => table.beside(kernels).await?,
-            None => kernels.await?,
-        };
+        let (kernels, weights) = EarlyTable::beside(&mut table, kernels).await?;
         Ok(Self { formats, stored, name, kernels, weights, table })
     }
 }

@@ -193,7 +193,10 @@ impl<S: ByteStream> WeightFiles<S> {
         let forms: BTreeMap<String, MatrixFormat> =
             inserted(plan.matrices.iter().map(|m| m.name.clone()).zip(formats.iter().copied()));
         let wanted = plan.matrices.iter().zip(stored).zip(formats);
-        let wanted = wanted.skip(usize::from(apart)).map(|((m, matrix), &to)| WantedMatrix { name: m.name.clone(), matrix, to }).collect();
+        let wanted = wanted
+            .skip(usize::from(apart))
+            .map(|((m, matrix), &to)| WantedMatrix { name: m.name.clone(), matrix, to })
+            .collect();
         let mut pass = WeightPass::new(wanted, plan.vectors.iter().map(|(name, _, _)| name.clone()));
         for shard in self.list {
             match name.filter(|_| shard.ready.is_none()) {
