@@ -4,17 +4,29 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(not(target_arch = "wasm32"))]
+use std::{
+    sync::mpsc::{Receiver, RecvTimeoutError},
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use super::Table;
 use crate::checkpoint::ApartMatrix;
 use crate::error::{Error, Result};
 use crate::progress::Watch;
 
+/// How long to wait for a table before asking whether the caller has cancelled.
+#[cfg(not(target_arch = "wasm32"))]
+const PATIENCE: Duration = Duration::from_millis(50);
+
 /// A table that is being read. If it is dropped, that ends, and its memory is given back.
 pub(super) struct EarlyTable {
     stopped: Arc<AtomicBool>,
     #[cfg(not(target_arch = "wasm32"))]
-    thread: Option<std::thread::JoinHandle<Result<Table>>>,
+    read: Receiver<Result<Table>>,
+    #[cfg(not(target_arch = "wasm32"))]
+    thread: Option<JoinHandle<()>>,
     #[cfg(target_arch = "wasm32")]
     reading: std::pin::Pin<Box<dyn Future<Output = Result<Table>>>>,
     #[cfg(target_arch = "wasm32")]
@@ -40,9 +52,10 @@ impl EarlyTable {
     pub(super) fn begin(matrix: ApartMatrix, table: Table) -> Result<Self> {
         let stopped = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&stopped);
-        let read = move || pollster::block_on(filled(matrix, table, flag));
-        let thread = std::thread::Builder::new().name("embedding table".into()).spawn(read);
-        Ok(Self { stopped, thread: Some(thread.map_err(|e| Error::io("the embedding table", e))?) })
+        let (sender, read) = std::sync::mpsc::sync_channel(1);
+        let work = move || drop(sender.send(pollster::block_on(filled(matrix, table, flag))));
+        let thread = std::thread::Builder::new().name("embedding table".into()).spawn(work);
+        Ok(Self { stopped, read, thread: Some(thread.map_err(|e| Error::io("the embedding table", e))?) })
     }
 
     /// What `work` gives, while the table, if there is one, is read.
@@ -54,15 +67,17 @@ impl EarlyTable {
     ///
     /// # Errors
     /// [`Error::Aborted`] once the caller has cancelled, or what kept it from being read.
-    pub(super) async fn finish(mut self, watch: &dyn Watch) -> Result<Table> {
-        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
-            if watch.cancelled() {
-                return Err(Error::Aborted);
+    pub(super) async fn finish(self, watch: &dyn Watch) -> Result<Table> {
+        loop {
+            match self.read.recv_timeout(PATIENCE) {
+                Ok(read) => return read,
+                Err(RecvTimeoutError::Timeout) if watch.cancelled() => return Err(Error::Aborted),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Error::io("the embedding table", "the thread that read it has ended"));
+                }
             }
-            std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        let read = self.thread.take().and_then(|thread| thread.join().ok());
-        read.unwrap_or_else(|| Err(Error::io("the embedding table", "the thread that read it has panicked")))
     }
 }
 
@@ -70,7 +85,7 @@ impl EarlyTable {
 impl Drop for EarlyTable {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::Relaxed);
-        drop(self.thread.take().map(std::thread::JoinHandle::join));
+        drop(self.thread.take().map(JoinHandle::join));
     }
 }
 
