@@ -56,8 +56,7 @@ impl LocalFile {
         Self { sums, ..self }
     }
 
-    /// Shared by all who read it at the same time. In a browser they are in one thread.
-    #[cfg_attr(target_arch = "wasm32", expect(clippy::arc_with_non_send_sync, reason = "natively it is both"))]
+    /// Shared by all who read it at the same time.
     pub fn shared(self) -> Arc<Self> {
         Arc::new(self)
     }
