@@ -2,6 +2,12 @@
 //! and of these the fastest.
 
 use std::sync::Arc;
+#[cfg(not(target_arch = "wasm32"))]
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
+#[cfg(target_arch = "wasm32")]
 use std::task::Poll;
 
 use web_time::Instant;
@@ -86,9 +92,8 @@ impl Backend {
                     missing.push(operation);
                 }
             }
-            // In turns: some are checked while others compile.
-            let checks = missing.iter().map(|&operation| self.check(gpu, operation, precision(operation), family));
-            for (&operation, checked) in missing.iter().zip(together(checks).await) {
+            let check = async |&operation: &Operation| self.check(gpu, operation, precision(operation), family).await;
+            for (&operation, checked) in missing.iter().zip(together(&missing, check).await) {
                 let made = match checked {
                     Ok(checked) => self.fastest(operation, checked).await,
                     Err(error) => Err(error),
@@ -203,9 +208,35 @@ impl Backend {
     }
 }
 
-/// What all futures give, which are polled in turns.
-async fn together<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut waiting: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+/// What becomes of each operation, on as many threads as there are cores: drivers compile in the thread that asks.
+#[cfg(not(target_arch = "wasm32"))]
+async fn together<T: Send>(operations: &[Operation], check: impl AsyncFn(&Operation) -> T + Sync) -> Vec<T> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some(operation) = operations.get(place) else { return };
+            let checked = pollster::block_on(check(operation));
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((place, checked));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..cores.min(operations.len()) {
+            // Where the system starts none, this one does it all.
+            drop(std::thread::Builder::new().spawn_scoped(scope, work));
+        }
+        work();
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_unstable_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, checked)| checked).collect()
+}
+
+/// What becomes of each operation, in turns: some are checked while others compile.
+#[cfg(target_arch = "wasm32")]
+async fn together<T>(operations: &[Operation], check: impl AsyncFn(&Operation) -> T) -> Vec<T> {
+    let mut waiting: Vec<_> = operations.iter().map(|operation| (Box::pin(check(operation)), None)).collect();
     std::future::poll_fn(|context| {
         for (future, done) in waiting.iter_mut().filter(|(_, done)| done.is_none()) {
             if let Poll::Ready(output) = future.as_mut().poll(context) {

@@ -1,5 +1,6 @@
 //! Safetensors files: what tensors they hold, and their bytes in order. Knows tensors, not models.
 
+mod apart;
 pub mod formats;
 mod header;
 mod pass;
@@ -9,6 +10,7 @@ mod rewrite;
 mod shards;
 mod writer;
 
+pub use apart::ApartMatrix;
 pub use formats::{MatrixRows, Scheme, StoredMatrix};
 pub use header::{Header, Tensor};
 pub use pass::{WantedMatrix, WeightPass, WeightSink, plain_name};

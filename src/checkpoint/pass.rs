@@ -15,7 +15,7 @@ use crate::hub::{ByteStream, Cursor};
 use crate::numbers::{Float, MatrixFormat};
 
 /// Bytes of a matrix read, recast and handed on at a time.
-const STEP: u64 = 4 << 20;
+pub(super) const STEP: u64 = 4 << 20;
 
 /// Where the weights of a pass go.
 #[expect(async_fn_in_trait, reason = "used generically inside this crate; browser futures are not Send")]
@@ -223,7 +223,13 @@ impl WeightPass {
 }
 
 /// A weight that is not finite would be in every vector. Codes are finite, and so are scales, as `formats` checks.
-fn check_finite(file: &str, tensor: &Tensor, matrix: &StoredMatrix, first: u64, values: &[u8]) -> Result<()> {
+pub(super) fn check_finite(
+    file: &str,
+    tensor: &Tensor,
+    matrix: &StoredMatrix,
+    first: u64,
+    values: &[u8],
+) -> Result<()> {
     let found = matrix.format().float().and_then(|number| number.first_not_finite(values));
     let Some((at, value)) = found else { return Ok(()) };
     let columns = matrix.shape()[1];

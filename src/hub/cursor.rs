@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::{ByteStream, LocalFile, Reader};
 use crate::error::{Error, Result};
 
@@ -10,7 +12,7 @@ pub enum Cursor<S> {
         /// Its path within the model, for errors.
         name: String,
         /// The file.
-        file: LocalFile,
+        file: Arc<LocalFile>,
         /// The next byte.
         position: u64,
     },
@@ -18,7 +20,7 @@ pub enum Cursor<S> {
 
 impl<S: ByteStream> Cursor<S> {
     /// The start of `file`, named `name` in errors.
-    pub fn local(name: impl Into<String>, file: LocalFile) -> Self {
+    pub fn local(name: impl Into<String>, file: Arc<LocalFile>) -> Self {
         Self::Local { name: name.into(), file, position: 0 }
     }
 

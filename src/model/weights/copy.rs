@@ -38,7 +38,7 @@ impl Weights {
             let heads_in_one = false;
             layers.push(Layer { input_norm, biases, q, k, v, heads_in_one, q_norm, k_norm, o, mlp_norm, mlp, down });
         }
-        let table = Table::of_rows(MatrixRows::default(), shape.hidden);
+        let table = Table::none(shape.hidden);
         Some(Self { table, layers, norm: vectors.next()?, note: None })
     }
 
@@ -49,6 +49,11 @@ impl Weights {
 }
 
 impl Table {
+    /// Without rows.
+    pub(super) fn none(hidden: u32) -> Self {
+        Self::of_rows(MatrixRows::default(), hidden)
+    }
+
     fn of_rows(rows: MatrixRows, hidden: u32) -> Self {
         Self { format: MatrixFormat::F32, rows, hidden: hidden as usize }
     }

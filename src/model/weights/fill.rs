@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Weights;
 use super::plan::{MatrixPlace, Plan, VectorPlace};
+use super::{Table, Weights};
 use crate::backend::{Backend, Flush};
 use crate::checkpoint::{Loss, MatrixRows, Rewrite, Tensor, WeightSink};
 use crate::collect::inserted;
@@ -32,6 +32,13 @@ impl<'a> Fill<'a> {
         let places = inserted(plan.matrices.iter().map(|m| (m.name.clone(), m.place)));
         let vectors = inserted(plan.vectors.iter().map(|(name, place, _)| (name.clone(), *place)));
         Self { backend, weights, places, vectors, filled: BTreeSet::new(), meter, unflushed: 0, flushing: None }
+    }
+
+    /// Takes the embedding table, which was read apart.
+    pub(super) fn take_table(&mut self, table: Table) {
+        self.weights.table = table;
+        let names = self.places.iter().filter(|(_, place)| **place == MatrixPlace::Embedding);
+        self.filled.extend(names.map(|(name, _)| name.clone()));
     }
 
     /// Everything of the plan has come.

@@ -2,6 +2,7 @@
 
 mod choice;
 mod copy;
+mod early;
 mod fill;
 mod plan;
 mod room;
@@ -9,6 +10,7 @@ mod shard;
 mod table;
 
 pub use choice::WeightChoice;
+use early::EarlyTable;
 use fill::Fill;
 use plan::{MatrixPlace, Plan, Projection, VectorPlace};
 use room::Room;
@@ -108,23 +110,20 @@ impl Weights {
             watch.progress(Progress::Notice { message: unread });
         }
         watch.progress(Progress::Compile);
-        let Room { form, formats, kernels, mut weights } = Room::make(backend, config, &plan, &stored, request).await?;
+        let room = Room::make(backend, config, &plan, (source, &mut shards), &stored, request).await?;
+        let Room { formats, stored, name, kernels, mut weights, mut table } = room;
         if let (true, Some(&format)) = (request.any_device, formats.get(1))
             && let Some(why) =
                 backend.slower_than_processor(&kernels, format, request.precision, request.threads).await?
         {
             return Ok(Loaded::Declined(why));
         }
-        let name = form.derived_name(&stored, &formats);
-        let stored = match name {
-            None => stored,
-            Some(name) => {
-                shards.look(source, name).await?;
-                shards.locate(&plan, &config.scheme)?
-            }
-        };
         let mut fill = Fill::new(backend, &plan, &mut weights, Meter::new(watch, shards.bytes()));
-        shards.read(source, &plan, stored, &formats, name, &mut fill).await?;
+        let rest = shards.read(source, &plan, stored, &formats, (name, table.is_some()), &mut fill);
+        EarlyTable::beside(&mut table, rest).await?;
+        if let Some(table) = table {
+            fill.take_table(table.finish(watch).await?);
+        }
         fill.finish()?;
         backend.flush_writes().await?;
         Ok(Loaded::Here(Box::new(weights), kernels))

@@ -1,21 +1,29 @@
 //! Room for a model's weights on the device, in the first formats that fit.
 
 use super::choice::FormatRule;
+use super::early::EarlyTable;
 use super::plan::{MatrixPlace, Plan, PlannedMatrix};
+use super::shard::WeightFiles;
 use super::{Biases, Layer, Table, WeightRequest, Weights};
 use crate::backend::{Backend, Kernels, Operation};
 use crate::checkpoint::StoredMatrix;
 use crate::error::{Error, Result};
+use crate::hub::{ByteStream, Source};
 use crate::model::Config;
 use crate::numbers::MatrixFormat;
 
 /// Empty weights, the formats they are to have, and the kernels that read them.
 pub(super) struct Room {
-    pub(super) form: FormatRule,
     /// Of each of the plan's matrices.
     pub(super) formats: Vec<MatrixFormat>,
+    /// How each of them is stored in what will be read.
+    pub(super) stored: Vec<StoredMatrix>,
+    /// What files are kept as that have these formats.
+    pub(super) name: Option<&'static str>,
     pub(super) kernels: Kernels,
     pub(super) weights: Weights,
+    /// The embedding table, if it is being read already: then the weights have none yet.
+    pub(super) table: Option<EarlyTable>,
 }
 
 struct Candidate {
@@ -28,15 +36,17 @@ struct Candidate {
 impl Room {
     /// Takes the first formats that `request` allows and that fit: whose bytes are within `request.memory`, and which the
     /// device then has room for. All of it is there before the first weight is downloaded. Kernels are chosen before,
-    /// because a kernel's family decides how weights lie.
+    /// because a kernel's family decides how weights lie; meanwhile the embedding table is read, where it lies on this
+    /// machine as it is to be held. `files`, in which matrices are `stored`, then know what will be read.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] if even the smallest format does not fit, [`Error::AdapterTooSmall`],
-    /// [`Error::WrongKernel`].
-    pub(super) async fn make(
+    /// [`Error::WrongKernel`], or what kept a file from being read.
+    pub(super) async fn make<S: ByteStream>(
         backend: &Backend,
         config: &Config,
         plan: &Plan,
+        (source, files): (&impl Source<ByteStream = S>, &mut WeightFiles<S>),
         stored: &[StoredMatrix],
         request: WeightRequest,
     ) -> Result<Self> {
@@ -49,17 +59,14 @@ impl Room {
                     format!("{} would take {}, of about {}", form.name(), gigabytes(bytes), gigabytes(memory))
                 }
                 _ => {
-                    // Linear layers behind the encoder are held as float32.
-                    let mut read = formats[1..].to_vec();
-                    let projected = config.late.is_some() || config.dense_layers().next().is_some();
-                    read.extend(projected.then_some(MatrixFormat::F32));
-                    let mut operations = Operation::of_encoder(config.shape().heads(0), &read);
-                    operations.extend((projected || config.attention_bias).then_some(Operation::Bias));
-                    let kernels = backend.kernels_for(request.precision, &operations).await?;
-                    match backend.allocate(|| buffers(backend, &kernels, config, plan, &formats)).await {
-                        Ok(mut weights) => {
-                            weights.note = refused.map(|why| format!("{}: {why}", form.name()));
-                            return Ok(Self { form, formats, kernels, weights });
+                    let name = form.derived_name(stored, &formats);
+                    files.look(source, name).await?;
+                    let stored = files.locate(plan, &config.scheme)?;
+                    let made = Self::of(backend, config, plan, files, (stored, name, formats), request).await;
+                    match made {
+                        Ok(mut room) => {
+                            room.weights.note = refused.map(|why| format!("{}: {why}", form.name()));
+                            return Ok(room);
                         }
                         Err(Error::OutOfMemory { .. }) if i < last => {
                             format!("the device has no room for the {} of {}", gigabytes(bytes), form.name())
@@ -71,6 +78,37 @@ impl Room {
             refused.get_or_insert(why);
         }
         Err(Error::OutOfMemory { message: "the weights fit in no format".into() })
+    }
+
+    /// Room for weights of these `formats`.
+    async fn of<S: ByteStream>(
+        backend: &Backend,
+        config: &Config,
+        plan: &Plan,
+        files: &WeightFiles<S>,
+        (stored, name, formats): (Vec<StoredMatrix>, Option<&'static str>, Vec<MatrixFormat>),
+        request: WeightRequest,
+    ) -> Result<Self> {
+        // The plan begins with the embedding table.
+        let mut empty = Table::new(formats[0], plan.matrices[0].shape[0], plan.matrices[0].shape[1])?;
+        let mut table = None;
+        if let Some(matrix) = files.apart(&stored[0], formats[0], name.is_some()) {
+            let whole = std::mem::replace(&mut empty, Table::none(config.hidden));
+            table = Some(EarlyTable::begin(matrix, whole)?);
+        }
+        // Linear layers behind the encoder are held as float32.
+        let mut read = formats[1..].to_vec();
+        let projected = config.late.is_some() || config.dense_layers().next().is_some();
+        read.extend(projected.then_some(MatrixFormat::F32));
+        let mut operations = Operation::of_encoder(config.shape().heads(0), &read);
+        operations.extend((projected || config.attention_bias).then_some(Operation::Bias));
+        let kernels = async {
+            let kernels = backend.kernels_for(request.precision, &operations).await?;
+            let weights = backend.allocate(|| buffers(backend, &kernels, config, plan, (&formats, empty))).await?;
+            Ok::<_, Error>((kernels, weights))
+        };
+        let (kernels, weights) = EarlyTable::beside(&mut table, kernels).await?;
+        Ok(Self { formats, stored, name, kernels, weights, table })
     }
 }
 
@@ -101,18 +139,17 @@ fn formats(form: FormatRule, plan: &Plan, stored: &[StoredMatrix]) -> Vec<Matrix
     formats
 }
 
-/// Buffers for everything.
+/// Buffers for everything but the embedding table.
 fn buffers(
     backend: &Backend,
     kernels: &Kernels,
     config: &Config,
     plan: &Plan,
-    formats: &[MatrixFormat],
+    (formats, table): (&[MatrixFormat], Table),
 ) -> Result<Weights> {
     let norm = |length: u32| backend.buffer("norm", u64::from(length) * 4);
-    // The plan begins with the embedding table; seven matrices a layer follow.
-    let table = Table::new(formats[0], plan.matrices[0].shape[0], plan.matrices[0].shape[1])?;
     let mut layers = Vec::with_capacity(config.layers as usize);
+    // Seven matrices a layer follow the table.
     for first in (1..formats.len()).step_by(7) {
         let make = |i: usize, matrices: u32| {
             let matrix = &plan.matrices[first + i];

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::future::Ready;
+use std::sync::Arc;
 
 use super::fill::{Fill, Tee, Unheard};
 use super::plan::Plan;
 use crate::checkpoint::{
-    Files, Header, Rewrite, Scheme, StoredMatrix, Tensor, WantedMatrix, WeightPass, plain_name, rewritten,
+    ApartMatrix, Files, Header, Rewrite, Scheme, StoredMatrix, Tensor, WantedMatrix, WeightPass, plain_name, rewritten,
 };
 use crate::collect::inserted;
 use crate::error::{Error, Result};
-use crate::hub::{ByteStream, Cursor, DerivedFile as _, NoStream, Reader, Source};
+use crate::hub::{ByteStream, Cursor, DerivedFile as _, LocalFile, NoStream, Reader, Source};
 use crate::numbers::{Float, MatrixFormat};
 
 /// Bytes of unfinished matrices that reading a file in order may hold back; beyond that it is read matrix by matrix.
@@ -32,14 +33,16 @@ struct WeightFile<S> {
     header: Header,
     /// The file itself, behind its header, where there is only this one: it need not be asked for twice.
     opened: Option<Cursor<S>>,
-    /// The name under which it is kept on this machine in the form it is to be held in, and the header of that.
-    ready: Option<(&'static str, Header)>,
+    /// The header of what is kept on this machine in the form that the file is to be held in.
+    ready: Option<Header>,
+    /// That, or else the file itself, if it is on this machine.
+    local: Option<Arc<LocalFile>>,
 }
 
 impl<S> WeightFile<S> {
     /// The header of what will be read.
     fn header(&self) -> &Header {
-        self.ready.as_ref().map_or(&self.header, |(_, header)| header)
+        self.ready.as_ref().unwrap_or(&self.header)
     }
 }
 
@@ -67,27 +70,50 @@ impl<S: ByteStream> WeightFiles<S> {
             if let Files::Sharded(index) = &files {
                 index.check(path, &header)?;
             }
-            list.push(WeightFile { path: path.into(), header, opened, ready: None });
+            list.push(WeightFile { path: path.into(), header, opened, ready: None, local: None });
         }
         Ok(Self { files, list })
     }
 
-    /// Looks which files are kept ready in the form called `name`, and will read those instead.
+    /// Finds what will be read: files that are kept ready in the form called `name`, if there is one, where there are such,
+    /// and else the files themselves.
     ///
     /// # Errors
     /// What kept one from being read.
-    pub(super) async fn look(&mut self, source: &impl Source, name: &'static str) -> Result<()> {
+    pub(super) async fn look(&mut self, source: &impl Source, name: Option<&str>) -> Result<()> {
         for shard in &mut self.list {
-            if let Some(file) = source.derived_file(&shard.path, name).await? {
-                let header = Header::read(&mut Cursor::<NoStream>::local(&shard.path, file)).await?;
-                shard.ready = Some((name, header));
-                // What of the original has come for its header will not be completed.
-                if shard.opened.take().is_some() {
-                    source.discard_original(&shard.path).await?;
-                }
+            let kept = match name {
+                Some(name) => source.derived_file(&shard.path, name).await?,
+                None => None,
+            };
+            let Some(file) = kept else {
+                shard.ready = None;
+                shard.local = source.local(&shard.path).await?.map(LocalFile::shared);
+                continue;
+            };
+            let file = file.shared();
+            shard.ready = Some(Header::read(&mut Cursor::<NoStream>::local(&shard.path, Arc::clone(&file))).await?);
+            shard.local = Some(file);
+            // What of the original has come for its header will not be completed.
+            if shard.opened.take().is_some() {
+                source.discard_original(&shard.path).await?;
             }
         }
         Ok(())
+    }
+
+    /// `matrix`, if it can be read for itself: it lies on this machine in the form it is to be held in, and, if `rewritten`, in a file
+    /// that is kept so.
+    pub(super) fn apart(&self, matrix: &StoredMatrix, to: MatrixFormat, rewritten: bool) -> Option<ApartMatrix> {
+        let has = |shard: &&WeightFile<S>| {
+            shard.header().tensors.iter().any(|tensor| matrix.tensors().iter().any(|t| t == plain_name(&tensor.name)))
+        };
+        let mut places = self.list.iter().filter(has);
+        let (Some(shard), None) = (places.next(), places.next()) else { return None };
+        if matrix.format() != to || (rewritten && shard.ready.is_none()) {
+            return None;
+        }
+        ApartMatrix::find(&shard.path, shard.local.as_ref()?, shard.header(), matrix)
     }
 
     /// Bytes of all files.
@@ -149,8 +175,9 @@ impl<S: ByteStream> WeightFiles<S> {
         names.filter(|name| !owned(name)).collect()
     }
 
-    /// Reads all files into `fill`, which gets the matrices of `plan`, stored as `stored`, as `formats`. What is changed
-    /// on the way is kept by the source under `name`, if there is one and the source can.
+    /// Reads all files into `fill`, which gets the matrices of `plan`, stored as `stored`, as `formats`; without the first of
+    /// them, the embedding table, if that is read `apart`. What is changed on the way is kept by the source under `name`, if
+    /// there is one and the source can.
     ///
     /// # Errors
     /// What kept a file from being read, or its weights from being written.
@@ -160,13 +187,16 @@ impl<S: ByteStream> WeightFiles<S> {
         plan: &Plan,
         stored: Vec<StoredMatrix>,
         formats: &[MatrixFormat],
-        name: Option<&str>,
+        (name, apart): (Option<&str>, bool),
         fill: &mut Fill<'_>,
     ) -> Result<()> {
         let forms: BTreeMap<String, MatrixFormat> =
             inserted(plan.matrices.iter().map(|m| m.name.clone()).zip(formats.iter().copied()));
         let wanted = plan.matrices.iter().zip(stored).zip(formats);
-        let wanted = wanted.map(|((m, matrix), &to)| WantedMatrix { name: m.name.clone(), matrix, to }).collect();
+        let wanted = wanted
+            .skip(usize::from(apart))
+            .map(|((m, matrix), &to)| WantedMatrix { name: m.name.clone(), matrix, to })
+            .collect();
         let mut pass = WeightPass::new(wanted, plan.vectors.iter().map(|(name, _, _)| name.clone()));
         for shard in self.list {
             match name.filter(|_| shard.ready.is_none()) {
@@ -235,14 +265,9 @@ impl<S: ByteStream> WeightFile<S> {
         if by_matrix {
             self.opened = None;
         }
-        let local = match &self.ready {
-            Some((name, _)) => {
-                let gone =
-                    || Error::io(&self.path, format!("its {name} form could not be opened a second time; load again"));
-                Some(source.derived_file(&self.path, name).await?.ok_or_else(gone)?)
-            }
-            None if by_matrix => source.fetch(&self.path).await?,
-            None => source.local(&self.path).await?,
+        let local = match self.local.take() {
+            None if by_matrix => source.fetch(&self.path).await?.map(LocalFile::shared),
+            local => local,
         };
         let cached = local.is_some();
         let mut cursor = match (local, self.opened.take()) {

@@ -161,11 +161,8 @@ fn scatter<const N: usize>(panel: &mut [u8], lane: usize, width: usize, row: &[u
 ///
 /// # Errors
 /// [`Error::OutOfMemory`] if there is no room; `label` is for that.
-pub(super) fn room<T: Clone + Default>(label: &str, count: u64) -> Result<Vec<T>> {
-    let no_room = |e: &dyn std::fmt::Display| Error::OutOfMemory { message: format!("{label}: {e}") };
-    let count = usize::try_from(count).map_err(|e| no_room(&e))?;
-    let mut all = Vec::new();
-    all.try_reserve_exact(count).map_err(|e| no_room(&e))?;
-    all.resize(count, T::default());
-    Ok(all)
+pub(super) fn room<T: bytemuck::Zeroable>(label: &str, count: u64) -> Result<Vec<T>> {
+    // Natively these are pages that nobody has touched, which takes no time; they are filled by several threads.
+    let made = usize::try_from(count).ok().and_then(|count| bytemuck::try_zeroed_vec(count).ok());
+    made.ok_or_else(|| Error::OutOfMemory { message: format!("{label}: {count} times {} bytes", size_of::<T>()) })
 }
