@@ -1,5 +1,6 @@
 //! Safetensors files: what tensors they hold, and their bytes in order. Knows tensors, not models.
 
+#[cfg(not(target_arch = "wasm32"))]
 mod apart;
 pub mod formats;
 mod header;
@@ -10,6 +11,7 @@ mod rewrite;
 mod shards;
 mod writer;
 
+#[cfg(not(target_arch = "wasm32"))]
 pub use apart::ApartMatrix;
 pub use formats::{MatrixRows, Scheme, StoredMatrix};
 pub use header::{Header, Tensor};

@@ -2,6 +2,7 @@
 
 mod choice;
 mod copy;
+#[cfg(not(target_arch = "wasm32"))]
 mod early;
 mod fill;
 mod plan;
@@ -10,6 +11,7 @@ mod shard;
 mod table;
 
 pub use choice::WeightChoice;
+#[cfg(not(target_arch = "wasm32"))]
 use early::EarlyTable;
 use fill::Fill;
 use plan::{MatrixPlace, Plan, Projection, VectorPlace};
@@ -19,11 +21,28 @@ use table::Table;
 
 use super::Config;
 use crate::backend::{Backend, Buffer, Kernels, Precision, Weight};
+#[cfg(target_arch = "wasm32")]
+use crate::checkpoint::StoredMatrix;
 use crate::download_rate::Meter;
 use crate::error::{Error, Result};
 use crate::hub::Source;
 use crate::numbers::MatrixFormat;
 use crate::progress::{Progress, Watch};
+
+/// A browser has no thread to spare for the table, and reads it in its turn.
+#[cfg(target_arch = "wasm32")]
+enum EarlyTable {}
+
+#[cfg(target_arch = "wasm32")]
+impl EarlyTable {
+    fn of<F>(_: &F, _: &StoredMatrix, table: Table, _: bool) -> Result<(Table, Option<Self>)> {
+        Ok((table, None))
+    }
+
+    async fn finish(self, _: &dyn Watch) -> Result<Table> {
+        match self {}
+    }
+}
 
 /// One layer's weights.
 pub(super) struct Layer {
@@ -111,7 +130,7 @@ impl Weights {
         }
         watch.progress(Progress::Compile);
         let room = Room::make(backend, config, &plan, (source, &mut shards), &stored, request).await?;
-        let Room { formats, stored, name, kernels, mut weights, mut table } = room;
+        let Room { formats, stored, name, kernels, mut weights, table } = room;
         if let (true, Some(&format)) = (request.any_device, formats.get(1))
             && let Some(why) =
                 backend.slower_than_processor(&kernels, format, request.precision, request.threads).await?
@@ -119,8 +138,7 @@ impl Weights {
             return Ok(Loaded::Declined(why));
         }
         let mut fill = Fill::new(backend, &plan, &mut weights, Meter::new(watch, shards.bytes()));
-        let rest = shards.read(source, &plan, stored, &formats, (name, table.is_some()), &mut fill);
-        EarlyTable::beside(&mut table, rest).await?;
+        shards.read(source, &plan, stored, &formats, (name, table.is_some()), &mut fill).await?;
         if let Some(table) = table {
             fill.take_table(table.finish(watch).await?);
         }

@@ -1,10 +1,9 @@
 //! Room for a model's weights on the device, in the first formats that fit.
 
 use super::choice::FormatRule;
-use super::early::EarlyTable;
 use super::plan::{MatrixPlace, Plan, PlannedMatrix};
 use super::shard::WeightFiles;
-use super::{Biases, Layer, Table, WeightRequest, Weights};
+use super::{Biases, EarlyTable, Layer, Table, WeightRequest, Weights};
 use crate::backend::{Backend, Kernels, Operation};
 use crate::checkpoint::StoredMatrix;
 use crate::error::{Error, Result};
@@ -90,24 +89,16 @@ impl Room {
         request: WeightRequest,
     ) -> Result<Self> {
         // The plan begins with the embedding table.
-        let mut empty = Table::new(formats[0], plan.matrices[0].shape[0], plan.matrices[0].shape[1])?;
-        let mut table = None;
-        if let Some(matrix) = files.apart(&stored[0], formats[0], name.is_some()) {
-            let whole = std::mem::replace(&mut empty, Table::none(config.hidden));
-            table = Some(EarlyTable::begin(matrix, whole)?);
-        }
+        let empty = Table::new(formats[0], plan.matrices[0].shape[0], plan.matrices[0].shape[1])?;
+        let (empty, table) = EarlyTable::of(files, &stored[0], empty, name.is_some())?;
         // Linear layers behind the encoder are held as float32.
         let mut read = formats[1..].to_vec();
         let projected = config.late.is_some() || config.dense_layers().next().is_some();
         read.extend(projected.then_some(MatrixFormat::F32));
         let mut operations = Operation::of_encoder(config.shape().heads(0), &read);
         operations.extend((projected || config.attention_bias).then_some(Operation::Bias));
-        let kernels = async {
-            let kernels = backend.kernels_for(request.precision, &operations).await?;
-            let weights = backend.allocate(|| buffers(backend, &kernels, config, plan, (&formats, empty))).await?;
-            Ok::<_, Error>((kernels, weights))
-        };
-        let (kernels, weights) = EarlyTable::beside(&mut table, kernels).await?;
+        let kernels = backend.kernels_for(request.precision, &operations).await?;
+        let weights = backend.allocate(|| buffers(backend, &kernels, config, plan, (&formats, empty))).await?;
         Ok(Self { formats, stored, name, kernels, weights, table })
     }
 }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use super::fill::{Fill, Tee, Unheard};
 use super::plan::Plan;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::checkpoint::ApartMatrix;
 use crate::checkpoint::{
-    ApartMatrix, Files, Header, Rewrite, Scheme, StoredMatrix, Tensor, WantedMatrix, WeightPass, plain_name, rewritten,
+    Files, Header, Rewrite, Scheme, StoredMatrix, Tensor, WantedMatrix, WeightPass, plain_name, rewritten,
 };
 use crate::collect::inserted;
 use crate::error::{Error, Result};
@@ -104,6 +106,7 @@ impl<S: ByteStream> WeightFiles<S> {
 
     /// `matrix`, if it can be read for itself: it lies on this machine in the form it is to be held in, and, if `rewritten`, in a file
     /// that is kept so.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn apart(&self, matrix: &StoredMatrix, to: MatrixFormat, rewritten: bool) -> Option<ApartMatrix> {
         let has = |shard: &&WeightFile<S>| {
             shard.header().tensors.iter().any(|tensor| matrix.tensors().iter().any(|t| t == plain_name(&tensor.name)))
