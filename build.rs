@@ -113,7 +113,7 @@ impl ShaderModule {
         // Only what every WebGPU device has. unpack2x16float is among it, but naga counts it apart.
         let mut allowed = Capabilities::default() | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
         if native {
-            // What `gpu/device.rs` asks for where there are cooperative matrices.
+            // What `gpu/matrices.rs` asks for where there are cooperative matrices.
             allowed |= Capabilities::COOPERATIVE_MATRIX | Capabilities::SHADER_FLOAT16 | Capabilities::SUBGROUP;
         }
         naga::valid::Validator::new(naga::valid::ValidationFlags::all(), allowed)

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::bindings::Bindings;
 use super::buffer::OwnedBuffer;
 use super::kernel::KnownKernel;
+use super::matrices;
 use crate::backend::ops::{AdapterInfo, Limits};
 use crate::error::{Error, Result};
 
@@ -93,9 +94,14 @@ impl Gpu {
         let shares_memory = matches!(info.device_type, wgpu::DeviceType::Cpu | wgpu::DeviceType::IntegratedGpu);
         Self::check_limits(&summary.name, &adapter.limits())?;
 
-        let subgroup = info.subgroup_max_size;
-        let (matrices, descriptor) = with_matrices(&adapter, subgroup);
-        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| Error::NoAdapter {
+        // The device may be asked for cooperative matrices, which it can do without.
+        let (mut matrices, descriptor) = matrices::with_matrices(&adapter);
+        let mut opened = adapter.request_device(&descriptor).await;
+        if opened.is_err() && !matrices.is_empty() {
+            matrices.clear();
+            opened = adapter.request_device(&wgpu::DeviceDescriptor::default()).await;
+        }
+        let (device, queue) = opened.map_err(|e| Error::NoAdapter {
             message: format!("{} refused a device with default limits: {e}", summary.name),
         })?;
         let fault = Arc::new(Mutex::new(None));
@@ -118,7 +124,7 @@ impl Gpu {
             adapter: summary,
             preferred,
             matrices,
-            subgroup,
+            subgroup: matrices::largest_subgroup(&info),
             discrete,
             shares_memory,
             fault,
@@ -297,49 +303,6 @@ impl Drop for Gpu {
     fn drop(&mut self) {
         self.device.destroy();
     }
-}
-
-/// Bytes of workgroup memory of the kernels of cooperative matrices.
-#[cfg(not(target_arch = "wasm32"))]
-const MATRIX_BYTES: u32 = 32_768;
-
-/// The sizes of cooperative matrices that kernels may use, and a device that can; one with WebGPU's defaults where there are none.
-#[cfg(not(target_arch = "wasm32"))]
-#[expect(unsafe_code, reason = "wgpu asks for it where a feature is experimental")]
-fn with_matrices(adapter: &wgpu::Adapter, subgroup: u32) -> (Vec<u32>, wgpu::DeviceDescriptor<'static>) {
-    use wgpu::{CooperativeScalarType, Features};
-    let needed = Features::EXPERIMENTAL_COOPERATIVE_MATRIX | Features::SHADER_F16 | Features::SUBGROUP;
-    let (has, limits) = (adapter.features(), adapter.limits());
-    let can = has.contains(needed) && limits.max_compute_workgroup_storage_size >= MATRIX_BYTES;
-    let mut sizes: Vec<u32> = Vec::new();
-    for matrix in adapter.cooperative_matrix_properties().into_iter().filter(|_| can) {
-        let [m, n, k] = [matrix.m_size, matrix.n_size, matrix.k_size];
-        let types = (matrix.ab_type, matrix.cr_type) == (CooperativeScalarType::F16, CooperativeScalarType::F32);
-        // A workgroup has a subgroup for each part of its tile.
-        let lanes = if m == 8 { 8 } else { 4 } * subgroup;
-        if types && m == n && n == k && lanes <= limits.max_compute_invocations_per_workgroup.min(256) {
-            sizes.push(m);
-        }
-    }
-    if sizes.is_empty() {
-        return (sizes, wgpu::DeviceDescriptor::default());
-    }
-    let required_limits = wgpu::Limits { max_compute_workgroup_storage_size: MATRIX_BYTES, ..Default::default() };
-    // SAFETY: of what is experimental only cooperative matrices are used, by shaders of `shaders/variants.txt` that naga has
-    // validated and whose results are compared before they are taken.
-    let experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
-    let descriptor = wgpu::DeviceDescriptor {
-        required_features: needed,
-        required_limits,
-        experimental_features,
-        ..Default::default()
-    };
-    (sizes, descriptor)
-}
-
-#[cfg(target_arch = "wasm32")]
-fn with_matrices(_: &wgpu::Adapter, _: u32) -> (Vec<u32>, wgpu::DeviceDescriptor<'static>) {
-    (Vec::new(), wgpu::DeviceDescriptor::default())
 }
 
 fn record(slot: &Mutex<Option<Error>>, error: Error) {

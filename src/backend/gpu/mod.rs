@@ -8,6 +8,7 @@ mod device;
 mod families;
 mod kernel;
 mod kernels;
+mod matrices;
 mod recorder;
 pub mod shaders;
 mod strips;
