@@ -36,6 +36,13 @@ const W_LOADS = QUADS * PIECES / FEWEST;
 
 var<workgroup> sums: array<f32, ROWS * LINE>;
 
+fn put(c: Sum, at: u32) {
+    // Names of their own, because naga 30 fails where a store's arguments are expressions.
+    let to = at;
+    let line = LINE;
+    coopStoreT(c, &sums[to], line);
+}
+
 // What a lane tells those of the same tokens, once all have read their sums.
 fn keep(n: u32, quad: u32, value: vec4<f32>) {
     let at = (n * (ROWS / 4u) + quad) * 4u;

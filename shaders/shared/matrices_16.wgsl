@@ -26,14 +26,3 @@ fn left(at: u32) -> Left {
 fn right(at: u32) -> Right {
     return coopLoad<Right>(&ws[at], ROW);
 }
-
-fn multiplied(a: Left, b: Right, c: Sum) -> Sum {
-    return coopMultiplyAdd(a, b, c);
-}
-
-fn put(c: Sum, at: u32) {
-    // Names of their own, because naga 30 fails where a store's arguments are expressions.
-    let to = at;
-    let line = LINE;
-    coopStoreT(c, &sums[to], line);
-}

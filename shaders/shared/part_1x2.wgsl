@@ -10,7 +10,7 @@ struct Sums {
 // With the products of SIZE values of K of the rows that begin at x and w.
 fn with_products(c: Sums, x: u32, w: u32) -> Sums {
     let a = left(x);
-    return Sums(multiplied(a, right(w), c.a0), multiplied(a, right(w + SIZE * ROW), c.a1));
+    return Sums(coopMultiplyAdd(a, right(w), c.a0), coopMultiplyAdd(a, right(w + SIZE * ROW), c.a1));
 }
 
 // Row i of the matrices, from `at` on: there is one.

@@ -17,8 +17,8 @@ fn with_products(c: Sums, x: u32, w: u32) -> Sums {
     let w2 = right(w + SIZE * ROW * 2u);
     let w3 = right(w + SIZE * ROW * 3u);
     return Sums(
-        multiplied(a, w0, c.a0), multiplied(a, w1, c.a1), multiplied(a, w2, c.a2), multiplied(a, w3, c.a3),
-        multiplied(b, w0, c.b0), multiplied(b, w1, c.b1), multiplied(b, w2, c.b2), multiplied(b, w3, c.b3),
+        coopMultiplyAdd(a, w0, c.a0), coopMultiplyAdd(a, w1, c.a1), coopMultiplyAdd(a, w2, c.a2), coopMultiplyAdd(a, w3, c.a3),
+        coopMultiplyAdd(b, w0, c.b0), coopMultiplyAdd(b, w1, c.b1), coopMultiplyAdd(b, w2, c.b2), coopMultiplyAdd(b, w3, c.b3),
     );
 }
 
