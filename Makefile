@@ -19,7 +19,8 @@ setup-%:
 
 demo: setup-vulkan build web ## Embed sample texts natively, then serve the demo page (PORT=8080; SERVE=0 stops before)
 	scripts/demo.sh
-	@if [ "$(SERVE)" != 0 ]; then node scripts/serve.mjs --port $(PORT); fi
+	@if [ "$(SERVE)" != 0 ]; then node scripts/serve.mjs --port $(PORT); \
+	else echo "The page: node scripts/serve.mjs --port $(PORT)"; fi
 
 build: setup-rust ## Build the command line, target/release/pplx-embed
 	$(ENV) cargo build --release
