@@ -18,6 +18,15 @@ impl Folder {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
+
+    /// A file of it; of anything else the system may never give a byte.
+    fn handle(&self, file: &str) -> std::io::Result<File> {
+        let path = self.path.join(file);
+        if !std::fs::metadata(&path)?.is_file() {
+            return Err(std::io::Error::other("it is not a file, but a folder, a pipe or a device"));
+        }
+        File::open(path)
+    }
 }
 
 impl Source for Folder {
@@ -25,7 +34,7 @@ impl Source for Folder {
     type DerivedFile<'a> = NoDerivedFile;
 
     async fn open(&self, file: &str) -> Result<FileStream> {
-        let open = File::open(self.path.join(file)).and_then(|f| Ok((f.metadata()?.len(), f)));
+        let open = self.handle(file).and_then(|f| Ok((f.metadata()?.len(), f)));
         match open {
             Ok((size, handle)) => Ok(FileStream { file: file.into(), handle, size }),
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
@@ -59,7 +68,7 @@ impl Source for Folder {
     }
 
     async fn local(&self, file: &str) -> Result<Option<LocalFile>> {
-        match File::open(self.path.join(file)).and_then(|handle| LocalFile::new(file, handle)) {
+        match self.handle(file).and_then(|handle| LocalFile::new(file, handle)) {
             Ok(local) => Ok(Some(local)),
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
             Err(e) => Err(Error::io(file, e)),

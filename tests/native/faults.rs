@@ -259,3 +259,18 @@ fn a_load_can_be_cancelled_at_any_point_and_then_repeated() {
     }
     assert!(model.load(WeightChoice::Auto, &()).is_ok());
 }
+
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    for file in ["model.safetensors", "config.json", "tokenizer.json"] {
+        for make in ["mkdir", "mkfifo"].into_iter().filter(|make| *make == "mkdir" || cfg!(unix)) {
+            let copy = Copy::of("f32-gqa2");
+            let path = copy.0.join(file);
+            fs::remove_file(&path).unwrap();
+            assert!(std::process::Command::new(make).arg(&path).status().unwrap().success());
+            let error = copy.load(WeightChoice::Auto, &()).err().unwrap();
+            assert_eq!(error.code(), "io", "{make} {file}: {error}");
+            assert!(error.to_string().contains(file) && error.to_string().contains("pipe"), "{error}");
+        }
+    }
+}
