@@ -34,7 +34,7 @@ docs: setup-rust setup-docs ## Build the documentation as a site, target/site
 test: setup ## Everything a change must pass
 	scripts/test.sh
 
-test-native: setup-rust setup-vulkan setup-browser setup-mesa ## Rust tests, on each of two software GPUs
+test-native: setup-rust setup-vulkan setup-browser setup-mesa ## Rust tests, on the processor and on software GPUs
 	scripts/test-native.sh
 
 test-web: setup-rust setup-browser setup-wasm32 setup-wasm-bindgen setup-wasm-pack ## Rust tests in headless Chromium

@@ -5,7 +5,7 @@
 # CASES    cases of `pplx-embed bench`, by default 32,32x128,8x2048,32768
 # WEIGHTS  by default "q8 q4 f16"; codes are measured with activations of either precision
 # DAWN=1   this package and ONNX Runtime Web in Node through Dawn, Chrome's WebGPU, too (two layers of the 0.6B width;
-#          scripts/bench.sh installs what it takes, several GB). Writes bench/results/gpu-ADAPTER-dawn.json
+#          scripts/bench.sh installs what it takes, several GB). Writes bench/results/webgpu-ADAPTER-dawn.json
 # TORCH    a Python with torch for this GPU and transformers, which then runs the same lengths in bfloat16 with SDPA
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -32,6 +32,6 @@ fi
 node bench/kernels/measured.mjs "$out" "${CEILING:-}" | tee "$out/said"
 if [ "${DAWN:-}" = 1 ]; then
   scripts/build-web.sh
-  name=$(basename "$(tail -n 1 "$out/said")" .json)
+  name=web$(basename "$(tail -n 1 "$out/said")" .json)
   GPU=1 ONLY=ours-dawn,ort-web-dawn CASES=16,128,512,mixed WEIGHTS= NAME=$name-dawn scripts/bench.sh
 fi

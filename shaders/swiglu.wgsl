@@ -18,13 +18,6 @@ fn store(row: u32, col: u32, value: f32) {
     }
 }
 
-fn store_tokens(row: u32, col: u32, values: vec4<f32>) {
-    store(row, col, values.x);
-    store(row + 1u, col, values.y);
-    store(row + 2u, col, values.z);
-    store(row + 3u, col, values.w);
-}
-
 @compute @workgroup_size(8, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let col = id.x * OUTPUTS;

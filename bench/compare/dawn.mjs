@@ -4,8 +4,8 @@ import { fileURLToPath } from "node:url";
 
 import { create, globals } from "webgpu";
 
-/** Makes `navigator.gpu`; `options` are those of `create`, such as "backend=vulkan". */
-export function installDawn(options = []) {
+/** Makes `navigator.gpu`. */
+export function installDawn() {
   Object.assign(globalThis, globals);
   // Dawn refuses views of shared memory, such as ONNX Runtime's: it gets copies.
   const { writeBuffer } = globals.GPUQueue.prototype;
@@ -15,7 +15,7 @@ export function installDawn(options = []) {
     return writeBuffer.call(this, buffer, at, copy, ...range);
   };
   if (!globalThis.navigator) Object.defineProperty(globalThis, "navigator", { value: {}, configurable: true });
-  Object.defineProperty(globalThis.navigator, "gpu", { value: create(options), configurable: true });
+  Object.defineProperty(globalThis.navigator, "gpu", { value: create([]), configurable: true });
 }
 
 /** What ort.js needs in Node: where the library is, and files of the model, which are in folder `models`. */

@@ -144,7 +144,7 @@ export function engines({ gpu, cores }) {
     ),
     inPage("ours-webgpu", own, undefined, "ours.js", each(ALL, (form) => ({ model: form, device: "webgpu" })), webgpu),
     // Dawn, which is Chrome's WebGPU, is in this thread of Node, and not in a worker.
-    inNode("ort-web-dawn", "onnxruntime-web", undefined, "ort.js", separate({ bundle: "webgpu" }), { dawn: [] }),
-    inNode("ours-dawn", own, undefined, "ours.js", each(ALL, (form) => ({ model: form, device: "webgpu", worker: false })), { dawn: [] }),
+    inNode("ort-web-dawn", "onnxruntime-web", undefined, "ort.js", separate({ bundle: "webgpu" }), { dawn: true }),
+    inNode("ours-dawn", own, undefined, "ours.js", each(ALL, (form) => ({ model: form, device: "webgpu", worker: false })), { dawn: true }),
   ];
 }

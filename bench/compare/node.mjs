@@ -1,5 +1,5 @@
-// Runs one job in this process: node node.mjs JOB, where JOB is JSON like that of page.js. Prints the result as JSON. A job with
-// `dawn`, options of Dawn, has WebGPU.
+// Runs one job in this process: node node.mjs JOB, where JOB is JSON like that of page.js. Prints the result as JSON. With
+// `dawn` it has WebGPU.
 import { readFileSync } from "node:fs";
 import { stdout } from "node:process";
 
@@ -9,7 +9,7 @@ const { module, options, cases, settings, file, task, dawn } = JSON.parse(proces
 let files;
 if (dawn) {
   const { installDawn, nodeFiles } = await import("./dawn.mjs");
-  installDawn(dawn);
+  installDawn();
   files = nodeFiles(options.models);
 }
 const start = performance.now();

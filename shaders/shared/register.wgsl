@@ -94,3 +94,11 @@ fn tile_of(row: u32, first: vec4<u32>, second: vec4<u32>) -> Tile {
         array<vec4<f32>, 8>(z0, z1, z2, z3, z4, z5, z6, z7),
     );
 }
+
+// The sums of four tokens with an output; `store` is the kernel's.
+fn store_tokens(row: u32, col: u32, values: vec4<f32>) {
+    store(row, col, values.x);
+    store(row + 1u, col, values.y);
+    store(row + 2u, col, values.z);
+    store(row + 3u, col, values.w);
+}

@@ -56,11 +56,6 @@ impl LocalFile {
         Self { sums, ..self }
     }
 
-    /// Shared by all who read it at the same time.
-    pub fn shared(self) -> Arc<Self> {
-        Arc::new(self)
-    }
-
     /// Size in bytes.
     pub fn size(&self) -> u64 {
         self.size

@@ -1,6 +1,7 @@
 //! A matrix that is read apart from a pass over its file.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use pollster::block_on;
 use pplx_embed::Error;
@@ -41,7 +42,7 @@ impl WeightSink for Kept {
 
 /// The `model.safetensors` of a folder, its header, and how its embedding table is stored.
 fn table(folder: &str, shape: [u64; 2]) -> (std::sync::Arc<LocalFile>, Header, StoredMatrix) {
-    let file = block_on(Folder::new(folder).local("model.safetensors")).unwrap().unwrap().shared();
+    let file = Arc::new(block_on(Folder::new(folder).local("model.safetensors")).unwrap().unwrap());
     let mut cursor = Cursor::<NoStream>::local("model.safetensors", file.clone());
     let header = block_on(Header::read(&mut cursor)).unwrap();
     let tensors = header.tensors.iter().map(|t| (plain_name(&t.name).to_owned(), t.clone())).collect();

@@ -1,5 +1,8 @@
 //! Cooperative matrices: what an adapter has of them, and a device that may use them.
 
+#[cfg(not(target_arch = "wasm32"))]
+use super::shaders::Shader;
+
 /// Bytes of workgroup memory of their kernels.
 #[cfg(not(target_arch = "wasm32"))]
 const WORKGROUP_BYTES: u32 = 32_768;
@@ -27,9 +30,9 @@ pub(super) fn with_matrices(adapter: &wgpu::Adapter) -> (Vec<u32>, wgpu::DeviceD
     for matrix in adapter.cooperative_matrix_properties().into_iter().filter(|_| can) {
         let [m, n, k] = [matrix.m_size, matrix.n_size, matrix.k_size];
         let types = (matrix.ab_type, matrix.cr_type) == (CooperativeScalarType::F16, CooperativeScalarType::F32);
-        // A workgroup has a subgroup for each part of its tile: SUBGROUPS of the shaders.
-        let subgroups = if m == 8 { 8 } else { 4 };
-        if types && m == n && n == k && subgroups * subgroup <= MOST_LANES {
+        // A workgroup has a subgroup for each part of its tile.
+        let Some(shader) = Shader::find(&format!("matmul_matrix{m}_large_q8")) else { continue };
+        if types && m == n && n == k && shader.constant("SUBGROUPS") * subgroup <= MOST_LANES {
             sizes.push(m);
         }
     }

@@ -90,10 +90,10 @@ impl<S: ByteStream> WeightFiles<S> {
             };
             let Some(file) = kept else {
                 shard.ready = None;
-                shard.local = source.local(&shard.path).await?.map(LocalFile::shared);
+                shard.local = source.local(&shard.path).await?.map(Arc::new);
                 continue;
             };
-            let file = file.shared();
+            let file = Arc::new(file);
             shard.ready = Some(Header::read(&mut Cursor::<NoStream>::local(&shard.path, Arc::clone(&file))).await?);
             shard.local = Some(file);
             // What of the original has come for its header will not be completed.
@@ -269,7 +269,7 @@ impl<S: ByteStream> WeightFile<S> {
             self.opened = None;
         }
         let local = match self.local.take() {
-            None if by_matrix => source.fetch(&self.path).await?.map(LocalFile::shared),
+            None if by_matrix => source.fetch(&self.path).await?.map(Arc::new),
             local => local,
         };
         let cached = local.is_some();
